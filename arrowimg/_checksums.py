@@ -1,0 +1,44 @@
+"""Checksums of stored bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+BytesLike: TypeAlias = bytes | memoryview | npt.NDArray[np.uint8]
+
+ChecksumName = Literal["xxh3_128", "sha256"]
+
+CHECKSUM_NBYTES: dict[ChecksumName, int] = {"xxh3_128": 16, "sha256": 32}
+
+
+class Hasher(Protocol):
+    """What hashlib and xxhash have in common."""
+
+    def update(self, data: BytesLike, /) -> None:
+        """Add bytes."""
+        ...
+
+    def digest(self) -> bytes:
+        """Return the checksum of all bytes added so far."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return the same in hexadecimal."""
+        ...
+
+
+def new_hasher(name: ChecksumName) -> Hasher:
+    """Return an empty hasher of that name."""
+    return xxhash.xxh3_128() if name == "xxh3_128" else hashlib.sha256()
+
+
+def checksum(data: BytesLike, name: ChecksumName) -> bytes:
+    """Return the checksum of `data`: 16 bytes of XXH3-128 (big-endian) or 32 of SHA-256."""
+    hasher = new_hasher(name)
+    hasher.update(data)
+    return hasher.digest()

@@ -1,0 +1,116 @@
+"""The one door to OpenCV: pixels to JPEG bytes, and encoded files to pixels."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from arrowimg._options import JpegOptions
+from arrowimg.errors import ErrorCode, Problem
+
+__all__ = ["cv2_version", "decode_image", "encode_jpeg"]
+
+cv2_version: str = cv2.__version__
+
+_SUBSAMPLING = {
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+}
+
+_ORIENTATION_TAG = 0x0112
+
+
+def encode_jpeg(
+    pixels: npt.NDArray[np.uint8], options: JpegOptions, *, color: str
+) -> npt.NDArray[np.uint8] | Problem:
+    """Return the JPEG bytes of a picture, as a 1-D array that owns them, or what went wrong.
+
+    Parameters
+    ----------
+    pixels
+        (H, W) gray, or (H, W, C=3) in the order that `color` says. Not changed.
+    options
+        How to encode.
+    color
+        ``"rgb"`` or ``"bgr"``.
+    """
+    parameters = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        options.quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        _SUBSAMPLING[options.subsampling],
+        cv2.IMWRITE_JPEG_PROGRESSIVE,
+        int(options.progressive),
+        cv2.IMWRITE_JPEG_OPTIMIZE,
+        int(options.optimize),
+    ]
+    try:
+        picture = np.ascontiguousarray(pixels)
+        if picture.ndim == 3 and color == "rgb":
+            picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        succeeded, encoded = cv2.imencode(".jpg", picture, parameters)
+    except cv2.error as error:
+        return Problem(ErrorCode.ENCODE_FAILED, f"OpenCV's error: {error}")
+    # OpenCV refuses some pictures without an exception.
+    if not succeeded or not encoded.size:
+        return Problem(ErrorCode.ENCODE_FAILED, "no bytes from OpenCV")
+    return encoded.reshape(-1)
+
+
+def decode_image(data: memoryview) -> npt.NDArray[Any] | Problem:
+    """Return the first picture of an encoded file, upright, or what went wrong.
+
+    The EXIF orientation is applied. Depth and alpha stay as stored: the result is (H, W),
+    (H, W, C=3) BGR or (H, W, C=4) BGRA, of any dtype that the format holds.
+
+    Parameters
+    ----------
+    data
+        The whole file; its header must have been checked, since OpenCV allocates what it says.
+    """
+    try:
+        pixels, kinds, metadata = cv2.imdecodeWithMetadata(
+            np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED
+        )
+    except cv2.error as error:
+        return Problem(ErrorCode.DECODE_FAILED, f"OpenCV's error: {error}")
+    if pixels is None:
+        return Problem(ErrorCode.DECODE_FAILED, "nothing from OpenCV")
+    for kind, content in zip(kinds, metadata, strict=True):
+        if kind == cv2.IMAGE_METADATA_EXIF:
+            return _upright(pixels, _exif_orientation(content.tobytes()))
+    return pixels
+
+
+def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Turn a picture upright by its EXIF 2.32 orientation, 1 to 8; others are left alone."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """Return the orientation tag of the first directory of an EXIF block, 1 where it has none."""
+    exif = exif.removeprefix(b"Exif\x00\x00")
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", exif, 4)
+        (num_tags,) = struct.unpack_from(f"{order}H", exif, start)
+        for at in range(start + 2, start + 2 + 12 * num_tags, 12):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, at)
+            if tag == _ORIENTATION_TAG:
+                return int(value)
+    except struct.error:
+        return 1
+    return 1

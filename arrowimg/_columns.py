@@ -1,0 +1,286 @@
+"""Image columns and their views: the Arrow types of a source, read without copying pixels."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from arrowimg.errors import ErrorCode, Problem, SchemaError, SourceError
+
+Pixels: TypeAlias = npt.NDArray[Any]
+ImageView: TypeAlias = Pixels | memoryview | Problem
+"""One image of a column: pixels, the bytes of an encoded file, or what is wrong with the row."""
+
+_NULL = Problem(ErrorCode.MISSING, "null")
+_SUPPORTED = (
+    "fixed-size lists or a tensor type (pixels), a struct of data and shape (ragged pixels), "
+    "binary, or a struct of bytes and path (encoded files)"
+)
+
+
+def as_table(source: object) -> pa.Table:
+    """Return anything that speaks Arrow as a table, without copying column data.
+
+    Parameters
+    ----------
+    source
+        A `pyarrow.Table`, `pyarrow.RecordBatch`, or an object with ``__arrow_c_stream__`` or
+        ``__arrow_c_array__`` (Polars, pandas, DuckDB, Daft).
+
+    Raises
+    ------
+    SourceError
+        When `source` is none of these.
+    """
+    if isinstance(source, pa.Table):
+        return source
+    if isinstance(source, pa.RecordBatch):
+        return pa.Table.from_batches([source])
+    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
+        return pa.table(source)
+    expected = "a table (something with __arrow_c_stream__)"
+    raise SourceError(expected, f"{type(source).__module__}.{type(source).__qualname__}")
+
+
+def image_views(table: pa.Table, image_column: str) -> list[ImageView]:
+    """Return one view per row of an image column.
+
+    Pixels come as read-only arrays over the Arrow buffers, encoded files as memoryviews over
+    them; neither is copied, except bool pixels, which Arrow packs into bits.
+
+    Raises
+    ------
+    SchemaError
+        When the column is missing or of a type that holds no images.
+    """
+    field = _field(table, image_column)
+    return [view for chunk in table[image_column].chunks for view in _chunk_views(chunk, field)]
+
+
+def binary_views(column: pa.ChunkedArray) -> list[memoryview]:
+    """Return one view per row of a binary column, empty for null; nothing is copied."""
+    return [view for chunk in column.chunks for view in _binary_views(chunk)]
+
+
+def image_paths(table: pa.Table, image_column: str) -> pa.ChunkedArray | None:
+    """Return the ``path`` field of a struct of bytes and path, or None for other columns."""
+    column = table[image_column]
+    if not pa.types.is_struct(column.type) or column.type.get_field_index("path") < 0:
+        return None
+    return pa.chunked_array(
+        [chunk.field("path").cast(pa.string()) for chunk in column.chunks], pa.string()
+    )
+
+
+def plain_table(table: pa.Table) -> pa.Table:
+    """Return the table with types that every Parquet reader knows, the values unchanged.
+
+    Extension types become their storage, view types (Polars' ``string_view``) their 64-bit
+    counterparts; everything else, also field metadata, is kept. Schema metadata is dropped.
+    """
+    columns, fields = [], []
+    for field, column in zip(table.schema, table.columns, strict=True):
+        plain_type = _plain_type(field.type)
+        metadata = {
+            key: value
+            for key, value in (field.metadata or {}).items()
+            if not key.startswith(b"ARROW:extension:")
+        }
+        columns.append(_plain_column(column, plain_type))
+        fields.append(pa.field(field.name, plain_type, field.nullable, metadata or None))
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _field(table: pa.Table, name: str) -> pa.Field:
+    if table.column_names.count(name) == 1:
+        return table.schema.field(name)
+    columns = ", ".join(repr(column) for column in table.column_names)
+    raise SchemaError(name, "one column of that name", f"columns {columns}", "see image_column=")
+
+
+def _chunk_views(chunk: pa.Array, field: pa.Field) -> list[ImageView]:
+    storage = chunk.storage if isinstance(chunk.type, pa.BaseExtensionType) else chunk
+    kind = storage.type
+    shape, permutation = _declared_layout(chunk.type, field)
+    if _is_binary(kind):
+        views = _encoded_views(storage)
+    elif pa.types.is_struct(kind) and {"data", "shape"} <= {child.name for child in kind}:
+        views = _ragged_views(storage, permutation)
+    elif pa.types.is_struct(kind) and _is_binary(_child_type(kind, "bytes")):
+        views = _encoded_views(storage.field("bytes"))
+    elif pa.types.is_fixed_size_list(kind) or (shape is not None and _is_list(kind)):
+        views = _uniform_views(storage, shape, permutation)
+    else:
+        raise SchemaError(field.name, _SUPPORTED, str(chunk.type))
+    return _without_nulls(chunk, views)
+
+
+def _declared_layout(
+    kind: pa.DataType, field: pa.Field
+) -> tuple[list[int] | None, list[int] | None]:
+    """Return the shape and permutation that an extension type declares, registered or not."""
+    if isinstance(kind, pa.BaseExtensionType):
+        shape = getattr(kind, "shape", None)
+        permutation = getattr(kind, "permutation", None)
+        return (list(shape) if shape else None, list(permutation) if permutation else None)
+    if not (field.metadata and b"ARROW:extension:name" in field.metadata):
+        return None, None
+    try:
+        declared = json.loads(field.metadata.get(b"ARROW:extension:metadata", b"null"))
+    except ValueError:
+        # Ray before 2.55 pickles the shape; unpickling would run code of whoever made the table.
+        return None, None
+    if isinstance(declared, dict):
+        return declared.get("shape"), declared.get("permutation")
+    return (declared, None) if isinstance(declared, list) else (None, None)
+
+
+def _encoded_views(array: pa.Array) -> list[ImageView]:
+    return _without_nulls(array, list(_binary_views(array)))
+
+
+def _without_nulls(array: pa.Array, views: list[ImageView]) -> list[ImageView]:
+    if not array.null_count:
+        return views
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    return [view if is_valid else _NULL for view, is_valid in zip(views, valid, strict=True)]
+
+
+def _binary_views(array: pa.Array) -> list[memoryview]:
+    if pa.types.is_binary_view(array.type):
+        return _binary_view_views(array)
+    _, offsets_buffer, data = array.buffers()
+    kind = np.int64 if pa.types.is_large_binary(array.type) else np.int32
+    offsets = np.frombuffer(offsets_buffer, kind)[array.offset : array.offset + len(array) + 1]
+    whole = memoryview(data if data is not None else b"")
+    ends = offsets.tolist()
+    return [whole[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def _binary_view_views(array: pa.Array) -> list[memoryview]:
+    """Read Arrow's variable-size binary view layout: 16 bytes a row, short values inline.
+
+    https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
+    """
+    _, headers, *data = array.buffers()
+    whole = [memoryview(buffer) for buffer in data]
+    inline = memoryview(headers)
+    rows = np.frombuffer(headers, np.int32).reshape(-1, 4)[array.offset : array.offset + len(array)]
+    return [
+        inline[16 * row + 4 : 16 * row + 4 + size]
+        if size <= 12
+        else whole[buffer][offset : offset + size]
+        for row, (size, _, buffer, offset) in enumerate(rows.tolist(), array.offset)
+    ]
+
+
+def _uniform_views(
+    array: pa.Array, shape: list[int] | None, permutation: list[int] | None
+) -> list[ImageView]:
+    num_rows, nested_shape = len(array), []
+    if not pa.types.is_fixed_size_list(array.type):
+        # A null row of a variable-size list takes no space, so rows are found by their offsets.
+        starts, values = array.offsets.to_numpy(), _values(array.values)
+        return [
+            _shaped(values[start:end], shape or [], permutation)
+            for start, end in zip(starts[:-1], starts[1:], strict=True)
+        ]
+    while pa.types.is_fixed_size_list(array.type):
+        size = array.type.list_size
+        nested_shape.append(size)
+        array = array.values.slice(array.offset * size, len(array) * size)
+    values = _values(array).reshape(num_rows, -1)
+    views = [_shaped(row, shape or nested_shape, permutation) for row in values]
+    if not array.null_count:
+        return views
+    has_null = array.is_null().to_numpy(zero_copy_only=False).reshape(num_rows, -1).any(axis=1)
+    problem = Problem(ErrorCode.MISSING, "null pixels")
+    return [problem if null else view for view, null in zip(views, has_null, strict=True)]
+
+
+def _ragged_views(array: pa.StructArray, permutation: list[int] | None) -> list[ImageView]:
+    data, shapes = array.field("data"), array.field("shape")
+    if not (_is_list(data.type) and (_is_list(shapes.type) or _is_fixed(shapes.type))):
+        raise SchemaError("data, shape", "lists of values and of sizes", str(array.type))
+    starts, values = data.offsets.to_numpy(), _values(data.values)
+    return [
+        _NULL if shape is None else _shaped(values[start:end], shape, permutation)
+        for start, end, shape in zip(starts[:-1], starts[1:], shapes.to_pylist(), strict=True)
+    ]
+
+
+def _shaped(values: Pixels, shape: list[int], permutation: list[int] | None) -> ImageView:
+    try:
+        view = values.reshape(shape)
+    except (ValueError, TypeError):
+        return Problem(ErrorCode.SHAPE, f"{values.size:,} values for shape {shape}")
+    return view.transpose(permutation) if permutation else view
+
+
+def _values(array: pa.Array) -> Pixels:
+    """Return a primitive array's values, whatever its validity says; zero-copy but for bool."""
+    if pa.types.is_boolean(array.type):
+        return np.asarray(array.fill_null(value=False).to_numpy(zero_copy_only=False))
+    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
+        raise SchemaError("pixels", "numbers", str(array.type))
+    buffer = array.buffers()[1]
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    if buffer is None:
+        return np.empty(0, dtype)
+    return np.frombuffer(buffer, dtype)[array.offset : array.offset + len(array)]
+
+
+def _is_binary(kind: pa.DataType | None) -> bool:
+    return kind is not None and (
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    )
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _is_fixed(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_fixed_size_list(kind))
+
+
+def _child_type(kind: pa.StructType, name: str) -> pa.DataType | None:
+    index = kind.get_field_index(name)
+    return kind.field(index).type if index >= 0 else None
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain_type(kind.storage_type)
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _plain_type(kind.value_type), kind.ordered)
+    if pa.types.is_struct(kind):
+        return pa.struct([_plain_field(field) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain_field(kind.key_field), _plain_field(kind.item_field), kind.keys_sorted)
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain_field(kind.value_field), kind.list_size)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_plain_field(kind.value_field))
+    if pa.types.is_list(kind):
+        return pa.list_(_plain_field(kind.value_field))
+    return kind
+
+
+def _plain_field(field: pa.Field) -> pa.Field:
+    return field.with_type(_plain_type(field.type))
+
+
+def _plain_column(column: pa.ChunkedArray, plain_type: pa.DataType) -> pa.ChunkedArray:
+    if isinstance(column.type, pa.BaseExtensionType):
+        storage = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+        return _plain_column(storage, plain_type)
+    return column if column.type == plain_type else column.cast(plain_type)

@@ -1,0 +1,61 @@
+"""The manifest: the dataset's list of shards, written last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from arrowimg.errors import ManifestError
+
+MANIFEST_NAME = "manifest.json"
+FORMAT_VERSION = 1
+
+
+class ShardEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One shard as the manifest lists it. File names are relative to the manifest."""
+
+    tar: str
+    tar_nbytes: int
+    tar_checksum: str
+    parquet: str
+    parquet_nbytes: int
+    parquet_checksum: str
+    num_images: int
+    num_rows: int
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of ``manifest.json``; ``docs/reference/format.md`` describes each field."""
+
+    format_version: int = FORMAT_VERSION
+    writer: dict[str, str]
+    options: dict[str, Any]
+    num_shards: int
+    num_images: int
+    num_rows: int
+    shards: list[ShardEntry]
+
+    def to_json(self) -> bytes:
+        """Return canonical JSON: sorted keys, indented, one newline at the end."""
+        compact = msgspec.json.encode(self, order="deterministic")
+        return msgspec.json.format(compact, indent=2) + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes, path: str) -> Manifest:
+        """Return the manifest that `to_json` wrote.
+
+        Raises
+        ------
+        ManifestError
+            When the data is something else, or of a newer format version.
+        """
+        try:
+            manifest = msgspec.json.decode(data, type=cls)
+        except msgspec.DecodeError as error:
+            raise ManifestError(path, "a manifest of arrowimg", str(error)) from error
+        if manifest.format_version > FORMAT_VERSION:
+            found = f"version {manifest.format_version}"
+            raise ManifestError(path, f"a format version up to {FORMAT_VERSION}", found)
+        return manifest

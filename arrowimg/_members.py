@@ -1,0 +1,55 @@
+"""Extra members: metadata columns written beside the picture in the tar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from arrowimg.errors import SchemaError
+
+
+def check_members(schema: pa.Schema, members: Mapping[str, str | list[str]]) -> None:
+    """Raise `SchemaError` when a column that `members` names is not there, or cannot be text."""
+    for extension, columns in members.items():
+        for column in [columns] if isinstance(columns, str) else columns:
+            if column not in schema.names:
+                names = ", ".join(map(repr, schema.names)) or "none"
+                raise SchemaError(column, f"a column for .{extension} members", f"columns {names}")
+        if isinstance(columns, str) and pa.types.is_nested(schema.field(columns).type):
+            found = str(schema.field(columns).type)
+            advice = f'members={{"{extension}": ["{columns}"]}} writes JSON'
+            raise SchemaError(columns, f"plain values for .{extension} members", found, advice)
+
+
+def extra_members(
+    metadata: pa.Table, members: Mapping[str, str | list[str]]
+) -> dict[str, list[bytes]]:
+    """Return the data of the extra members: for each extension, one value per row.
+
+    One column gives its value as it stands: text as UTF-8, bytes untouched, numbers in decimal,
+    nothing for null, so that every sample has the same members. Several give a JSON object.
+    """
+    return {
+        extension: _plain_values(metadata[columns])
+        if isinstance(columns, str)
+        else _json_values(metadata.select(columns))
+        for extension, columns in members.items()
+    }
+
+
+def _plain_values(column: pa.ChunkedArray) -> list[bytes]:
+    return [_as_bytes(value) for value in column.to_pylist()]
+
+
+def _json_values(columns: pa.Table) -> list[bytes]:
+    encode = msgspec.json.Encoder(enc_hook=str).encode
+    return [encode(row) for row in columns.to_pylist()]
+
+
+def _as_bytes(value: Any) -> bytes:  # noqa: ANN401  # any Arrow scalar as Python
+    if value is None:
+        return b""
+    return value if isinstance(value, bytes) else str(value).encode()

@@ -1,0 +1,73 @@
+"""Metadata frames joined to the images, one row to one image.
+
+Polars matches ids to rows; Arrow carries the columns, so that types Polars does not have (decimals
+of 256 bits, dictionaries of small integers, maps) come out as they went in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from arrowimg._columns import as_table, plain_table
+from arrowimg.errors import MetadataJoinError, SchemaError
+
+_ID, _ROW = "image_id", "metadata_row"
+
+
+class MetadataFrame:
+    """Metadata by ``image_id``, handed out batch by batch, each row once.
+
+    Parameters
+    ----------
+    source
+        Anything that speaks Arrow, or a `polars.LazyFrame`, with a column ``image_id``.
+
+    Raises
+    ------
+    SchemaError
+        When there is no ``image_id``.
+    MetadataJoinError
+        When an id is null or stands twice.
+    """
+
+    def __init__(self, source: object) -> None:
+        frame = source.collect() if isinstance(source, pl.LazyFrame) else source
+        table = plain_table(as_table(frame))
+        if _ID not in table.column_names:
+            raise SchemaError(_ID, "a column of that name in metadata", str(table.column_names))
+        self.columns = table.drop_columns([_ID])
+        self._rows = pl.DataFrame({_ID: pl.Series(table[_ID].cast(pa.large_string()))}).with_row_index(_ROW)
+        self._is_used = np.zeros(table.num_rows, np.bool_)
+        repeated = self._rows.filter(pl.col(_ID).is_duplicated() | pl.col(_ID).is_null())
+        _refuse(repeated[_ID].unique(maintain_order=True), "every image_id once in metadata")
+
+    def take(self, image_ids: pa.ChunkedArray) -> pa.Table:
+        """Return the metadata of these images, in their order.
+
+        Raises
+        ------
+        MetadataJoinError
+            When an id has no metadata, or was handed out before.
+        """
+        asked = pl.DataFrame({_ID: pl.Series(image_ids.cast(pa.large_string()), dtype=pl.String)})
+        # Only the rows that are asked for are hashed: the frame may be a thousand batches long.
+        wanted = self._rows.join(asked, on=_ID, how="semi")
+        found = asked.join(wanted, on=_ID, how="left", maintain_order="left")
+        _refuse(found.filter(pl.col(_ROW).is_null())[_ID], "metadata for every image_id")
+        rows = found[_ROW].to_numpy()
+        is_repeated = found[_ID].is_duplicated().to_numpy() | self._is_used[rows]
+        _refuse(found[_ID].filter(pl.Series(is_repeated)), "every image_id once in the images")
+        self._is_used[rows] = True
+        return self.columns.take(pa.array(rows))
+
+    def check_all_used(self) -> None:
+        """Raise `MetadataJoinError` when a row of metadata had no image."""
+        unused = self._rows.filter(pl.Series(~self._is_used))
+        _refuse(unused[_ID], "an image for every row of metadata")
+
+
+def _refuse(image_ids: pl.Series, expected: str) -> None:
+    if len(image_ids):
+        raise MetadataJoinError(expected, image_ids.to_list())

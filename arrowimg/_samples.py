@@ -1,0 +1,212 @@
+"""Samples: the rows of a batch with their pictures encoded, ready to be packed into shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+
+from arrowimg._checksums import CHECKSUM_NBYTES, BytesLike
+from arrowimg._columns import image_views, plain_table
+from arrowimg._encode import CheckedImage, StoredImage, check_image, encode_images
+from arrowimg._identity import Identity
+from arrowimg._keys import check_unique, sample_keys
+from arrowimg._members import check_members, extra_members
+from arrowimg._options import WriteOptions
+from arrowimg._sidecar import check_metadata
+from arrowimg._tar import tar_nbytes
+from arrowimg._tasks import ImageBatch
+from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem, SchemaError
+
+
+class Samples(Struct, frozen=True):
+    """Encoded rows: three tables of equal length.
+
+    Attributes
+    ----------
+    stored
+        What arrowimg knows of each row: key, image_id, original_path, image_data (the JPEG),
+        width, height, channels, checksum, action, error. All but the ids and paths are null where
+        ``error`` is not.
+    metadata
+        The user's columns.
+    members
+        The data of extra members, one binary column per extension.
+    """
+
+    stored: pa.Table
+    metadata: pa.Table
+    members: pa.Table
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return int(self.stored.num_rows)
+
+    @property
+    def num_errors(self) -> int:
+        """Number of rows without a picture."""
+        return self.num_rows - int(self.stored["error"].null_count)
+
+    def check_unique(self) -> None:
+        """Raise `DuplicateIdError` when two samples have the same key."""
+        present = self.stored.filter(self.stored["key"].is_valid())
+        check_unique(present["key"].to_pylist(), present["image_id"].to_pylist())
+
+    def slice(self, rows: slice) -> Samples:
+        """Return some of the rows; nothing is copied."""
+        tables = (self.stored, self.metadata, self.members)
+        return Samples(*(table.slice(rows.start, rows.stop - rows.start) for table in tables))
+
+    def followed_by(self, other: Samples) -> Samples:
+        """Return these rows and then `other`'s; nothing is copied.
+
+        Raises
+        ------
+        SchemaError
+            When the metadata columns differ.
+        """
+        _check_same_columns(self.metadata.schema, other.metadata.schema)
+        metadata = other.metadata.select(self.metadata.column_names)
+        return Samples(
+            pa.concat_tables([self.stored, other.stored]),
+            pa.concat_tables([self.metadata, metadata]),
+            pa.concat_tables([self.members, other.members]),
+        )
+
+    def tar_nbytes(self) -> list[int]:
+        """Return the bytes that each row takes in a tar; 0 for a row with an error."""
+        return _tar_nbytes(pc.binary_length(self.stored["image_data"]).to_pylist(), self.members)
+
+
+def encode_samples(
+    batch: ImageBatch, options: WriteOptions, unnamed_prefix: str, first_row: int = 0
+) -> Samples:
+    """Return a batch with its pictures encoded. The whole batch is checked before any is encoded.
+
+    Parameters
+    ----------
+    batch
+        Not changed.
+    options
+        What the caller chose.
+    unnamed_prefix, first_row
+        What the keys of rows without an id are made of, see `sample_keys`.
+
+    Raises
+    ------
+    ImageError
+        When pictures break the contract and ``options.on_error`` is ``"raise"``.
+    DuplicateIdError, SampleKeyError
+        When ids cannot be member names.
+    SchemaError
+        When a column is missing, of a type that cannot be written, or has a name that is taken.
+    """
+    metadata = _metadata_of(batch.data, options)
+    identity = Identity.of(batch.data, options.image_column)
+    keys = sample_keys(identity.image_ids, unnamed_prefix, first_row, options.keys)
+    views = image_views(batch.data, options.image_column)
+
+    checked = [check_image(view, options.pixels) for view in views]
+    _raise_problems(checked, identity, options)
+    members = _members_of(metadata, options)
+    images = _refuse_oversized(encode_images(checked, options), members, options)
+    _raise_problems(images, identity, options)
+    return Samples(_stored_table(images, keys, identity, options), metadata, members)
+
+
+def _metadata_of(table: pa.Table, options: WriteOptions) -> pa.Table:
+    own = (options.image_column, "image_id", "image_path")
+    metadata = plain_table(table.select([name for name in table.column_names if name not in own]))
+    check_metadata(metadata.schema)
+    check_members(metadata.schema, options.members)
+    return metadata
+
+
+def _members_of(metadata: pa.Table, options: WriteOptions) -> pa.Table:
+    values = extra_members(metadata, options.members)
+    return pa.table({name: pa.array(data, pa.large_binary()) for name, data in values.items()})
+
+
+def _raise_problems(
+    images: Sequence[CheckedImage | StoredImage], identity: Identity, options: WriteOptions
+) -> None:
+    problems = [
+        RowProblem(row, identity.image_ids[row], image.code, image.found)
+        for row, image in enumerate(images)
+        if isinstance(image, Problem)
+    ]
+    if problems and options.on_error == "raise":
+        raise ImageError(problems, len(images))
+
+
+def _refuse_oversized(
+    images: list[StoredImage | Problem], members: pa.Table, options: WriteOptions
+) -> list[StoredImage | Problem]:
+    """Return the images, those that no tar may hold as problems."""
+    most = options.max_members_nbytes
+    if most is None:
+        return images
+    lengths = [None if isinstance(image, Problem) else len(image.data) for image in images]
+    return [
+        Problem(ErrorCode.EXCEEDS_TAR, f"a sample of {nbytes:,} bytes") if nbytes > most else image
+        for image, nbytes in zip(images, _tar_nbytes(lengths, members), strict=True)
+    ]
+
+
+def _tar_nbytes(image_nbytes: list[int | None], members: pa.Table) -> list[int]:
+    columns = [pc.binary_length(column).to_pylist() for column in members.columns]
+    return [
+        0 if sizes[0] is None else sum(map(tar_nbytes, sizes))
+        for sizes in zip(image_nbytes, *columns, strict=True)
+    ]
+
+
+def _stored_table(
+    images: list[StoredImage | Problem], keys: list[str], identity: Identity, options: WriteOptions
+) -> pa.Table:
+    stored = [None if isinstance(image, Problem) else image for image in images]
+    errors = [str(image.code) if isinstance(image, Problem) else None for image in images]
+    kept_keys = [key if error is None else None for key, error in zip(keys, errors, strict=True)]
+    digest = pa.binary(CHECKSUM_NBYTES[options.checksum])
+    return pa.table(
+        {
+            "key": pa.array(kept_keys, pa.string()),
+            "image_id": pa.array(identity.image_ids, pa.string()),
+            "original_path": pa.array(identity.original_paths, pa.string()),
+            "image_data": _binary_column([image and image.data for image in stored]),
+            "width": pa.array([image and image.width for image in stored], pa.int32()),
+            "height": pa.array([image and image.height for image in stored], pa.int32()),
+            "channels": pa.array([image and image.channels for image in stored], pa.int32()),
+            "checksum": pa.array([image and image.checksum for image in stored], digest),
+            "action": pa.array([image and image.action for image in stored], pa.string()),
+            "error": pa.array(errors, pa.string()),
+        }
+    )
+
+
+def _binary_column(values: list[BytesLike | None]) -> pa.LargeBinaryArray:
+    """Gather buffers into one Arrow column: one copy, 64-bit offsets."""
+    offsets = np.zeros(len(values) + 1, np.int64)
+    np.cumsum([0 if value is None else len(value) for value in values], out=offsets[1:])
+    data = pa.allocate_buffer(int(offsets[-1]))
+    whole = memoryview(data).cast("B")
+    for value, start in zip(values, offsets[:-1].tolist(), strict=True):
+        if value is not None:
+            whole[start : start + len(value)] = value
+    is_valid = pa.array([value is not None for value in values], pa.bool_()).buffers()[1]
+    buffers = [is_valid, pa.py_buffer(offsets), data]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(values), buffers)
+
+
+def _check_same_columns(first: pa.Schema, other: pa.Schema) -> None:
+    for name in sorted({*first.names, *other.names}):
+        kinds = [
+            str(schema.field(name).type) if name in schema.names else "no such column"
+            for schema in (first, other)
+        ]
+        if kinds[0] != kinds[1]:
+            raise SchemaError(name, f"{kinds[0]}, as in the first batch", kinds[1], "cast it")

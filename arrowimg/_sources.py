@@ -1,0 +1,120 @@
+"""Sources: anything that holds images, handed out as batches of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arrowimg._columns import as_table
+from arrowimg._files import IMAGE_SUFFIXES, as_paths, find_images, ids_of_files, read_files
+from arrowimg._tasks import ImageBatch
+from arrowimg.errors import SourceError
+
+ROWS_PER_BATCH = 1000
+"""Most rows handed out at once: what is encoded and not yet written stays this small."""
+
+_IPC_SUFFIXES = (".arrow", ".feather", ".ipc")
+_EXPECTED = (
+    "a table (something with __arrow_c_stream__), a polars.LazyFrame, a Hugging Face Dataset, "
+    "an ImageBatch, an iterable of these, a folder of images, a Parquet or Arrow file, "
+    "or paths of image files"
+)
+
+
+def read_batches(source: object) -> Iterator[ImageBatch]:
+    """Yield what a source holds, in order, in batches of at most `ROWS_PER_BATCH` rows.
+
+    Raises
+    ------
+    SourceError
+        When `source` is nothing that holds images.
+    """
+    for table in _tables(source):
+        for start in range(0, table.num_rows, ROWS_PER_BATCH):
+            yield ImageBatch(table.slice(start, ROWS_PER_BATCH))
+
+
+def count_rows(source: object) -> int | None:
+    """Return how many rows a source has, where that is known without reading it."""
+    if isinstance(source, ImageBatch):
+        return source.num_items
+    if isinstance(source, (str, Path)) and Path(source).suffix == ".parquet":
+        return int(pq.read_metadata(source).num_rows)
+    num_rows = getattr(source, "num_rows", None)
+    return num_rows if isinstance(num_rows, int) else getattr(source, "height", None)
+
+
+def _tables(source: Any) -> Iterator[pa.Table]:  # noqa: ANN401  # this is where it is found out
+    if isinstance(source, (pa.Table, pa.RecordBatch)):
+        yield as_table(source)
+    elif isinstance(source, ImageBatch):
+        yield source.data
+    elif isinstance(source, (str, Path)):
+        yield from _tables_of_path(Path(source))
+    elif _is_of(source, "polars", "collect"):
+        yield from _tables_of_lazy_frame(source)
+    elif _is_of(source, "datasets", "with_format"):
+        yield from source.with_format("arrow").iter(ROWS_PER_BATCH)
+    elif hasattr(source, "__arrow_c_stream__"):
+        yield from map(as_table, pa.RecordBatchReader.from_stream(source))
+    elif hasattr(source, "__arrow_c_array__"):
+        yield as_table(source)
+    elif isinstance(source, Iterable):
+        yield from _tables_of_iterable(source)
+    else:
+        raise SourceError(_EXPECTED, f"{type(source).__module__}.{type(source).__qualname__}")
+
+
+def _tables_of_lazy_frame(frame: Any) -> Iterator[pa.Table]:  # noqa: ANN401  # polars is not imported
+    if hasattr(frame, "collect_batches"):
+        yield from map(as_table, frame.collect_batches(chunk_size=ROWS_PER_BATCH))
+    else:
+        yield as_table(frame.collect())
+
+
+def _tables_of_path(path: Path) -> Iterator[pa.Table]:
+    if path.is_dir():
+        files = find_images(path)
+        yield from read_files(files, ids_of_files(files, path))
+    elif path.suffix == ".parquet":
+        with pq.ParquetFile(path) as file:
+            yield from map(as_table, file.iter_batches(ROWS_PER_BATCH))
+    elif path.suffix in _IPC_SUFFIXES:
+        yield from _tables_of_ipc(path)
+    elif path.suffix.lower() in IMAGE_SUFFIXES:
+        yield from read_files([path], ids_of_files([path]))
+    else:
+        raise SourceError(_EXPECTED, f"a path that is none of these: {path}")
+
+
+def _tables_of_ipc(path: Path) -> Iterator[pa.Table]:
+    with pa.memory_map(str(path)) as file:
+        try:
+            reader = pa.ipc.open_file(file)
+        except pa.ArrowInvalid:
+            file.seek(0)
+            yield from map(as_table, pa.ipc.open_stream(file))
+        else:
+            for at in range(reader.num_record_batches):
+                yield as_table(reader.get_batch(at))
+
+
+def _tables_of_iterable(source: Iterable[Any]) -> Iterator[pa.Table]:
+    items = iter(source)
+    first = next(items, None)
+    if isinstance(first, (str, Path)) and Path(first).suffix.lower() in IMAGE_SUFFIXES:
+        files = as_paths([first, *items])
+        yield from read_files(files, ids_of_files(files))
+    elif first is not None:
+        yield from _tables(first)
+        for item in items:
+            yield from _tables(item)
+
+
+def _is_of(source: object, package: str, method: str) -> bool:
+    """Tell whether an object is a package's own, without importing the package."""
+    return type(source).__module__.startswith(f"{package}.") and hasattr(source, method)

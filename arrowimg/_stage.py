@@ -1,0 +1,204 @@
+"""The stage: one batch in, its shards out, nothing kept between calls."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar, Unpack
+
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arrowimg._commit import LocalStorage, Storage
+from arrowimg._digest import batch_digest
+from arrowimg._encode import check_image, encode_images
+from arrowimg._keys import UNNAMED_PREFIX, check_member_names
+from arrowimg._options import WriteKeywords, WriteOptions
+from arrowimg._plan import plan_shards
+from arrowimg._samples import Samples, encode_samples
+from arrowimg._shards import Shard, file_group, write_shard
+from arrowimg._tar import tar_buffers
+from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
+from arrowimg.errors import ImageError, OptionError, Problem, RowProblem
+
+NAME_PREFIX = "images-"
+
+logger = logging.getLogger("arrowimg")
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class ProcessingStage(ABC, Generic[In, Out]):
+    """A step of a pipeline: turns one task into another and keeps nothing in between."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def inputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage reads."""
+
+    @abstractmethod
+    def outputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage makes."""
+
+    @abstractmethod
+    def process(self, task: In) -> Out:
+        """Turn one task into another."""
+
+
+class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
+    """Writes each batch as tar shards with Parquet sidecars.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of the shards; made when the first is written.
+    images_per_tar
+        At most this many pictures in one tar.
+    verbose
+        True: one line per shard through ``logging.getLogger("arrowimg")``, level INFO.
+    deterministic_name
+        True: the same batch has the same name on any worker, so that writing it again changes
+        nothing. False: a fresh random name for each call.
+    remove_image_data
+        True: the sidecar has no ``image_data`` column. False, the default here, keeps the stored
+        JPEG in it too: handy for dataframes, twice the bytes.
+    **options
+        See `WriteOptions`.
+
+    Raises
+    ------
+    OptionError
+        When an option has a value that it cannot have.
+
+    Notes
+    -----
+    The stage can be pickled, and holds no open file, so that each process may have a copy.
+    """
+
+    name: ClassVar[str] = "image_writer"
+    _name: ClassVar[str] = "image_writer"
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        images_per_tar: int = 1000,
+        verbose: bool = False,  # noqa: FBT001, FBT002  # the signature is the user's
+        deterministic_name: bool = True,  # noqa: FBT001, FBT002
+        remove_image_data: bool = False,  # noqa: FBT001, FBT002
+        **options: Unpack[WriteKeywords],
+    ) -> None:
+        for option, value in (("verbose", verbose), ("deterministic_name", deterministic_name)):
+            if not isinstance(value, bool):
+                expected = "a bool"
+                raise OptionError(option, expected, value)
+        self.output_dir = output_dir
+        self.verbose = verbose
+        self.deterministic_name = deterministic_name
+        self.options = WriteOptions(
+            images_per_tar=images_per_tar, remove_image_data=remove_image_data, **options
+        )
+        self._storage: Storage = LocalStorage(output_dir)
+
+    @property
+    def images_per_tar(self) -> int:
+        """At most this many pictures in one tar."""
+        return self.options.images_per_tar
+
+    @property
+    def remove_image_data(self) -> bool:
+        """Whether the sidecar has no ``image_data`` column."""
+        return self.options.remove_image_data
+
+    def inputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage reads."""
+        return ["data"], [self.options.image_column]
+
+    def outputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage makes."""
+        return ["data"], FILE_GROUP_SCHEMA.names
+
+    def process(self, task: ImageBatch) -> FileGroupTask:
+        """Write a batch; its shards are committed when this returns.
+
+        Parameters
+        ----------
+        task
+            Not changed. An empty batch writes nothing and gives a file group without files.
+
+        Raises
+        ------
+        ImageError, SchemaError, SampleKeyError, DuplicateIdError
+            When the batch cannot be written. Nothing was.
+        ShardConflictError
+            When a name is taken by other content; that content was left as it is.
+        OSError
+            When the folder cannot be written. Shards before are committed; processing the same
+            batch again completes the rest.
+        """
+        base_name = self.construct_base_name(task)
+        unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(NAME_PREFIX)}-"
+        samples = encode_samples(task, self.options, unnamed_prefix)
+        plan = plan_shards(samples.tar_nbytes(), self.images_per_tar, self.options.max_members_nbytes)
+        shards = [
+            self._write_shard(f"{base_name}-{number:06d}", samples.slice(rows))
+            for number, rows in enumerate(plan)
+        ]
+        return file_group(shards, self.output_dir, self.options, task)
+
+    def construct_base_name(self, batch: ImageBatch) -> str:
+        """Return ``images-<24 hexadecimal digits>``, what the batch's shards are called.
+
+        The same batch always has the same name, in any process; see `batch_digest` for what
+        counts. With ``deterministic_name=False``, 128 random bits that no other process has.
+        """
+        unique = batch_digest(batch, self.options) if self.deterministic_name else uuid.uuid4().hex
+        return f"{NAME_PREFIX}{unique}"
+
+    def _write_shard(self, name: str, samples: Samples) -> Shard:
+        shard = write_shard(self._storage, name, samples, self.options)
+        if self.verbose:
+            logger.info(
+                "%s: %d images, %d rows, %d bytes",
+                shard.tar.path,
+                shard.tar.num_images,
+                shard.tar.num_rows,
+                shard.tar.nbytes,
+            )
+        return shard
+
+    def _encode_image_to_bytes(self, image: npt.NDArray[Any]) -> tuple[bytes, str]:
+        """Return the JPEG of one picture, the same bytes as `process` writes, and ``".jpg"``."""
+        (stored,) = encode_images([check_image(image, self.options.pixels)], self.options)
+        if isinstance(stored, Problem):
+            raise ImageError([RowProblem(0, None, stored.code, stored.found)], 1)
+        return bytes(stored.data), ".jpg"
+
+    def _write_tar(self, base_name: str, members: Sequence[tuple[str, bytes]]) -> str:
+        """Write ``<base name>.tar`` of these (name, data) members; returns its path."""
+        check_member_names([name for name, _ in members])
+        buffers = tar_buffers([name for name, _ in members], [data for _, data in members])
+        with self._storage.stage(self.options.checksum) as staging:
+            tar = staging.create(f"{base_name}.tar")
+            tar.writelines(buffers)
+            staging.publish()
+        return self._storage.path_of(tar.name)
+
+    def _write_parquet(self, base_name: str, rows: pa.Table | Sequence[Mapping[str, Any]]) -> str:
+        """Write ``<base name>.parquet`` of a table or a list of rows; returns its path.
+
+        With `remove_image_data`, without the image column.
+        """
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows))
+        if self.remove_image_data and self.options.image_column in table.column_names:
+            table = table.drop_columns([self.options.image_column])
+        with self._storage.stage(self.options.checksum) as staging:
+            parquet = staging.create(f"{base_name}.parquet")
+            pq.write_table(table, parquet.as_file(), compression="zstd")
+            staging.publish()
+        return self._storage.path_of(parquet.name)

@@ -1,0 +1,16 @@
+"""The version, and the versions of what decides the bytes that are written."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+__version__ = "0.1.0"
+
+
+def writer_versions() -> dict[str, str]:
+    """Return name and version of everything that the written bytes depend on."""
+    return {
+        "arrowimg": __version__,
+        "opencv": version("opencv-python-headless"),
+        "pyarrow": version("pyarrow"),
+    }

@@ -1,0 +1,263 @@
+"""Shards packed full across batches, a manifest at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+import pyarrow as pa
+
+from arrowimg._columns import as_table
+from arrowimg._commit import LocalStorage, Storage
+from arrowimg._identity import Identity
+from arrowimg._keys import UNNAMED_PREFIX
+from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
+from arrowimg._options import WriteKeywords, WriteOptions
+from arrowimg._plan import plan_shards
+from arrowimg._samples import Samples, encode_samples
+from arrowimg._shards import Shard, file_group, write_shard
+from arrowimg._sources import count_rows, read_batches
+from arrowimg._tasks import FileGroupTask, ImageBatch
+from arrowimg._version import writer_versions
+from arrowimg.errors import SourceError
+
+if TYPE_CHECKING:
+    from arrowimg._metadata import MetadataFrame
+
+
+class ShardWriter:
+    """Writes batches as one dataset: shards packed full across batches, a manifest at the end.
+
+    Use it as a context manager. Leaving the block normally commits the last shard, which may be
+    short, and then the manifest; leaving it by an exception commits neither, so that no dataset
+    appears to be there. Whole shards written before remain; writing the same batches again into
+    the same folder completes the dataset.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of the dataset; made when the first shard is written.
+    images_per_tar
+        Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
+    metadata
+        A Polars frame, or anything that speaks Arrow, joined to the images by ``image_id``, one
+        row to one image.
+    remove_image_data
+        True, the default here: the sidecars have no ``image_data`` column.
+    **options
+        See `WriteOptions`.
+
+    Raises
+    ------
+    OptionError
+        When an option has a value that it cannot have.
+    MetadataJoinError
+        When `metadata` has an id twice, or none.
+
+    Notes
+    -----
+    Memory: one batch, plus the encoded bytes of one batch and one shard, plus `metadata`.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        images_per_tar: int = 1000,
+        metadata: object = None,
+        remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+        **options: Unpack[WriteKeywords],
+    ) -> None:
+        self.output_dir = output_dir
+        self.options = WriteOptions(
+            images_per_tar=images_per_tar, remove_image_data=remove_image_data, **options
+        )
+        self._metadata = _metadata_frame(metadata)
+        self._storage: Storage = LocalStorage(output_dir)
+        self._pending: Samples | None = None
+        self._num_rows = 0
+        self._shards: list[Shard] = []
+        self._file_group: FileGroupTask | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._finish()
+
+    @property
+    def file_group(self) -> FileGroupTask:
+        """What was written. Known once the block was left normally.
+
+        Raises
+        ------
+        SourceError
+            Before that.
+        """
+        if self._file_group is None:
+            expected = "a writer whose with-block has ended"
+            raise SourceError(expected, "one that has not committed its manifest")
+        return self._file_group
+
+    def write(self, batch: object) -> None:
+        """Add the rows of a batch; commits every shard that they fill.
+
+        Parameters
+        ----------
+        batch
+            An `ImageBatch`, or anything that speaks Arrow. Not changed.
+
+        Raises
+        ------
+        ImageError, SchemaError, SampleKeyError, DuplicateIdError, MetadataJoinError
+            When the batch cannot be written. None of its rows was.
+        ShardConflictError
+            When a name is taken by other content.
+        """
+        task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
+        if not task.num_items:
+            return
+        joined = _join(task, self._metadata)
+        samples = encode_samples(joined, self.options, UNNAMED_PREFIX, self._num_rows)
+        self._num_rows += task.num_items
+        pending = self._pending.followed_by(samples) if self._pending else samples
+        *full, last = self._plan(pending)
+        for rows in full:
+            self._write_shard(pending.slice(rows))
+        self._pending = pending.slice(last)
+
+    def _finish(self) -> None:
+        if self._metadata is not None:
+            self._metadata.check_all_used()
+        if self._pending is not None:
+            self._write_shard(self._pending)
+        manifest = _manifest(self._shards, self.options)
+        with self._storage.stage(self.options.checksum) as staging:
+            staging.create(MANIFEST_NAME).write(manifest.to_json())
+            staging.publish()
+        self._file_group = file_group(
+            self._shards, self.output_dir, self.options, ImageBatch(pa.table({}))
+        )
+
+    def _plan(self, samples: Samples) -> list[slice]:
+        return plan_shards(
+            samples.tar_nbytes(), self.options.images_per_tar, self.options.max_members_nbytes
+        )
+
+    def _write_shard(self, samples: Samples) -> None:
+        samples.check_unique()
+        name = f"images-{len(self._shards):06d}"
+        self._shards.append(write_shard(self._storage, name, samples, self.options))
+
+
+def write_shards(
+    source: object,
+    output_dir: str | Path,
+    images_per_tar: int = 1000,
+    metadata: object = None,
+    remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+    *,
+    progress: bool | None = None,
+    **options: Unpack[WriteKeywords],
+) -> FileGroupTask:
+    """Write a source of images as tar shards with Parquet sidecars and a manifest.
+
+    Parameters
+    ----------
+    source
+        Anything that speaks Arrow (PyArrow, Polars, pandas, DuckDB), a `polars.LazyFrame`, a
+        Hugging Face ``Dataset``, an `ImageBatch`, an iterable of these, a folder of images, a
+        Parquet or Arrow file, or paths of image files.
+    output_dir
+        Folder of the dataset; made when the first shard is written.
+    images_per_tar
+        Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
+    metadata
+        A Polars frame, or anything that speaks Arrow, joined to the images by ``image_id``, one
+        row to one image.
+    remove_image_data
+        True, the default here: the sidecars have no ``image_data`` column.
+    progress
+        True: a progress bar on stderr. None: only where stderr is a terminal.
+    **options
+        See `WriteOptions`.
+
+    Returns
+    -------
+    FileGroupTask
+        The files, in shard order. The manifest is not one of them.
+
+    Raises
+    ------
+    SourceError
+        When `source` is nothing that holds images.
+    ImageError, SchemaError, SampleKeyError, DuplicateIdError, MetadataJoinError
+        When rows cannot be written; shards of the rows before are there, the manifest is not.
+    ShardConflictError
+        When `output_dir` holds another dataset.
+
+    Examples
+    --------
+    >>> group = write_shards("photographs/", "out/")  # doctest: +SKIP
+    """
+    from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
+
+    disable = None if progress is None else not progress
+    with (
+        ShardWriter(output_dir, images_per_tar, metadata, remove_image_data, **options) as writer,
+        tqdm(total=count_rows(source), unit=" images", disable=disable) as bar,
+    ):
+        for batch in read_batches(source):
+            writer.write(batch)
+            bar.update(batch.num_items)
+    return writer.file_group
+
+
+def _metadata_frame(source: object) -> MetadataFrame | None:
+    if source is None:
+        return None
+    from arrowimg._metadata import MetadataFrame  # noqa: PLC0415  # imports Polars
+
+    return MetadataFrame(source)
+
+
+def _join(batch: ImageBatch, metadata: MetadataFrame | None) -> ImageBatch:
+    """Return the batch with the columns that belong to its ids."""
+    if metadata is None:
+        return batch
+    image_ids = Identity.of(batch.data, "image_id").image_ids
+    joined = batch.data
+    extra = metadata.take(pa.chunked_array([image_ids], pa.string()))
+    for field, column in zip(extra.schema, extra.columns, strict=True):
+        joined = joined.append_column(field, column)
+    return ImageBatch(joined, batch.dataset_name, batch.task_id, batch.metadata)
+
+
+def _manifest(shards: list[Shard], options: WriteOptions) -> Manifest:
+    entries = [
+        ShardEntry(
+            tar=Path(shard.tar.path).name,
+            tar_nbytes=shard.tar.nbytes,
+            tar_checksum=shard.tar.checksum,
+            parquet=Path(shard.parquet.path).name,
+            parquet_nbytes=shard.parquet.nbytes,
+            parquet_checksum=shard.parquet.checksum,
+            num_images=shard.tar.num_images,
+            num_rows=shard.tar.num_rows,
+        )
+        for shard in shards
+    ]
+    return Manifest(
+        writer=writer_versions(),
+        options=options.recorded(),
+        num_shards=len(entries),
+        num_images=sum(entry.num_images for entry in entries),
+        num_rows=sum(entry.num_rows for entry in entries),
+        shards=entries,
+    )

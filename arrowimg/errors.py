@@ -1,0 +1,276 @@
+"""Everything arrowimg raises on purpose: one tree, built from values.
+
+::
+
+    ArrowimgError
+    ├── OptionError               (ValueError)       a choice that cannot be
+    ├── SourceError               (TypeError)        not something that speaks Arrow
+    ├── SchemaError               (ValueError)       a table that cannot be written as it is
+    ├── ImageError                (ValueError)       rows whose picture breaks the contract
+    ├── SampleKeyError            (ValueError)       ids that cannot become member names
+    │   └── DuplicateIdError                         the same id, or the same name, twice
+    ├── MetadataJoinError         (ValueError)       a metadata frame that is not one to one
+    ├── ShardConflictError        (FileExistsError)  a committed file has other content
+    ├── ManifestError             (ValueError)       a manifest or footer that cannot be read
+    └── MissingDependencyError    (ImportError)      an extra that is not installed
+
+Every class also is the built-in error a caller would catch without knowing arrowimg.
+The values an error is made of are its attributes and its ``args``, so that errors can be compared,
+logged as data, and pickled across processes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "ArrowimgError",
+    "DuplicateIdError",
+    "ErrorCode",
+    "ImageError",
+    "ManifestError",
+    "MetadataJoinError",
+    "MissingDependencyError",
+    "OptionError",
+    "Problem",
+    "RowProblem",
+    "SampleKeyError",
+    "SchemaError",
+    "ShardConflictError",
+    "SourceError",
+]
+
+LISTED_AT_MOST = 10
+
+
+class ErrorCode(StrEnum):
+    """Why a row has no member: the values of the sidecar's ``error`` column."""
+
+    MISSING = "missing"
+    DTYPE = "dtype"
+    MASKED = "masked"
+    NDIM = "ndim"
+    EMPTY = "empty"
+    LAYOUT = "layout"
+    CHANNELS = "channels"
+    TOO_LARGE = "too_large"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    NOT_FINITE = "not_finite"
+    OUT_OF_RANGE = "out_of_range"
+    SHAPE = "shape"
+    UNKNOWN_FORMAT = "unknown_format"
+    UNSUPPORTED = "unsupported"
+    CORRUPT = "corrupt"
+    TRUNCATED = "truncated"
+    TOO_MANY_SCANS = "too_many_scans"
+    DECODE_FAILED = "decode_failed"
+    ENCODE_FAILED = "encode_failed"
+    EXCEEDS_TAR = "exceeds_tar"
+
+
+_EXPECTED: dict[ErrorCode, str] = {
+    ErrorCode.MISSING: "an image",
+    ErrorCode.DTYPE: "uint8 pixels",
+    ErrorCode.MASKED: "an array without a mask",
+    ErrorCode.NDIM: "an array of shape (H, W) or (H, W, C)",
+    ErrorCode.EMPTY: "at least one pixel",
+    ErrorCode.LAYOUT: "channels last, (H, W, C)",
+    ErrorCode.CHANNELS: "1, 3 or 4 channels",
+    ErrorCode.TOO_LARGE: "at most 65,500 pixels a side and 2 GiB a file",
+    ErrorCode.TOO_MANY_PIXELS: "at most `max_pixels` pixels",
+    ErrorCode.NOT_FINITE: "finite values",
+    ErrorCode.OUT_OF_RANGE: "values inside the stated range",
+    ErrorCode.SHAPE: "as many values as the shape says",
+    ErrorCode.UNKNOWN_FORMAT: "a JPEG, PNG, WebP, TIFF, BMP or GIF file",
+    ErrorCode.UNSUPPORTED: "an 8-bit baseline or progressive JPEG",
+    ErrorCode.CORRUPT: "a well-formed image file",
+    ErrorCode.TRUNCATED: "a complete image file",
+    ErrorCode.TOO_MANY_SCANS: "at most 100 scans in a progressive JPEG",
+    ErrorCode.DECODE_FAILED: "a file that OpenCV can decode",
+    ErrorCode.ENCODE_FAILED: "a picture that OpenCV can encode",
+    ErrorCode.EXCEEDS_TAR: "a sample that fits `max_bytes_per_tar`",
+}
+
+_ADVICE: dict[ErrorCode, str] = {
+    ErrorCode.DTYPE: (
+        "convert to uint8, or say how with PixelOptions(float_range=..., uint16_range=..., "
+        "bool_values=...)"
+    ),
+    ErrorCode.LAYOUT: 'say which with PixelOptions(layout="chw") or PixelOptions(layout="hwc")',
+    ErrorCode.CHANNELS: "convert to gray, RGB or RGBA",
+    ErrorCode.TOO_MANY_PIXELS: "resize, or raise PixelOptions(max_pixels=...)",
+    ErrorCode.OUT_OF_RANGE: "state the right range, or PixelOptions(clip=True)",
+    ErrorCode.EXCEEDS_TAR: "raise max_bytes_per_tar",
+}
+
+
+class Problem(Struct, frozen=True):
+    """What is wrong with one picture, before it is known which row it stands in.
+
+    Attributes
+    ----------
+    code
+        The kind of problem.
+    found
+        What was there instead, in words.
+    """
+
+    code: ErrorCode
+    found: str
+
+
+class RowProblem(Struct, frozen=True):
+    """What is wrong with one row.
+
+    Attributes
+    ----------
+    row
+        Position in the batch, from 0.
+    image_id
+        The row's id, verbatim; None where it has none.
+    code
+        The kind of problem.
+    found
+        What was there instead, in words.
+    """
+
+    row: int
+    image_id: str | None
+    code: ErrorCode
+    found: str
+
+    def __str__(self) -> str:
+        advice = _ADVICE.get(self.code)
+        return (
+            f"row {self.row} (image_id {self.image_id!r}): {self.code}: "
+            f"expected {_EXPECTED[self.code]}, found {self.found}" + (f"; {advice}" if advice else "")
+        )
+
+
+def _listed(lines: Sequence[object]) -> str:
+    shown = [f"\n  {line}" for line in lines[:LISTED_AT_MOST]]
+    hidden = len(lines) - len(shown)
+    return "".join(shown) + (f"\n  and {hidden:,} more" if hidden else "")
+
+
+class ArrowimgError(Exception):
+    """Base of every error raised on purpose, for ``except arrowimg.errors.ArrowimgError``."""
+
+
+class OptionError(ArrowimgError, ValueError):
+    """An option has a value that it cannot have. Raised when the options are made."""
+
+    def __init__(self, option: str, expected: str, found: object) -> None:
+        super().__init__(option, expected, found)
+        self.option, self.expected, self.found = option, expected, found
+
+    def __str__(self) -> str:
+        return f"{self.option}: expected {self.expected}, found {self.found!r}"
+
+
+class SourceError(ArrowimgError, TypeError):
+    """A source is nothing that arrowimg can read tables from."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(expected, found)
+        self.expected, self.found = expected, found
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}, found {self.found}"
+
+
+class SchemaError(ArrowimgError, ValueError):
+    """A table has a column that is missing, of another type, or of a name that is taken."""
+
+    def __init__(self, column: str, expected: str, found: str, advice: str = "") -> None:
+        super().__init__(column, expected, found, advice)
+        self.column, self.expected, self.found, self.advice = column, expected, found, advice
+
+    def __str__(self) -> str:
+        text = f"column {self.column!r}: expected {self.expected}, found {self.found}"
+        return f"{text}; {self.advice}" if self.advice else text
+
+
+class ImageError(ArrowimgError, ValueError):
+    """Rows whose picture breaks the contract. Nothing of their batch was written."""
+
+    def __init__(self, problems: Sequence[RowProblem], num_rows: int) -> None:
+        super().__init__(problems, num_rows)
+        self.problems, self.num_rows = tuple(problems), num_rows
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.problems):,} of {self.num_rows:,} rows cannot be written"
+            f"{_listed(self.problems)}\n"
+            'Mend these rows, or pass on_error="quarantine" to keep them with their error code.'
+        )
+
+
+class SampleKeyError(ArrowimgError, ValueError):
+    """Ids that cannot become member names."""
+
+    def __init__(self, expected: str, offenders: Sequence[str]) -> None:
+        super().__init__(expected, offenders)
+        self.expected, self.offenders = expected, tuple(offenders)
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}, found {len(self.offenders):,}:{_listed(self.offenders)}"
+
+
+class DuplicateIdError(SampleKeyError):
+    """Ids that stand in more than one row, or that give the same member name."""
+
+
+class MetadataJoinError(ArrowimgError, ValueError):
+    """A metadata frame does not match the images one to one."""
+
+    def __init__(self, expected: str, image_ids: Sequence[str | None]) -> None:
+        super().__init__(expected, image_ids)
+        self.expected, self.image_ids = expected, tuple(image_ids)
+
+    def __str__(self) -> str:
+        ids = [repr(image_id) for image_id in self.image_ids]
+        return f"expected {self.expected}, found {len(ids):,} otherwise:{_listed(ids)}"
+
+
+class ShardConflictError(ArrowimgError, FileExistsError):
+    """A committed file has the same name and other content. It was left as it is."""
+
+    def __init__(self, path: str, committed: str, offered: str) -> None:
+        # OSError gives several arguments a meaning of its own (errno, strerror, file name).
+        super().__init__(
+            f"{path}: already committed with checksum {committed}, the new content has {offered}; "
+            "write into another folder"
+        )
+        self.path, self.committed, self.offered = path, committed, offered
+
+    def __reduce__(self) -> tuple[type[ShardConflictError], tuple[str, str, str]]:
+        return type(self), (self.path, self.committed, self.offered)
+
+
+class ManifestError(ArrowimgError, ValueError):
+    """A manifest, sidecar or footer is missing or cannot be read."""
+
+    def __init__(self, path: str, expected: str, found: str) -> None:
+        super().__init__(path, expected, found)
+        self.path, self.expected, self.found = path, expected, found
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected {self.expected}, found {self.found}"
+
+
+class MissingDependencyError(ArrowimgError, ImportError):
+    """A feature needs a package that comes with an extra."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(feature, extra)
+        self.feature, self.extra = feature, extra
+
+    def __str__(self) -> str:
+        return f"{self.feature} needs an extra: pip install 'arrowimg[{self.extra}]'"
