@@ -50,9 +50,9 @@ def encode_jpeg(
         int(options.optimize),
     ]
     try:
-        picture = np.ascontiguousarray(pixels)
-        if picture.ndim == 3 and color == "rgb":
-            picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        contiguous = np.ascontiguousarray(pixels)
+        is_rgb = contiguous.ndim == 3 and color == "rgb"
+        picture = cv2.cvtColor(contiguous, cv2.COLOR_RGB2BGR) if is_rgb else contiguous
         succeeded, encoded = cv2.imencode(".jpg", picture, parameters)
     except cv2.error as error:
         return Problem(ErrorCode.ENCODE_FAILED, f"OpenCV's error: {error}")

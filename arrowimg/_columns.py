@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -108,11 +109,11 @@ def _chunk_views(chunk: pa.Array, field: pa.Field) -> list[ImageView]:
     shape, permutation = _declared_layout(chunk.type, field)
     if _is_binary(kind):
         views = _encoded_views(storage)
-    elif pa.types.is_struct(kind) and {"data", "shape"} <= {child.name for child in kind}:
-        views = _ragged_views(storage, permutation)
-    elif pa.types.is_struct(kind) and _is_binary(_child_type(kind, "bytes")):
+    elif _is_binary(_child_type(kind, "bytes")):
         views = _encoded_views(storage.field("bytes"))
-    elif pa.types.is_fixed_size_list(kind) or (shape is not None and _is_list(kind)):
+    elif _is_ragged(kind):
+        views = _ragged_views(storage, permutation)
+    elif _is_uniform(kind, shape):
         views = _uniform_views(storage, shape, permutation)
     else:
         raise SchemaError(field.name, _SUPPORTED, str(chunk.type))
@@ -157,8 +158,7 @@ def _binary_views(array: pa.Array) -> list[memoryview]:
     kind = np.int64 if pa.types.is_large_binary(array.type) else np.int32
     offsets = np.frombuffer(offsets_buffer, kind)[array.offset : array.offset + len(array) + 1]
     whole = memoryview(data if data is not None else b"")
-    ends = offsets.tolist()
-    return [whole[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    return [whole[start:end] for start, end in pairwise(offsets.tolist())]
 
 
 def _binary_view_views(array: pa.Array) -> list[memoryview]:
@@ -186,8 +186,7 @@ def _uniform_views(
         # A null row of a variable-size list takes no space, so rows are found by their offsets.
         starts, values = array.offsets.to_numpy(), _values(array.values)
         return [
-            _shaped(values[start:end], shape or [], permutation)
-            for start, end in zip(starts[:-1], starts[1:], strict=True)
+            _shaped(values[start:end], shape or [], permutation) for start, end in pairwise(starts)
         ]
     while pa.types.is_fixed_size_list(array.type):
         size = array.type.list_size
@@ -204,12 +203,10 @@ def _uniform_views(
 
 def _ragged_views(array: pa.StructArray, permutation: list[int] | None) -> list[ImageView]:
     data, shapes = array.field("data"), array.field("shape")
-    if not (_is_list(data.type) and (_is_list(shapes.type) or _is_fixed(shapes.type))):
-        raise SchemaError("data, shape", "lists of values and of sizes", str(array.type))
     starts, values = data.offsets.to_numpy(), _values(data.values)
     return [
         _NULL if shape is None else _shaped(values[start:end], shape, permutation)
-        for start, end, shape in zip(starts[:-1], starts[1:], shapes.to_pylist(), strict=True)
+        for (start, end), shape in zip(pairwise(starts), shapes.to_pylist(), strict=True)
     ]
 
 
@@ -225,8 +222,6 @@ def _values(array: pa.Array) -> Pixels:
     """Return a primitive array's values, whatever its validity says; zero-copy but for bool."""
     if pa.types.is_boolean(array.type):
         return np.asarray(array.fill_null(value=False).to_numpy(zero_copy_only=False))
-    if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
-        raise SchemaError("pixels", "numbers", str(array.type))
     buffer = array.buffers()[1]
     dtype = np.dtype(array.type.to_pandas_dtype())
     if buffer is None:
@@ -244,16 +239,39 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
-def _is_fixed(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_fixed_size_list(kind))
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    )
 
 
-def _child_type(kind: pa.StructType, name: str) -> pa.DataType | None:
-    index = kind.get_field_index(name)
+def _is_ragged(kind: pa.DataType) -> bool:
+    data, shape = _child_type(kind, "data"), _child_type(kind, "shape")
+    return (
+        data is not None
+        and shape is not None
+        and _is_list(data)
+        and _is_number(data.value_type)
+        and (_is_list(shape) or pa.types.is_fixed_size_list(shape))
+        and pa.types.is_integer(shape.value_type)
+    )
+
+
+def _is_uniform(kind: pa.DataType, shape: list[int] | None) -> bool:
+    if _is_list(kind):
+        return shape is not None and _is_number(kind.value_type)
+    is_fixed = pa.types.is_fixed_size_list(kind)
+    while pa.types.is_fixed_size_list(kind):
+        kind = kind.value_type
+    return is_fixed and _is_number(kind)
+
+
+def _child_type(kind: pa.DataType, name: str) -> pa.DataType | None:
+    index = kind.get_field_index(name) if pa.types.is_struct(kind) else -1
     return kind.field(index).type if index >= 0 else None
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
+def _plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  # a type each
     if isinstance(kind, pa.BaseExtensionType):
         return _plain_type(kind.storage_type)
     if pa.types.is_string_view(kind):
@@ -265,7 +283,9 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_struct(kind):
         return pa.struct([_plain_field(field) for field in kind])
     if pa.types.is_map(kind):
-        return pa.map_(_plain_field(kind.key_field), _plain_field(kind.item_field), kind.keys_sorted)
+        return pa.map_(
+            _plain_field(kind.key_field), _plain_field(kind.item_field), kind.keys_sorted
+        )
     if pa.types.is_fixed_size_list(kind):
         return pa.list_(_plain_field(kind.value_field), kind.list_size)
     if pa.types.is_large_list(kind):
@@ -281,6 +301,8 @@ def _plain_field(field: pa.Field) -> pa.Field:
 
 def _plain_column(column: pa.ChunkedArray, plain_type: pa.DataType) -> pa.ChunkedArray:
     if isinstance(column.type, pa.BaseExtensionType):
-        storage = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+        storage = pa.chunked_array(
+            [chunk.storage for chunk in column.chunks], column.type.storage_type
+        )
         return _plain_column(storage, plain_type)
     return column if column.type == plain_type else column.cast(plain_type)

@@ -32,7 +32,9 @@ class StagedFile:
         Bytes written so far.
     """
 
-    def __init__(self, file: IO[bytes], temporary: Path, name: str, checksum_name: ChecksumName) -> None:
+    def __init__(
+        self, file: IO[bytes], temporary: Path, name: str, checksum_name: ChecksumName
+    ) -> None:
         self.name, self.nbytes = name, 0
         self.checksum_name: ChecksumName = checksum_name
         self.temporary = temporary

@@ -66,7 +66,9 @@ def encode_images(
 ) -> list[StoredImage | Problem]:
     """Return the stored form of each image, in order; the bytes do not depend on the threads."""
     threads = options.encode_threads or len(os.sched_getaffinity(0))
-    grains = [images[at : at + _IMAGES_PER_GRAIN] for at in range(0, len(images), _IMAGES_PER_GRAIN)]
+    grains = [
+        images[at : at + _IMAGES_PER_GRAIN] for at in range(0, len(images), _IMAGES_PER_GRAIN)
+    ]
 
     def encode_grain(grain: Sequence[CheckedImage]) -> list[StoredImage | Problem]:
         return [_encode_image(image, options) for image in grain]

@@ -87,5 +87,7 @@ def as_paths(paths: Iterable[str | Path]) -> list[Path]:
 
 def _table(rows: list[tuple[str, str, bytes]]) -> pa.Table:
     ids, paths, data = zip(*rows, strict=True)
-    arrays = [pa.array(column, kind.type) for column, kind in zip((ids, paths, data), SCHEMA, strict=True)]
+    arrays = [
+        pa.array(column, kind.type) for column, kind in zip((ids, paths, data), SCHEMA, strict=True)
+    ]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)

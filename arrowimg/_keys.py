@@ -147,6 +147,6 @@ def _check_verbatim(image_ids: Sequence[str | None]) -> None:
     if offenders:
         expected = (
             "ids that are portable names (segments of [A-Za-z0-9_-] joined by '/', at most "
-            f"{MAX_KEY_LENGTH} characters); pass keys=\"escaped\" to have others escaped"
+            f'{MAX_KEY_LENGTH} characters); pass keys="escaped" to have others escaped'
         )
         raise SampleKeyError(expected, offenders)

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from arrowimg._version import FORMAT_VERSION
 from arrowimg.errors import ManifestError
 
 MANIFEST_NAME = "manifest.json"
-FORMAT_VERSION = 1
 
 
 class ShardEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

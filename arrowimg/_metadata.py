@@ -38,7 +38,9 @@ class MetadataFrame:
         if _ID not in table.column_names:
             raise SchemaError(_ID, "a column of that name in metadata", str(table.column_names))
         self.columns = table.drop_columns([_ID])
-        self._rows = pl.DataFrame({_ID: pl.Series(table[_ID].cast(pa.large_string()))}).with_row_index(_ROW)
+        self._rows = pl.DataFrame(
+            {_ID: pl.Series(table[_ID].cast(pa.large_string()))}
+        ).with_row_index(_ROW)
         self._is_used = np.zeros(table.num_rows, np.bool_)
         repeated = self._rows.filter(pl.col(_ID).is_duplicated() | pl.col(_ID).is_null())
         _refuse(repeated[_ID].unique(maintain_order=True), "every image_id once in metadata")

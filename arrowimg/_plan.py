@@ -34,4 +34,7 @@ def plan_shards(
             num_images = nbytes = 0
         num_images += size > 0
         nbytes += size
-    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(tar_nbytes)], strict=True)]
+    return [
+        slice(start, stop)
+        for start, stop in zip(starts, [*starts[1:], len(tar_nbytes)], strict=True)
+    ]

@@ -170,19 +170,24 @@ def _stored_table(
 ) -> pa.Table:
     stored = [None if isinstance(image, Problem) else image for image in images]
     errors = [str(image.code) if isinstance(image, Problem) else None for image in images]
-    kept_keys = [key if error is None else None for key, error in zip(keys, errors, strict=True)]
-    digest = pa.binary(CHECKSUM_NBYTES[options.checksum])
+    kept_keys = [None if image is None else key for key, image in zip(keys, stored, strict=True)]
+
+    def column(name: str, kind: pa.DataType) -> pa.Array:
+        return pa.array([image and getattr(image, name) for image in stored], kind)
+
     return pa.table(
         {
             "key": pa.array(kept_keys, pa.string()),
             "image_id": pa.array(identity.image_ids, pa.string()),
             "original_path": pa.array(identity.original_paths, pa.string()),
-            "image_data": _binary_column([image and image.data for image in stored]),
-            "width": pa.array([image and image.width for image in stored], pa.int32()),
-            "height": pa.array([image and image.height for image in stored], pa.int32()),
-            "channels": pa.array([image and image.channels for image in stored], pa.int32()),
-            "checksum": pa.array([image and image.checksum for image in stored], digest),
-            "action": pa.array([image and image.action for image in stored], pa.string()),
+            "image_data": _binary_column(
+                [None if image is None else image.data for image in stored]
+            ),
+            "width": column("width", pa.int32()),
+            "height": column("height", pa.int32()),
+            "channels": column("channels", pa.int32()),
+            "checksum": column("checksum", pa.binary(CHECKSUM_NBYTES[options.checksum])),
+            "action": column("action", pa.string()),
             "error": pa.array(errors, pa.string()),
         }
     )

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from arrowimg._manifest import FORMAT_VERSION
+from arrowimg._version import FORMAT_VERSION
 from arrowimg.errors import SchemaError
 
 FOOTER_KEY = "arrowimg"
@@ -40,7 +40,7 @@ _ROW_GROUP_NBYTES = 100 * 2**20
 
 
 class Footer(Struct, frozen=True, kw_only=True):
-    """The JSON document in a sidecar's footer; ``docs/reference/format.md`` describes each field."""
+    """The JSON document in a sidecar's footer; see ``docs/reference/format.md``."""
 
     format_version: int = FORMAT_VERSION
     writer: dict[str, str]
@@ -55,16 +55,17 @@ class Footer(Struct, frozen=True, kw_only=True):
 
 def check_metadata(schema: pa.Schema) -> None:
     """Raise `SchemaError` when a metadata column cannot be a column of the sidecar."""
-    for field in schema:
-        if field.name in RESERVED:
+    for name in schema.names:
+        if name in RESERVED:
             expected = "a name that the sidecar does not use itself"
-            advice = f"rename it, for example to 'source_{field.name}'"
-            raise SchemaError(field.name, expected, repr(field.name), advice)
-        try:
-            _leaves(pa.schema([field]))
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
-            expected = "a type that Parquet has"
-            raise SchemaError(field.name, expected, f"{field.type} ({error})", "cast it") from error
+            raise SchemaError(name, expected, repr(name), f"rename it, say to 'source_{name}'")
+    if _parquet_error(schema) is None:
+        return
+    for field in schema:
+        error = _parquet_error(pa.schema([field]))
+        if error is not None:
+            found = f"{field.type} ({error})"
+            raise SchemaError(field.name, "a type that Parquet has", found, "cast it")
 
 
 def sidecar_table(
@@ -149,7 +150,17 @@ def _leaves(schema: pa.Schema) -> list[tuple[str, str]]:
     with pq.ParquetWriter(sink, schema):
         pass
     columns = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
-    return [(columns.column(at).path, columns.column(at).physical_type) for at in range(len(columns))]
+    return [
+        (columns.column(at).path, columns.column(at).physical_type) for at in range(len(columns))
+    ]
+
+
+def _parquet_error(schema: pa.Schema) -> str | None:
+    try:
+        _leaves(schema)
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+        return str(error)
+    return None
 
 
 def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
@@ -171,5 +182,7 @@ def _aligned(*columns: pa.ChunkedArray) -> list[tuple[pa.Array, ...]]:
 
 def _image_structs(data: pa.Array, names: pa.Array, valid: pa.Array) -> pa.StructArray:
     return pa.StructArray.from_arrays(
-        [data.cast(pa.binary()), names.cast(pa.string())], fields=list(IMAGE_TYPE), mask=pc.invert(valid)
+        [data.cast(pa.binary()), names.cast(pa.string())],
+        fields=list(IMAGE_TYPE),
+        mask=pc.invert(valid),
     )

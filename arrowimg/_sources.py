@@ -38,6 +38,17 @@ def read_batches(source: object) -> Iterator[ImageBatch]:
             yield ImageBatch(table.slice(start, ROWS_PER_BATCH))
 
 
+def read_table(path: str | Path) -> pa.Table:
+    """Return a Parquet or Arrow file as one table.
+
+    Raises
+    ------
+    SourceError
+        When the file is neither.
+    """
+    return pa.concat_tables(_tables_of_path(Path(path)))
+
+
 def count_rows(source: object) -> int | None:
     """Return how many rows a source has, where that is known without reading it."""
     if isinstance(source, ImageBatch):

@@ -144,7 +144,9 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         base_name = self.construct_base_name(task)
         unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(NAME_PREFIX)}-"
         samples = encode_samples(task, self.options, unnamed_prefix)
-        plan = plan_shards(samples.tar_nbytes(), self.images_per_tar, self.options.max_members_nbytes)
+        plan = plan_shards(
+            samples.tar_nbytes(), self.images_per_tar, self.options.max_members_nbytes
+        )
         shards = [
             self._write_shard(f"{base_name}-{number:06d}", samples.slice(rows))
             for number, rows in enumerate(plan)

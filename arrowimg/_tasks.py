@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 from msgspec import Struct, field
 
+from arrowimg._arrays import ImageArrays, column_of_images, column_of_values
 from arrowimg._columns import Pixels, as_table, image_views
 from arrowimg._files import as_paths, ids_of_files, read_files
-from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem, SchemaError, SourceError
+from arrowimg.errors import Problem, SchemaError, SourceError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -129,7 +129,7 @@ class ImageBatch(_Task, frozen=True, eq=False, tag=True):
     @classmethod
     def from_arrays(
         cls,
-        images: Sequence[np.ndarray[Any, Any] | None] | np.ndarray[Any, Any],
+        images: ImageArrays,
         image_ids: Sequence[str | None] | None = None,
         image_paths: Sequence[str | None] | None = None,
         **columns: Any,  # noqa: ANN401  # whatever pyarrow.array takes
@@ -154,10 +154,11 @@ class ImageBatch(_Task, frozen=True, eq=False, tag=True):
         SchemaError
             When columns differ in length.
         """
-        arrays: dict[str, Any] = {"image_data": _image_column(images, image_ids)}
-        arrays |= {"image_id": pa.array(image_ids, pa.string())} if image_ids is not None else {}
-        arrays |= {"image_path": pa.array(image_paths, pa.string())} if image_paths is not None else {}
-        arrays |= {name: _as_arrow(values) for name, values in columns.items()}
+        arrays = {"image_data": column_of_images(images, image_ids)}
+        for name, texts in (("image_id", image_ids), ("image_path", image_paths)):
+            if texts is not None:
+                arrays[name] = pa.array(texts, pa.string())
+        arrays |= {name: column_of_values(values) for name, values in columns.items()}
         for name, values in arrays.items():
             if len(values) != len(images):
                 raise SchemaError(name, f"{len(images):,} values", f"{len(values):,}")
@@ -177,7 +178,11 @@ class ImageBatch(_Task, frozen=True, eq=False, tag=True):
         """
         files = as_paths(paths)
         tables = read_files(files, ids_of_files(files))
-        return cls(pa.concat_tables(tables) if files else pa.table({"image_data": pa.array([], pa.large_binary())}))
+        return cls(
+            pa.concat_tables(tables)
+            if files
+            else pa.table({"image_data": pa.array([], pa.large_binary())})
+        )
 
     @property
     def num_items(self) -> int:
@@ -249,7 +254,8 @@ class FileGroupTask(_Task, frozen=True, eq=False, tag=True):
         super().__post_init__()
         if not self.data.schema.equals(FILE_GROUP_SCHEMA):
             expected = ", ".join(f"{item.name}: {item.type}" for item in FILE_GROUP_SCHEMA)
-            raise SchemaError("data", expected, str(self.data.schema))
+            column = "data"
+            raise SchemaError(column, expected, str(self.data.schema))
 
     def __repr__(self) -> str:
         return (
@@ -325,63 +331,3 @@ def _is_text(kind: pa.DataType) -> bool:
         or pa.types.is_integer(kind)
         or pa.types.is_null(kind)
     )
-
-
-def _as_arrow(values: Any) -> pa.Array:  # noqa: ANN401  # whatever pyarrow.array takes
-    if isinstance(values, np.ndarray) and values.ndim > 1:
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        for size in values.shape[:0:-1]:
-            flat = pa.FixedSizeListArray.from_arrays(flat, size)
-        return flat
-    return values if isinstance(values, pa.ChunkedArray) else pa.array(values)
-
-
-def _image_column(
-    images: Sequence[np.ndarray[Any, Any] | None] | np.ndarray[Any, Any],
-    image_ids: Sequence[str | None] | None,
-) -> pa.Array:
-    """Return pixels as Arrow: one tensor column where all shapes agree, else ragged structs."""
-    _check_arrays(images, image_ids)
-    if isinstance(images, np.ndarray) and images.dtype != np.bool_ and images.size:
-        return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))
-    arrays = [np.empty((0,), np.uint8) if image is None else image for image in images]
-    sizes = np.cumsum([0, *(array.size for array in arrays)], dtype=np.int64)
-    flat = np.concatenate([np.empty(0, _dtype_of(images)), *(array.reshape(-1) for array in arrays if array.size)])
-    data = pa.LargeListArray.from_arrays(pa.array(sizes), pa.array(flat))
-    shapes = pa.array([list(array.shape) for array in arrays], pa.list_(pa.int32()))
-    is_null = pa.array([image is None for image in images], pa.bool_())
-    return pa.StructArray.from_arrays([data, shapes], ["data", "shape"], mask=is_null)
-
-
-def _dtype_of(images: Sequence[np.ndarray[Any, Any] | None] | np.ndarray[Any, Any]) -> np.dtype[Any]:
-    return next((image.dtype for image in images if image is not None), np.dtype(np.uint8))
-
-
-def _check_arrays(
-    images: Sequence[np.ndarray[Any, Any] | None] | np.ndarray[Any, Any],
-    image_ids: Sequence[str | None] | None,
-) -> None:
-    dtype = _dtype_of(images)
-    found = [_problem_for_arrow(image, dtype) for image in images]
-    problems = [
-        RowProblem(row, image_ids[row] if image_ids is not None else None, problem.code, problem.found)
-        for row, problem in enumerate(found)
-        if problem is not None
-    ]
-    if problems:
-        raise ImageError(problems, len(images))
-
-
-def _problem_for_arrow(image: object, dtype: np.dtype[Any]) -> Problem | None:
-    """Return why Arrow cannot hold an array, or None."""
-    if image is None:
-        return None
-    if not isinstance(image, np.ndarray):
-        return Problem(ErrorCode.DTYPE, f"a {type(image).__qualname__}, not a NumPy array")
-    if isinstance(image, np.ma.MaskedArray):
-        return Problem(ErrorCode.MASKED, "a masked array")
-    if image.dtype.kind not in "buif" or not image.dtype.isnative:
-        return Problem(ErrorCode.DTYPE, f"{image.dtype} pixels of byte order {image.dtype.byteorder!r}")
-    if image.dtype != dtype:
-        return Problem(ErrorCode.DTYPE, f"{image.dtype} pixels in a batch of {dtype}")
-    return None

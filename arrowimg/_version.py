@@ -6,6 +6,9 @@ from importlib.metadata import version
 
 __version__ = "0.1.0"
 
+FORMAT_VERSION = 1
+"""Version of what is written: tar, sidecar, footer, manifest (``docs/reference/format.md``)."""
+
 
 def writer_versions() -> dict[str, str]:
     """Return name and version of everything that the written bytes depend on."""

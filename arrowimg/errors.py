@@ -149,7 +149,8 @@ class RowProblem(Struct, frozen=True):
         advice = _ADVICE.get(self.code)
         return (
             f"row {self.row} (image_id {self.image_id!r}): {self.code}: "
-            f"expected {_EXPECTED[self.code]}, found {self.found}" + (f"; {advice}" if advice else "")
+            f"expected {_EXPECTED[self.code]}, found {self.found}"
+            + (f"; {advice}" if advice else "")
         )
 
 

@@ -1,0 +1,294 @@
+"""The command line: arguments to options, results to text, errors to exit codes; no logic."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from arrowimg._version import __version__
+from arrowimg.errors import ArrowimgError
+
+if TYPE_CHECKING:
+    from arrowimg._inspect import Inspection
+    from arrowimg._tasks import FileGroupTask
+
+_SHARDS_LISTED = 10
+
+HELP = """\
+usage: arrowimg COMMAND ...
+
+Write Arrow tables of images as tar shards with Parquet sidecars.
+
+commands:
+  write          encode the images of a source and write its shards
+  inspect        show what a folder of shards holds
+  demo           write shards of real photographs, to try things on
+
+options:
+  -h, --help     show this help and exit
+  -V, --version  show the version and exit
+
+examples:
+  arrowimg write photographs/ out/
+  arrowimg write images.parquet out/ --images-per-tar 5000 --members txt=caption
+  arrowimg inspect out/
+
+Run 'arrowimg COMMAND --help' for the options of one command.
+"""
+
+WRITE_HELP = """\
+usage: arrowimg write SOURCE OUT [options]
+
+Write the images of SOURCE to OUT: tars of at most so many images, and beside each
+a Parquet file with one row per image. The manifest comes last.
+
+arguments:
+  SOURCE                 folder of images, image file, or Parquet or Arrow file
+  OUT                    folder to write to
+
+shards:
+  --images-per-tar N     images in every tar but the last [1000]
+  --max-bytes-per-tar N  most bytes in one tar [no limit]
+  --members EXT=COLUMNS  columns beside the picture in the tar, for example txt=caption
+                         or json=caption,score; may be given several times
+  --metadata FILE        Parquet or Arrow file joined to the images by image_id
+  --keep-image-data      keep the stored pictures in the Parquet files too
+
+images:
+  --image-column NAME    column of images [image_data]
+  --on-error POLICY      what to do with a bad image: raise, quarantine [raise]
+  --quality Q            JPEG quality, 1 to 100 [92]
+  --subsampling S        colour kept: 4:4:4, 4:2:2 or 4:2:0 [4:2:0]
+  --reencode             encode JPEG files again instead of copying them
+  --threads N            threads that encode [one per core]
+
+output:
+  --json                 print the file group as one JSON document
+  -q, --quiet            no progress on stderr
+  -h, --help             show this help and exit
+
+exit status:
+  0  committed
+  1  the source or the storage failed; there is no manifest
+  2  wrong usage
+"""
+
+INSPECT_HELP = """\
+usage: arrowimg inspect OUT [options]
+
+Show what a folder of shards holds: shards, images, bytes, columns, first rows.
+
+arguments:
+  OUT         folder of shards
+
+options:
+  --rows N    rows to show [5]
+  --json      print one JSON document
+  -h, --help  show this help and exit
+"""
+
+DEMO_HELP = """\
+usage: arrowimg demo OUT [options]
+
+Cut varied pictures out of the photographs that scikit-image and scikit-learn carry,
+give them ids, captions, scores, embeddings and timestamps, and write them to OUT.
+
+arguments:
+  OUT                 folder to write to
+
+options:
+  --num-images N      pictures to write [3000]
+  --images-per-tar N  images in every tar but the last [1000]
+  --json              print the file group as one JSON document
+  -q, --quiet         no progress on stderr
+  -h, --help          show this help and exit
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help is written by a person, above."""
+
+    help_text = ""
+
+    def format_help(self) -> str:
+        return self.help_text
+
+    def format_usage(self) -> str:
+        return self.help_text.split("\n\n", 1)[0] + "\n"
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.format_usage()}arrowimg: error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parsed = build_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = parsed.command
+    try:
+        command(parsed)
+    except (ArrowimgError, OSError) as error:
+        print(f"arrowimg: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(prog="arrowimg", allow_abbrev=False)
+    parser.help_text = HELP
+    parser.add_argument("-V", "--version", action="version", version=f"arrowimg {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    write = _add_command(commands, "write", WRITE_HELP, _write)
+    write.add_argument("source", metavar="SOURCE")
+    _add_output_arguments(write)
+    write.add_argument("--max-bytes-per-tar", type=int)
+    write.add_argument("--members", type=_member, action="append", default=[])
+    write.add_argument("--metadata")
+    write.add_argument("--keep-image-data", action="store_true")
+    write.add_argument("--image-column", default="image_data")
+    write.add_argument("--on-error", choices=("raise", "quarantine"), default="raise")
+    write.add_argument("--quality", type=int, default=92)
+    write.add_argument("--subsampling", choices=("4:4:4", "4:2:2", "4:2:0"), default="4:2:0")
+    write.add_argument("--reencode", action="store_true")
+    write.add_argument("--threads", type=int)
+
+    inspect = _add_command(commands, "inspect", INSPECT_HELP, _inspect)
+    inspect.add_argument("out", metavar="OUT")
+    inspect.add_argument("--rows", type=int, default=5)
+    inspect.add_argument("--json", action="store_true")
+
+    demo = _add_command(commands, "demo", DEMO_HELP, _demo)
+    _add_output_arguments(demo)
+    demo.add_argument("--num-images", type=int, default=3000)
+    return parser
+
+
+def _add_command(
+    commands: Any,  # noqa: ANN401  # argparse's type is private
+    name: str,
+    help_text: str,
+    command: Callable[[argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    parser: _Parser = commands.add_parser(name, allow_abbrev=False)
+    parser.help_text = help_text
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT")
+    parser.add_argument("--images-per-tar", type=int, default=1000)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("-q", "--quiet", action="store_true")
+
+
+def _member(text: str) -> tuple[str, str | list[str]]:
+    extension, equals, columns = text.partition("=")
+    if not (extension and equals and columns):
+        message = f"expected EXTENSION=COLUMN[,COLUMN...], found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    names = columns.split(",")
+    return extension, names if extension == "json" or len(names) > 1 else names[0]
+
+
+def _write(parsed: argparse.Namespace) -> None:
+    from arrowimg._options import JpegOptions
+    from arrowimg._sources import read_table
+    from arrowimg._writer import write_shards
+
+    group = write_shards(
+        parsed.source,
+        parsed.out,
+        parsed.images_per_tar,
+        None if parsed.metadata is None else read_table(parsed.metadata),
+        not parsed.keep_image_data,
+        progress=False if parsed.quiet else None,
+        jpeg=JpegOptions(quality=parsed.quality, subsampling=parsed.subsampling),
+        image_column=parsed.image_column,
+        on_error=parsed.on_error,
+        encode_threads=parsed.threads,
+        members=dict(parsed.members),
+        max_bytes_per_tar=parsed.max_bytes_per_tar,
+        reencode=parsed.reencode,
+    )
+    _print_file_group(group, as_json=parsed.json)
+
+
+def _demo(parsed: argparse.Namespace) -> None:
+    from arrowimg._demo import demo_batches
+    from arrowimg._writer import write_shards
+
+    group = write_shards(
+        demo_batches(parsed.num_images),
+        parsed.out,
+        parsed.images_per_tar,
+        progress=False if parsed.quiet else None,
+        members={"txt": "caption", "json": ["caption", "score", "captured_at"]},
+    )
+    _print_file_group(group, as_json=parsed.json)
+
+
+def _inspect(parsed: argparse.Namespace) -> None:
+    from arrowimg._inspect import inspect_dataset
+
+    inspection = inspect_dataset(parsed.out, parsed.rows)
+    print(_as_json(inspection) if parsed.json else _inspection_text(inspection))
+
+
+def _print_file_group(group: FileGroupTask, *, as_json: bool) -> None:
+    if as_json:
+        print(_as_json({"metadata": group.metadata, "files": group.data.to_pylist()}))
+        return
+    for row in group.data.to_pylist():
+        print(f"{row['path']}  {row['num_rows']:,} rows  {row['nbytes']:,} bytes")
+    counts = group.metadata
+    print(
+        f"{counts['num_images']:,} images in {len(group.tar_paths):,} shards, "
+        f"{counts['num_errors']:,} rows with an error"
+    )
+
+
+def _inspection_text(inspection: Inspection) -> str:
+    writer = ", ".join(f"{name} {version}" for name, version in inspection.writer.items())
+    hidden = len(inspection.shards) - _SHARDS_LISTED
+    return "\n".join(
+        [
+            f"{inspection.path}: {len(inspection.shards):,} shards, "
+            f"{inspection.num_images:,} images, {inspection.nbytes:,} bytes, "
+            f"{'with a' if inspection.has_manifest else 'without'} manifest",
+            f"written by {writer}",
+            "",
+            "shards (images, rows, tar bytes, Parquet bytes):",
+            *(
+                f"  {shard.name}  {shard.num_images:,}  {shard.num_rows:,}  "
+                f"{shard.tar_nbytes:,}  {shard.parquet_nbytes:,}"
+                for shard in inspection.shards[:_SHARDS_LISTED]
+            ),
+            *([f"  and {hidden:,} more"] if hidden > 0 else []),
+            "",
+            "columns:",
+            *(f"  {name}: {kind}" for name, kind in inspection.columns.items()),
+            "",
+            "first rows:",
+            *(f"  {_row_text(row)}" for row in inspection.first_rows),
+        ]
+    )
+
+
+def _row_text(row: dict[str, Any]) -> str:
+    shown = (f"{name}={_short(value)}" for name, value in row.items() if value is not None)
+    return "  ".join(shown)
+
+
+def _short(value: object) -> str:
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _as_json(value: object) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
