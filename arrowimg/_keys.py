@@ -95,27 +95,44 @@ def sample_keys(
         else (image_id if style == "verbatim" else sample_key(image_id))
         for row, image_id in enumerate(image_ids, first_row)
     ]
-    check_unique(keys, image_ids)
-    return keys
-
-
-def check_unique(keys: Sequence[str], image_ids: Sequence[str | None]) -> None:
-    """Raise `DuplicateIdError` when two rows have one key; `image_ids` are named in the error."""
-    if len(set(keys)) < len(keys):
-        repeated = {key for key, count in Counter(keys).items() if count > 1}
-        rows: dict[str, list[int]] = {}
-        for row, key in enumerate(keys):
-            if key in repeated:
-                rows.setdefault(key, []).append(row)
-        lines = [f"{image_ids[at[0]]!r} in rows {', '.join(map(str, at))}" for at in rows.values()]
-        expected = "every image_id once"
-        raise DuplicateIdError(expected, lines)
+    check_unique(keys, image_ids, first_row)
     if len({key.casefold() for key in keys}) < len(keys):
         logger.warning(
             "some of %d sample keys differ by case only; file systems that ignore case would "
             "extract them over one another",
             len(keys),
         )
+    return keys
+
+
+def check_unique(
+    keys: Sequence[str | None], image_ids: Sequence[str | None], first_row: int = 0
+) -> None:
+    """Raise `DuplicateIdError` when two rows have one key.
+
+    Parameters
+    ----------
+    keys
+        None where a row has none.
+    image_ids
+        What the error names the rows by.
+    first_row
+        Number of the first row.
+    """
+    present = [key for key in keys if key is not None]
+    if len(set(present)) == len(present):
+        return
+    repeated = {key for key, count in Counter(present).items() if count > 1}
+    rows: dict[str, list[int]] = {}
+    for row, key in enumerate(keys):
+        if key is not None and key in repeated:
+            rows.setdefault(key, []).append(row)
+    lines = [
+        f"{image_ids[at[0]]!r} in rows {', '.join(str(first_row + row) for row in at)}"
+        for at in rows.values()
+    ]
+    expected = "every image_id once"
+    raise DuplicateIdError(expected, lines)
 
 
 def check_member_names(names: Sequence[str]) -> None:

@@ -15,6 +15,10 @@ from arrowimg.errors import MetadataJoinError, SchemaError
 
 _ID, _ROW = "image_id", "metadata_row"
 
+_ONE_IMAGE = "every image_id once in the images"
+_ONE_ROW = "metadata for every image_id"
+_NO_REST = "an image for every row of metadata"
+
 
 class MetadataFrame:
     """Metadata by ``image_id``, handed out batch by batch, each row once.
@@ -45,6 +49,13 @@ class MetadataFrame:
         repeated = self._rows.filter(pl.col(_ID).is_duplicated() | pl.col(_ID).is_null())
         _refuse(repeated[_ID].unique(maintain_order=True), "every image_id once in metadata")
 
+    def check_ids(self, image_ids: pa.ChunkedArray) -> None:
+        """Raise `MetadataJoinError` when these images, all there are, do not match one to one."""
+        asked = _frame_of(image_ids)
+        _refuse(asked.filter(pl.col(_ID).is_duplicated())[_ID].unique(), _ONE_IMAGE)
+        _refuse(asked.join(self._rows, on=_ID, how="anti")[_ID], _ONE_ROW)
+        _refuse(self._rows.join(asked, on=_ID, how="anti")[_ID], _NO_REST)
+
     def take(self, image_ids: pa.ChunkedArray) -> pa.Table:
         """Return the metadata of these images, in their order.
 
@@ -53,21 +64,24 @@ class MetadataFrame:
         MetadataJoinError
             When an id has no metadata, or was handed out before.
         """
-        asked = pl.DataFrame({_ID: pl.Series(image_ids.cast(pa.large_string()), dtype=pl.String)})
+        asked = _frame_of(image_ids)
         # Only the rows that are asked for are hashed: the frame may be a thousand batches long.
         wanted = self._rows.join(asked, on=_ID, how="semi")
         found = asked.join(wanted, on=_ID, how="left", maintain_order="left")
-        _refuse(found.filter(pl.col(_ROW).is_null())[_ID], "metadata for every image_id")
+        _refuse(found.filter(pl.col(_ROW).is_null())[_ID], _ONE_ROW)
         rows = found[_ROW].to_numpy()
         is_repeated = found[_ID].is_duplicated().to_numpy() | self._is_used[rows]
-        _refuse(found[_ID].filter(pl.Series(is_repeated)), "every image_id once in the images")
+        _refuse(found[_ID].filter(pl.Series(is_repeated)), _ONE_IMAGE)
         self._is_used[rows] = True
         return self.columns.take(pa.array(rows))
 
     def check_all_used(self) -> None:
         """Raise `MetadataJoinError` when a row of metadata had no image."""
-        unused = self._rows.filter(pl.Series(~self._is_used))
-        _refuse(unused[_ID], "an image for every row of metadata")
+        _refuse(self._rows.filter(pl.Series(~self._is_used))[_ID], _NO_REST)
+
+
+def _frame_of(image_ids: pa.ChunkedArray) -> pl.DataFrame:
+    return pl.DataFrame({_ID: pl.Series(image_ids.cast(pa.large_string()), dtype=pl.String)})
 
 
 def _refuse(image_ids: pl.Series, expected: str) -> None:

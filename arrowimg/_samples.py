@@ -53,8 +53,7 @@ class Samples(Struct, frozen=True):
 
     def check_unique(self) -> None:
         """Raise `DuplicateIdError` when two samples have the same key."""
-        present = self.stored.filter(self.stored["key"].is_valid())
-        check_unique(present["key"].to_pylist(), present["image_id"].to_pylist())
+        check_unique(self.stored["key"].to_pylist(), self.stored["image_id"].to_pylist())
 
     def slice(self, rows: slice) -> Samples:
         """Return some of the rows; nothing is copied."""
@@ -93,8 +92,10 @@ def encode_samples(
         Not changed.
     options
         What the caller chose.
-    unnamed_prefix, first_row
-        What the keys of rows without an id are made of, see `sample_keys`.
+    unnamed_prefix
+        What the keys of rows without an id start with, see `sample_keys`.
+    first_row
+        Number of the batch's first row, in such keys and in errors.
 
     Raises
     ------
@@ -111,10 +112,10 @@ def encode_samples(
     views = image_views(batch.data, options.image_column)
 
     checked = [check_image(view, options.pixels) for view in views]
-    _raise_problems(checked, identity, options)
+    _raise_problems(checked, identity, first_row, options)
     members = _members_of(metadata, options)
     images = _refuse_oversized(encode_images(checked, options), members, options)
-    _raise_problems(images, identity, options)
+    _raise_problems(images, identity, first_row, options)
     return Samples(_stored_table(images, keys, identity, options), metadata, members)
 
 
@@ -132,10 +133,13 @@ def _members_of(metadata: pa.Table, options: WriteOptions) -> pa.Table:
 
 
 def _raise_problems(
-    images: Sequence[CheckedImage | StoredImage], identity: Identity, options: WriteOptions
+    images: Sequence[CheckedImage | StoredImage],
+    identity: Identity,
+    first_row: int,
+    options: WriteOptions,
 ) -> None:
     problems = [
-        RowProblem(row, identity.image_ids[row], image.code, image.found)
+        RowProblem(first_row + row, identity.image_ids[row], image.code, image.found)
         for row, image in enumerate(images)
         if isinstance(image, Problem)
     ]

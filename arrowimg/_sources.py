@@ -59,6 +59,16 @@ def count_rows(source: object) -> int | None:
     return num_rows if isinstance(num_rows, int) else getattr(source, "height", None)
 
 
+def known_ids(source: Any) -> pa.ChunkedArray | None:  # noqa: ANN401  # any source
+    """Return the ids of a source that is in memory as a whole, None of others or without ids."""
+    table = source.data if isinstance(source, ImageBatch) else source
+    if isinstance(table, pa.RecordBatch) or _is_of(table, "polars", "get_column"):
+        table = as_table(table)
+    if not isinstance(table, pa.Table) or table.column_names.count("image_id") != 1:
+        return None
+    return table["image_id"].cast(pa.string())
+
+
 def _tables(source: Any) -> Iterator[pa.Table]:  # noqa: ANN401  # this is where it is found out
     if isinstance(source, (pa.Table, pa.RecordBatch)):
         yield as_table(source)

@@ -11,13 +11,13 @@ import pyarrow as pa
 from arrowimg._columns import as_table
 from arrowimg._commit import LocalStorage, Storage
 from arrowimg._identity import Identity
-from arrowimg._keys import UNNAMED_PREFIX
+from arrowimg._keys import UNNAMED_PREFIX, check_unique
 from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._options import WriteKeywords, WriteOptions
 from arrowimg._plan import plan_shards
 from arrowimg._samples import Samples, encode_samples
 from arrowimg._shards import Shard, file_group, write_shard
-from arrowimg._sources import count_rows, read_batches
+from arrowimg._sources import count_rows, known_ids, read_batches
 from arrowimg._tasks import FileGroupTask, ImageBatch
 from arrowimg._version import writer_versions
 from arrowimg.errors import SourceError
@@ -199,6 +199,7 @@ def write_shards(
         When `source` is nothing that holds images.
     ImageError, SchemaError, SampleKeyError, DuplicateIdError, MetadataJoinError
         When rows cannot be written; shards of the rows before are there, the manifest is not.
+        Ids of a source that is in memory as a whole are checked before anything is written.
     ShardConflictError
         When `output_dir` holds another dataset.
 
@@ -209,8 +210,10 @@ def write_shards(
     from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
 
     disable = None if progress is None else not progress
+    frame = _metadata_frame(metadata)
+    _check_ids(known_ids(source), frame)
     with (
-        ShardWriter(output_dir, images_per_tar, metadata, remove_image_data, **options) as writer,
+        ShardWriter(output_dir, images_per_tar, frame, remove_image_data, **options) as writer,
         tqdm(total=count_rows(source), unit=" images", disable=disable) as bar,
     ):
         for batch in read_batches(source):
@@ -224,7 +227,17 @@ def _metadata_frame(source: object) -> MetadataFrame | None:
         return None
     from arrowimg._metadata import MetadataFrame  # noqa: PLC0415  # imports Polars
 
-    return MetadataFrame(source)
+    return source if isinstance(source, MetadataFrame) else MetadataFrame(source)
+
+
+def _check_ids(image_ids: pa.ChunkedArray | None, metadata: MetadataFrame | None) -> None:
+    """Find what a later batch would stumble over, before the first is written."""
+    if image_ids is None:
+        return
+    ids = image_ids.to_pylist()
+    check_unique(ids, ids)
+    if metadata is not None:
+        metadata.check_ids(image_ids)
 
 
 def _join(batch: ImageBatch, metadata: MetadataFrame | None) -> ImageBatch:

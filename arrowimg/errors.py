@@ -131,7 +131,7 @@ class RowProblem(Struct, frozen=True):
     Attributes
     ----------
     row
-        Position in the batch, from 0.
+        Position, from 0: in the batch, or among all rows that a `ShardWriter` was given.
     image_id
         The row's id, verbatim; None where it has none.
     code
