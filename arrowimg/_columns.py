@@ -157,8 +157,13 @@ def _binary_views(array: pa.Array) -> list[memoryview]:
     _, offsets_buffer, data = array.buffers()
     kind = np.int64 if pa.types.is_large_binary(array.type) else np.int32
     offsets = np.frombuffer(offsets_buffer, kind)[array.offset : array.offset + len(array) + 1]
-    whole = memoryview(data if data is not None else b"")
+    whole = _bytes_of(data)
     return [whole[start:end] for start, end in pairwise(offsets.tolist())]
+
+
+def _bytes_of(buffer: pa.Buffer | None) -> memoryview:
+    # Arrow's buffers say they hold signed bytes, which would make 0xFF a -1.
+    return memoryview(b"" if buffer is None else buffer).cast("B")
 
 
 def _binary_view_views(array: pa.Array) -> list[memoryview]:
@@ -167,8 +172,8 @@ def _binary_view_views(array: pa.Array) -> list[memoryview]:
     https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
     """
     _, headers, *data = array.buffers()
-    whole = [memoryview(buffer) for buffer in data]
-    inline = memoryview(headers)
+    whole = [_bytes_of(buffer) for buffer in data]
+    inline = _bytes_of(headers)
     rows = np.frombuffer(headers, np.int32).reshape(-1, 4)[array.offset : array.offset + len(array)]
     return [
         inline[16 * row + 4 : 16 * row + 4 + size]
@@ -221,7 +226,7 @@ def _shaped(values: Pixels, shape: list[int], permutation: list[int] | None) -> 
 def _values(array: pa.Array) -> Pixels:
     """Return a primitive array's values, whatever its validity says; zero-copy but for bool."""
     if pa.types.is_boolean(array.type):
-        return np.asarray(array.fill_null(value=False).to_numpy(zero_copy_only=False))
+        return np.asarray(array.fill_null(fill_value=False).to_numpy(zero_copy_only=False))
     buffer = array.buffers()[1]
     dtype = np.dtype(array.type.to_pandas_dtype())
     if buffer is None:

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import xxhash
+
+from arrowimg._commit import TEMPORARY_PREFIX, LocalStorage
+from arrowimg.errors import ShardConflictError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = {"a.tar": b"tar" * 1000, "a.parquet": b"parquet"}
+
+
+def commit(folder: Path, files: dict[str, bytes]) -> None:
+    with LocalStorage(folder).stage("xxh3_128") as staging:
+        for name, data in files.items():
+            staging.create(name).write(data)
+        staging.publish()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, function: str, at_call: int) -> None:
+    """Make one call of a function of `os` fail as on a full disk."""
+    genuine = getattr(os, function)
+    calls = 0
+
+    def failing(*args: object, **kwargs: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == at_call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return genuine(*args, **kwargs)
+
+    monkeypatch.setattr(os, function, failing)
+
+
+class TestStaging:
+    def test_nothing_is_visible_before_publish(self, tmp_path: Path) -> None:
+        with LocalStorage(tmp_path).stage("xxh3_128") as staging:
+            staging.create("a.tar").write(b"data")
+            before = [path.name for path in tmp_path.iterdir()]
+            staging.publish()
+
+        assert all(name.startswith(TEMPORARY_PREFIX) for name in before)
+        assert content(tmp_path) == {"a.tar": b"data"}
+
+    def test_temporary_names_are_hidden_from_dataset_readers(self) -> None:
+        assert TEMPORARY_PREFIX.startswith(".")
+
+    def test_what_is_not_published_leaves_no_trace(self, tmp_path: Path) -> None:
+        with LocalStorage(tmp_path).stage("xxh3_128") as staging:
+            staging.create("a.tar").write(b"data")
+
+        assert content(tmp_path) == {}
+
+    def test_an_exception_leaves_no_trace(self, tmp_path: Path) -> None:
+        with pytest.raises(ZeroDivisionError), LocalStorage(tmp_path).stage("sha256") as staging:
+            staging.create("a.tar").write(b"data")
+            raise ZeroDivisionError
+
+        assert content(tmp_path) == {}
+
+    def test_the_folder_is_made_when_first_staged(self, tmp_path: Path) -> None:
+        storage = LocalStorage(tmp_path / "not" / "yet")
+        before = list(tmp_path.iterdir())
+        with storage.stage("xxh3_128") as staging:
+            staging.publish()
+
+        assert before == []
+        assert (tmp_path / "not" / "yet").is_dir()
+
+    def test_paths_are_given_back_as_the_folder_was_given(self) -> None:
+        assert LocalStorage("some/folder").path_of("a.tar") == "some/folder/a.tar"
+
+    def test_a_staged_file_counts_and_hashes_what_it_is_given(self, tmp_path: Path) -> None:
+        data = bytes(range(256)) * 9
+        with LocalStorage(tmp_path).stage("xxh3_128") as staging:
+            file = staging.create("a.tar")
+            file.writelines([data[:100], memoryview(data)[100:1000], data[1000:]])
+            positions = file.tell(), file.nbytes
+            file.close()
+            closed = file.closed
+            staging.publish()
+
+        assert positions == (len(data), len(data))
+        assert closed
+        assert file.checksum == xxhash.xxh3_128_hexdigest(data)
+        assert content(tmp_path) == {"a.tar": data}
+
+    def test_checksums_may_be_sha256(self, tmp_path: Path) -> None:
+        with LocalStorage(tmp_path).stage("sha256") as staging:
+            file = staging.create("a.tar")
+            file.write(b"data")
+
+        assert file.checksum == hashlib.sha256(b"data").hexdigest()
+
+
+class TestPublish:
+    def test_files_appear_in_order_each_durable_before_the_next(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        steps: list[str] = []
+        link, fsync = os.link, os.fsync
+
+        def recording_link(source: Path, target: Path) -> None:
+            steps.append(f"link {target.name}")
+            link(source, target)
+
+        def recording_fsync(descriptor: int) -> None:
+            path = os.readlink(f"/proc/self/fd/{descriptor}")
+            steps.append("sync folder" if path == str(tmp_path) else "sync file")
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "link", recording_link)
+        monkeypatch.setattr(os, "fsync", recording_fsync)
+        commit(tmp_path, FILES)
+
+        assert steps == [
+            "sync file",
+            "sync file",
+            "link a.tar",
+            "sync folder",
+            "link a.parquet",
+            "sync folder",
+        ]
+
+    def test_the_same_bytes_again_change_nothing(self, tmp_path: Path) -> None:
+        commit(tmp_path, FILES)
+        before = {path.name: path.stat() for path in tmp_path.iterdir()}
+
+        commit(tmp_path, FILES)
+
+        after = {path.name: path.stat() for path in tmp_path.iterdir()}
+        assert {name: (s.st_ino, s.st_mtime_ns) for name, s in after.items()} == {
+            name: (s.st_ino, s.st_mtime_ns) for name, s in before.items()
+        }
+
+    @pytest.mark.parametrize("taken", FILES)
+    def test_other_bytes_are_a_conflict_and_change_nothing(
+        self, tmp_path: Path, taken: str
+    ) -> None:
+        (tmp_path / taken).write_bytes(b"older")
+
+        with pytest.raises(ShardConflictError, match="already committed") as caught:
+            commit(tmp_path, FILES)
+
+        assert content(tmp_path) == {taken: b"older"}
+        assert caught.value.path == str(tmp_path / taken)
+        assert caught.value.committed == xxhash.xxh3_128_hexdigest(b"older")
+        assert caught.value.offered == xxhash.xxh3_128_hexdigest(FILES[taken])
+
+    def test_an_orphan_tar_of_the_same_bytes_is_completed(self, tmp_path: Path) -> None:
+        (tmp_path / "a.tar").write_bytes(FILES["a.tar"])
+
+        commit(tmp_path, FILES)
+
+        assert content(tmp_path) == FILES
+
+    @pytest.mark.parametrize(("same", "outcome"), [(True, None), (False, ShardConflictError)])
+    def test_a_name_taken_at_the_last_moment_is_compared_not_overwritten(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        same: bool,  # noqa: FBT001  # a parameter of the test
+        outcome: type[Exception] | None,
+    ) -> None:
+        link = os.link
+        rival = FILES["a.tar"] if same else b"of another writer"
+
+        def slow_link(source: Path, target: Path) -> None:
+            if target.suffix == ".tar":
+                target.write_bytes(rival)
+            link(source, target)
+
+        monkeypatch.setattr(os, "link", slow_link)
+        raised: type[Exception] | None = None
+        try:
+            commit(tmp_path, FILES)
+        except ShardConflictError as error:
+            raised = type(error)
+
+        assert raised is outcome
+        assert content(tmp_path) == (FILES if same else {"a.tar": rival})
+
+    def test_a_name_taken_by_a_dangling_link_is_never_taken_for_committed(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "a.tar").symlink_to(tmp_path / "nowhere")
+
+        with pytest.raises(OSError, match=r"a\.tar"):
+            commit(tmp_path, FILES)
+
+        assert not (tmp_path / "a.parquet").exists()
+
+
+class TestFailures:
+    @pytest.mark.parametrize(("function", "at_call"), [("fsync", 1), ("fsync", 2), ("link", 1)])
+    def test_a_failure_before_the_first_link_leaves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, at_call: int
+    ) -> None:
+        fail(monkeypatch, function, at_call)
+
+        with pytest.raises(OSError, match="No space left"):
+            commit(tmp_path, FILES)
+
+        assert content(tmp_path) == {}
+
+    @pytest.mark.parametrize(("function", "at_call"), [("fsync", 3), ("link", 2)])
+    def test_a_failure_between_the_links_leaves_a_whole_tar_and_no_record_of_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, at_call: int
+    ) -> None:
+        fail(monkeypatch, function, at_call)
+
+        with pytest.raises(OSError, match="No space left"):
+            commit(tmp_path, FILES)
+        left = content(tmp_path)
+        commit(tmp_path, FILES)
+
+        assert left == {"a.tar": FILES["a.tar"]}
+        assert content(tmp_path) == FILES
+
+    def test_a_full_disk_leaves_nothing(self, tmp_path: Path) -> None:
+        with (
+            pytest.raises(OSError, match="No space left"),
+            LocalStorage(tmp_path).stage("xxh3_128") as staging,
+        ):
+            full = staging.create("a.tar")
+            full._file.close()
+            full._file = open("/dev/full", "wb")  # noqa: SIM115, PTH123  # closed by the staging
+            full.write(bytes(2**20))
+            staging.publish()
+
+        assert content(tmp_path) == {}
+
+    def test_a_folder_that_cannot_be_made_is_an_os_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+
+        with pytest.raises(OSError, match="file"):
+            commit(tmp_path / "file" / "out", FILES)
+
+        assert content(tmp_path) == {"file": b""}

@@ -1,0 +1,380 @@
+from __future__ import annotations
+
+import datetime
+import json
+import mmap
+from decimal import Decimal
+from importlib.metadata import distribution, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import arrowimg
+from arrowimg import ImageBatch, ImageWriterStage
+from arrowimg._sidecar import RESERVED, sidecar_table
+from arrowimg.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Write = Callable[..., Path]
+
+PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/chelsea.png")))
+
+OWN_FIELDS = [
+    ("image_id", pa.string()),
+    ("tar_file", pa.string()),
+    ("member_name", pa.string()),
+    ("original_path", pa.string()),
+    ("offset", pa.int64()),
+    ("size", pa.int64()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("channels", pa.int32()),
+    ("checksum", pa.binary(16)),
+    ("action", pa.string()),
+    ("error", pa.string()),
+]
+
+INTACT = {
+    "bool": pa.array([True, None]),
+    "uint64": pa.array([2**64 - 1, None], pa.uint64()),
+    "float16": pa.array(np.array([1.5, -2], np.float16)),
+    "float with nan": pa.array([1.5, None]),
+    "large string": pa.array(["a", None], pa.large_string()),
+    "large binary": pa.array([b"a", None], pa.large_binary()),
+    "fixed-size binary": pa.array([b"ab", None], pa.binary(2)),
+    "date": pa.array([datetime.date(2020, 2, 29), None]),
+    "timestamp": pa.array([1, None], pa.timestamp("us")),
+    "timestamp with zone": pa.array([1, None], pa.timestamp("ns", "Europe/Berlin")),
+    "time": pa.array([1, None], pa.time64("ns")),
+    "duration in seconds": pa.array([1, None], pa.duration("s")),
+    "duration in nanoseconds": pa.array([1, None], pa.duration("ns")),
+    "decimal128": pa.array([Decimal("1.23"), None], pa.decimal128(10, 2)),
+    "decimal256": pa.array([Decimal("1.23"), None], pa.decimal256(60, 2)),
+    "dictionary": pa.array(["a", "b"]).dictionary_encode(),
+    "dictionary of small indices": pa.array(["a", None], pa.dictionary(pa.int8(), pa.string())),
+    "ordered dictionary": pa.DictionaryArray.from_arrays(
+        pa.array([1, 0], pa.int32()), pa.array(["low", "high"]), ordered=True
+    ),
+    "list": pa.array([[1, None], None], pa.list_(pa.int16())),
+    "large list": pa.array([[1, None], None], pa.large_list(pa.int8())),
+    "list of dictionaries": pa.array([["a"], ["b", "a"]], pa.list_(pa.dictionary(pa.int32(), "str"))),
+    "embedding": pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2)),
+    "nested fixed-size lists": pa.array([[[1, 2], [3, 4]]] * 2, pa.list_(pa.list_(pa.int8(), 2), 2)),
+    "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+    "struct": pa.array(
+        [{"a": [{"b": 1}], "c": None}, None],
+        pa.struct([("a", pa.list_(pa.struct([("b", pa.int16())]))), ("c", pa.null())]),
+    ),
+    "null": pa.nulls(2),
+    "all null strings": pa.nulls(2, pa.string()),
+    "all null embeddings": pa.nulls(2, pa.list_(pa.float32(), 3)),
+}
+
+WIDENED = {
+    # Parquet has no seconds, no dates in milliseconds, and dictionaries of 32-bit text only.
+    "timestamp in seconds": (pa.array([1, None], pa.timestamp("s", "UTC")), pa.timestamp("ms", "UTC")),
+    "time in seconds": (pa.array([1, None], pa.time32("s")), pa.time32("ms")),
+    "date in milliseconds": (pa.array([86_400_000, None], pa.date64()), pa.date32()),
+    "dictionary of numbers": (pa.array([5, 6]).dictionary_encode(), pa.int64()),
+    "dictionary of large strings": (
+        pa.array(["a", None], pa.large_string()).dictionary_encode(),
+        pa.dictionary(pa.int32(), pa.string()),
+    ),
+    "string view": (pa.array(["a", None], pa.string_view()), pa.large_string()),
+    "binary view": (pa.array([b"a", None], pa.binary_view()), pa.large_binary()),
+}
+
+PLAIN = {
+    "json": (pa.ExtensionArray.from_storage(pa.json_(), pa.array(["1", None])), pa.string()),
+    "uuid": (
+        pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16), None], pa.binary(16))),
+        pa.binary(16),
+    ),
+    "bool8": (pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, 0], pa.int8())), pa.int8()),
+    "tensor": (
+        pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((2, 3, 2), np.float32)),
+        pa.list_(pa.float32(), 6),
+    ),
+}
+
+UNWRITABLE = {
+    "interval": pa.array([(1, 2, 3), None], pa.month_day_nano_interval()),
+    "union": pa.UnionArray.from_dense(
+        pa.array([0, 0], pa.int8()), pa.array([0, 1], pa.int32()), [pa.array([1, 2])]
+    ),
+    "run-end encoded": pa.RunEndEncodedArray.from_arrays([2], [1]),
+    "struct without fields": pa.array([{}, None], pa.struct([])),
+    "binary of no bytes": pa.array([b"", None], pa.binary(0)),
+    "list of no values": pa.array([[], None], pa.list_(pa.float32(), 0)),
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write two windows of a photograph with these metadata columns; returns the sidecar."""
+    photograph = np.asarray(Image.open(PHOTOGRAPH))
+    windows = photograph[40:52, 50:66], photograph[80:90, 50:70]
+
+    def write(columns: dict[str, Any] | None = None, **options: Any) -> Path:  # noqa: ANN401
+        batch = ImageBatch.from_arrays(
+            windows, ["a", "b/1"], ["x/a.png", None], **(columns or {})
+        )
+        (path,) = ImageWriterStage(tmp_path / "out", **options).process(batch).parquet_paths
+        return Path(path)
+
+    return write
+
+
+def column_chunks(path: Path) -> dict[str, Any]:
+    groups = pq.read_metadata(path)
+    chunks = [groups.row_group(0).column(at) for at in range(groups.num_columns)]
+    return {chunk.path_in_schema: chunk for chunk in chunks}
+
+
+def types_within(kind: pa.DataType) -> Iterator[pa.DataType]:
+    yield kind
+    for at in range(kind.num_fields):
+        yield from types_within(kind.field(at).type)
+
+
+class TestSchema:
+    def test_columns_are_own_then_the_users_then_the_pictures(self, write: Write) -> None:
+        schema = pq.read_schema(write({"score": [0.5, None], "caption": ["x", "y"]}))
+
+        assert [(field.name, field.type) for field in schema] == [
+            *OWN_FIELDS,
+            ("score", pa.float64()),
+            ("caption", pa.string()),
+            ("image_data", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ]
+
+    def test_every_own_column_is_reserved(self) -> None:
+        assert [*(name for name, _ in OWN_FIELDS), "image_data"] == list(RESERVED)
+
+    def test_a_sha256_checksum_takes_32_bytes(self, write: Write) -> None:
+        schema = pq.read_schema(write(checksum="sha256"))
+
+        assert schema.field("checksum").type == pa.binary(32)
+
+    def test_rows_say_where_their_picture_is(self, write: Write) -> None:
+        path = write()
+
+        rows = pq.read_table(path).to_pylist()
+        assert [row["image_id"] for row in rows] == ["a", "b/1"]
+        assert [row["member_name"] for row in rows] == ["a.jpg", "b%2F1.jpg"]
+        assert [row["original_path"] for row in rows] == ["x/a.png", None]
+        assert {row["tar_file"] for row in rows} == {path.with_suffix(".tar").name}
+        assert [(row["height"], row["width"], row["channels"]) for row in rows] == [
+            (12, 16, 3),
+            (10, 20, 3),
+        ]
+        tar = path.with_suffix(".tar").read_bytes()
+        assert [row["image_data"] for row in rows] == [
+            {"bytes": tar[row["offset"]:][: row["size"]], "path": row["member_name"]}
+            for row in rows
+        ]
+
+
+class TestMetadataTypes:
+    @pytest.mark.parametrize("column", INTACT.values(), ids=INTACT)
+    def test_types_and_values_come_out_as_they_went_in(
+        self, write: Write, column: pa.Array
+    ) -> None:
+        table = pq.read_table(write({"value": column}))
+
+        assert table.schema.field("value").type == column.type
+        assert table["value"].to_pylist() == column.to_pylist()
+
+    @pytest.mark.parametrize(("column", "kind"), WIDENED.values(), ids=WIDENED)
+    def test_types_that_parquet_lacks_become_the_next_wider_one(
+        self, write: Write, column: pa.Array, kind: pa.DataType
+    ) -> None:
+        table = pq.read_table(write({"value": column}))
+
+        assert table.schema.field("value").type == kind
+        assert table["value"].to_pylist() == column.to_pylist()
+
+    @pytest.mark.parametrize(("column", "kind"), PLAIN.values(), ids=PLAIN)
+    def test_extension_types_become_their_storage(
+        self, write: Write, column: pa.Array, kind: pa.DataType
+    ) -> None:
+        table = pq.read_table(write({"value": column, "nested": pa.array([1, 2])}))
+
+        assert table.schema.field("value").type == kind
+        assert table["value"].to_pylist() == column.storage.to_pylist()
+
+    def test_no_extension_type_is_written_however_deep(self, write: Write) -> None:
+        uuids = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)] * 2, pa.binary(16)))
+        nested = pa.StructArray.from_arrays(
+            [pa.ListArray.from_arrays([0, 1, 2], uuids), uuids], ["list", "one"]
+        )
+
+        path = write({"nested": nested, "tensor": PLAIN["tensor"][0]})
+
+        schema = pq.read_schema(path)
+        kinds = [kind for field in schema for kind in types_within(field.type)]
+        assert not any(isinstance(kind, pa.BaseExtensionType) for kind in kinds)
+        assert not any(b"extension" in key for field in schema for key in field.metadata or {})
+        assert pq.read_table(path)["nested"].to_pylist() == [
+            {"list": [bytes(16)], "one": bytes(16)}
+        ] * 2
+
+    @pytest.mark.parametrize("column", UNWRITABLE.values(), ids=UNWRITABLE)
+    def test_types_that_parquet_cannot_hold_are_refused(
+        self, write: Write, column: pa.Array, tmp_path: Path
+    ) -> None:
+        with pytest.raises(SchemaError, match="a type that Parquet has") as caught:
+            write({"value": column})
+
+        assert caught.value.column == "value"
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("name", sorted({*RESERVED} - {"image_id", "image_data"}))
+    def test_a_name_that_is_taken_is_refused_with_another_to_use(
+        self, write: Write, name: str
+    ) -> None:
+        with pytest.raises(SchemaError, match=f"source_{name}") as caught:
+            write({name: ["x", "y"]})
+
+        assert caught.value.column == name
+
+    def test_a_metadata_column_of_the_pictures_name_is_refused(self, tmp_path: Path) -> None:
+        table = pa.table({"photo": [PHOTOGRAPH.read_bytes()], "image_data": [1]})
+
+        with pytest.raises(SchemaError, match="source_image_data"):
+            ImageWriterStage(tmp_path, image_column="photo").process(ImageBatch(table))
+
+    def test_field_metadata_is_kept(self, tmp_path: Path) -> None:
+        field = pa.field("score", pa.float64(), metadata={"unit": "percent"})
+        table = pa.Table.from_arrays(
+            [pa.array([PHOTOGRAPH.read_bytes()]), pa.array([1.0])],
+            schema=pa.schema([pa.field("image_data", pa.binary()), field]),
+        )
+
+        group = ImageWriterStage(tmp_path).process(ImageBatch(table))
+
+        assert pq.read_schema(group.parquet_paths[0]).field("score").metadata[b"unit"] == b"percent"
+
+
+class TestFooter:
+    def test_the_document_says_what_was_written_how_and_by_what(self, write: Write) -> None:
+        path = write({"n": [1, 2]}, images_per_tar=7)
+
+        tar = path.with_suffix(".tar")
+        footer = json.loads(pq.read_metadata(path).metadata[b"arrowimg"])
+        recorded = footer.pop("options")
+        assert len(footer.pop("tar_checksum")) == 32
+        assert footer == {
+            "format_version": 1,
+            "writer": {
+                "arrowimg": arrowimg.__version__,
+                "opencv": version("opencv-python-headless"),
+                "pyarrow": pa.__version__,
+            },
+            "tar_file": tar.name,
+            "tar_nbytes": tar.stat().st_size,
+            "num_rows": 2,
+            "num_images": 2,
+            "num_errors": 0,
+        }
+        assert recorded["images_per_tar"] == 7
+        assert recorded["jpeg"]["quality"] == 92
+        assert {"encode_threads", "on_error"}.isdisjoint(recorded)
+
+    def test_the_document_is_canonical(self, write: Write) -> None:
+        document = pq.read_metadata(write()).metadata[b"arrowimg"]
+
+        decoded = json.loads(document)
+        assert document == msgspec.json.encode(decoded)
+        assert list(decoded["options"]) == sorted(decoded["options"])
+
+    def test_the_pictures_are_declared_to_hugging_face_only_where_they_are(
+        self, write: Write
+    ) -> None:
+        kept = pq.read_schema(write()).metadata
+        pruned = pq.read_schema(write(remove_image_data=True)).metadata
+
+        assert json.loads(kept[b"huggingface"]) == {
+            "info": {"features": {"image_data": {"_type": "Image"}}}
+        }
+        assert b"huggingface" not in (pruned or {})
+
+
+class TestEncodings:
+    def test_everything_is_zstd_but_the_jpegs(self, write: Write) -> None:
+        chunks = column_chunks(write({"n": [1, 2], "caption": ["x", "y"]}))
+
+        assert {path for path, chunk in chunks.items() if chunk.compression != "ZSTD"} == {
+            "image_data.bytes"
+        }
+        assert chunks["image_data.bytes"].compression == "UNCOMPRESSED"
+
+    def test_ids_have_no_dictionary_and_repeating_columns_do(self, write: Write) -> None:
+        chunks = column_chunks(write({"caption": ["x", "y"]}))
+
+        has_dictionary = {path for path, chunk in chunks.items() if chunk.has_dictionary_page}
+        assert {"tar_file", "action", "caption"} <= has_dictionary
+        assert has_dictionary.isdisjoint(
+            {"image_id", "member_name", "offset", "size", "checksum", "image_data.bytes"}
+        )
+
+    @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+    def test_float_embeddings_are_split_by_byte(self, write: Write, kind: pa.DataType) -> None:
+        column = pa.array([[0.5, 1.5], [2.5, 3.5]], pa.list_(kind, 2))
+
+        chunk = column_chunks(write({"embedding": column}))["embedding.list.element"]
+
+        assert "BYTE_STREAM_SPLIT" in chunk.encodings
+        assert not chunk.has_dictionary_page
+
+    def test_there_is_a_page_index_and_statistics_for_filters(self, write: Write) -> None:
+        chunks = column_chunks(write({"score": [0.5, 1.5]}))
+
+        assert all(chunk.has_offset_index for chunk in chunks.values())
+        assert chunks["score"].has_column_index
+        assert (chunks["score"].statistics.min, chunks["score"].statistics.max) == (0.5, 1.5)
+        assert not chunks["image_data.bytes"].is_stats_set
+
+
+class TestRowGroups:
+    def test_a_small_shard_is_one_row_group(self, write: Write) -> None:
+        assert pq.read_metadata(write()).num_row_groups == 1
+
+    def test_row_groups_hold_about_100_megabytes(self, tmp_path: Path) -> None:
+        pixels = np.zeros((130, 8, 8, 3), np.uint8)
+        batch = ImageBatch.from_arrays(pixels, note=["x" * 2_000_000] * 130)
+
+        group = ImageWriterStage(tmp_path, remove_image_data=True).process(batch)
+
+        footer = pq.read_metadata(group.parquet_paths[0])
+        rows = [footer.row_group(at).num_rows for at in range(footer.num_row_groups)]
+        assert sum(rows) == 130
+        assert all(40 <= count <= 60 for count in rows[:-1])
+        assert len(rows) == 3
+
+    def test_more_than_two_gigabytes_of_pictures_fit_one_shard(self) -> None:
+        # Anonymous pages that nobody touches cost no memory.
+        size, count = 2**26, 34
+        data = pa.py_buffer(mmap.mmap(-1, size * count, prot=mmap.PROT_READ))
+        offsets = pa.py_buffer(np.arange(count + 1, dtype=np.int64) * size)
+        pictures = pa.LargeBinaryArray.from_buffers(pa.large_binary(), count, [None, offsets, data])
+        stored = pa.table(
+            {name: pa.nulls(count, kind) for name, kind in OWN_FIELDS}
+            | {"key": [f"k{row}" for row in range(count)], "image_data": pictures}
+        )
+
+        table = sidecar_table(
+            stored, pa.table({}), "a.tar", pa.nulls(count, pa.int64()), keep_images=True
+        )
+
+        assert table.num_rows == count
+        assert table["size"].to_pylist() == [size] * count
+        assert table["image_data"].null_count == 0

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from arrowimg import ImageBatch, write_shards
+from arrowimg._sources import ROWS_PER_BATCH, count_rows, known_ids, read_batches
+from arrowimg.errors import SchemaError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PHOTOGRAPHS = Path(str(distribution("scikit-image").locate_file("skimage/data")))
+FILES = [PHOTOGRAPHS / name for name in ("rocket.jpg", "color.png", "microaneurysms.png")]
+
+Rows = list[tuple[str | None, bytes, int | None]]
+
+
+def table() -> pa.Table:
+    """Four rows over three photographs, in two chunks, one id null."""
+    data = [path.read_bytes() for path in FILES]
+    first = pa.table({"image_id": ["a", "b"], "image_data": data[:2], "n": [1, 2]})
+    other = pa.table({"image_id": ["c", None], "image_data": data[:0:-1], "n": [3, None]})
+    return pa.concat_tables([first, other])
+
+
+def rows_of(source: object) -> Rows:
+    return [
+        (row.get("image_id"), bytes(view), row.get("n"))
+        for batch in read_batches(source)
+        for row, view in zip(
+            batch.metadata_frame().iter_rows(named=True), batch.images(), strict=True
+        )
+        if view is not None
+    ]
+
+
+EXPECTED: Rows = [
+    (row["image_id"], row["image_data"], row["n"]) for row in table().to_pylist()
+]
+
+
+def hugging_face(source: pa.Table) -> datasets.Dataset:
+    features = datasets.Features(
+        image_id=datasets.Value("string"), image_data=datasets.Image(), n=datasets.Value("int64")
+    )
+    columns = source.to_pydict()
+    columns["image_data"] = [{"bytes": data, "path": None} for data in columns["image_data"]]
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+IN_MEMORY: dict[str, Callable[[pa.Table], Any]] = {
+    "pyarrow table": lambda source: source,
+    "record batch": lambda source: source.combine_chunks().to_batches()[0],
+    "record batch reader": lambda source: source.to_reader(),
+    "polars frame": pl.DataFrame,
+    "polars lazy frame": lambda source: pl.DataFrame(source).lazy(),
+    "pandas": lambda source: pd.DataFrame(source.to_pydict()).astype({"n": "Int64"}),
+    "duckdb relation": lambda source: duckdb.connect().from_arrow(source),
+    "hugging face": hugging_face,
+    "image batch": ImageBatch,
+    "list of tables": lambda source: [source[:1], source[1:]],
+    "generator of a mixture": lambda source: iter(
+        [
+            source[:1],
+            pl.DataFrame(source[1:2]),
+            ImageBatch(source[2:3]),
+            source[3:].to_reader(),
+            source[:0],
+        ]
+    ),
+    "nested lists": lambda source: [[source[:3]], [[source[3:]]]],
+}
+
+NO_TABLES = {
+    "nothing": None,
+    "number": 7,
+    "bytes": b"bytes",
+    "path of nothing": "neither-file-nor-folder",
+    "dict": {"image_data": [b""]},
+    "list of numbers": [1, 2],
+    "list of nothing": [None],
+    "object": object(),
+    "pyarrow array": pa.array([b"a"]),
+    "pyarrow column": pa.chunked_array([[b"a"]]),
+    "polars series": pl.Series([b"a"]),
+    "pandas series": pd.Series([b"a"]),
+    "hugging face splits": datasets.DatasetDict(train=datasets.Dataset.from_dict({"n": [1]})),
+}
+
+
+@pytest.mark.parametrize("convert", IN_MEMORY.values(), ids=IN_MEMORY)
+def test_every_source_in_memory_gives_the_same_samples(
+    convert: Callable[[pa.Table], object],
+) -> None:
+    assert rows_of(convert(table())) == EXPECTED
+
+
+def test_a_reordered_hugging_face_dataset_gives_its_new_order() -> None:
+    dataset = hugging_face(table())
+
+    assert rows_of(dataset.select([3, 1])) == [EXPECTED[3], EXPECTED[1]]
+    shuffled = dataset.shuffle(seed=3)
+    assert [row[2] for row in rows_of(shuffled)] == [row["n"] for row in shuffled.remove_columns(
+        "image_data"
+    )]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".feather", ".ipc"])
+def test_files_of_tables_give_the_same_samples(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"images{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(table(), path, row_group_size=3)
+    else:
+        with pa.ipc.new_file(path, table().schema) as writer:
+            writer.write_table(table())
+
+    assert rows_of(path) == EXPECTED
+    assert rows_of(str(path)) == EXPECTED
+
+
+def test_an_arrow_stream_file_gives_the_same_samples(tmp_path: Path) -> None:
+    path = tmp_path / "images.arrow"
+    with pa.ipc.new_stream(path, table().schema) as writer:
+        writer.write_table(table())
+
+    assert rows_of(path) == EXPECTED
+
+
+class TestImageFiles:
+    def test_a_folder_gives_its_pictures_sorted_named_below_it(self, tmp_path: Path) -> None:
+        for name in ("z.png", "a.JPG", "deep/b.png", ".hidden.png", ".git/c.png", "notes.txt"):
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(FILES[0].read_bytes() + name.encode())
+
+        (batch,) = read_batches(tmp_path)
+
+        assert batch.data["image_id"].to_pylist() == ["a", "deep/b", "z"]
+        assert batch.data["image_path"].to_pylist() == [
+            str(tmp_path / name) for name in ("a.JPG", "deep/b.png", "z.png")
+        ]
+        assert [bytes(view)[-5:] for view in batch.images() if view is not None] == [
+            b"a.JPG",
+            b"b.png",
+            b"z.png",
+        ]
+
+    def test_ids_keep_the_suffix_where_files_differ_in_it_only(self, tmp_path: Path) -> None:
+        for name in ("a.png", "a.jpg", "b.jpg"):
+            (tmp_path / name).write_bytes(b"data")
+
+        (batch,) = read_batches(tmp_path)
+
+        assert batch.data["image_id"].to_pylist() == ["a.jpg", "a.png", "b.jpg"]
+
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_a_list_of_files_keeps_its_order(self, kind: type) -> None:
+        assert [row[1] for row in rows_of([kind(path) for path in FILES[::-1]])] == [
+            path.read_bytes() for path in FILES[::-1]
+        ]
+
+    def test_a_single_file_is_one_sample(self) -> None:
+        assert [row[1] for row in rows_of(FILES[0])] == [FILES[0].read_bytes()]
+
+    def test_a_folder_without_pictures_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(SourceError, match="none below"):
+            rows_of(tmp_path)
+
+    def test_something_else_among_the_paths_is_refused(self) -> None:
+        with pytest.raises(SourceError, match="int among them"):
+            rows_of([FILES[0], 7])
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("source", NO_TABLES.values(), ids=NO_TABLES)
+    def test_what_holds_no_table_is_a_source_error(self, source: object) -> None:
+        with pytest.raises(SourceError):
+            rows_of(source)
+
+    @pytest.mark.parametrize("position", [0, 1, 2])
+    def test_nothing_among_tables_is_a_source_error_wherever_it_stands(
+        self, position: int
+    ) -> None:
+        source: list[object] = [table(), table()]
+        source.insert(position, None)
+
+        with pytest.raises(SourceError, match="NoneType"):
+            rows_of(source)
+
+    def test_a_frame_with_a_column_called_height_is_refused_for_that(self, tmp_path: Path) -> None:
+        frame = pd.DataFrame({"image_data": [FILES[0].read_bytes()] * 2, "height": [1, 2]})
+
+        with pytest.raises(SchemaError, match="'height'"):
+            write_shards(frame, tmp_path)
+
+
+class TestSizes:
+    def test_batches_are_bounded(self) -> None:
+        source = pa.table({"image_data": [b"x"] * (2 * ROWS_PER_BATCH + 1)})
+
+        assert [batch.num_items for batch in read_batches(source)] == [
+            ROWS_PER_BATCH,
+            ROWS_PER_BATCH,
+            1,
+        ]
+
+    @pytest.mark.parametrize("source", [[], iter(()), pa.table({"image_data": [b""]})[:0]])
+    def test_an_empty_source_gives_no_rows(self, source: object) -> None:
+        assert rows_of(source) == []
+
+    def test_rows_are_counted_where_that_costs_nothing(self, tmp_path: Path) -> None:
+        path = tmp_path / "images.parquet"
+        pq.write_table(table(), path)
+
+        counted = [count_rows(IN_MEMORY[name](table())) for name in IN_MEMORY]
+
+        assert count_rows(path) == 4
+        assert {4, None} >= set(counted)
+        assert count_rows(table()) == count_rows(pl.DataFrame(table())) == 4
+
+    @pytest.mark.parametrize(
+        "name", ["pyarrow table", "record batch", "polars frame", "image batch"]
+    )
+    def test_ids_in_memory_are_known_beforehand(self, name: str) -> None:
+        ids = known_ids(IN_MEMORY[name](table()))
+
+        assert ids is not None
+        assert ids.to_pylist() == ["a", "b", "c", None]
+
+    @pytest.mark.parametrize("name", ["record batch reader", "generator of a mixture"])
+    def test_ids_of_a_stream_are_not_known_beforehand(self, name: str) -> None:
+        assert known_ids(IN_MEMORY[name](table())) is None

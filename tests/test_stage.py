@@ -1,0 +1,443 @@
+from __future__ import annotations
+
+import inspect
+import logging
+import pickle
+import tarfile
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from arrowimg import (
+    FileGroupTask,
+    ImageBatch,
+    ImageWriterStage,
+    JpegOptions,
+    ProcessingStage,
+)
+from arrowimg.errors import (
+    DuplicateIdError,
+    ErrorCode,
+    ImageError,
+    OptionError,
+    SampleKeyError,
+    SchemaError,
+    ShardConflictError,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/astronaut.png")))
+
+
+@pytest.fixture(scope="module")
+def pixels() -> npt.NDArray[np.uint8]:
+    """Seven windows of a photograph, stacked."""
+    photograph = np.asarray(Image.open(PHOTOGRAPH))
+    return np.stack([photograph[at : at + 24, at + 60 : at + 92] for at in range(100, 170, 10)])
+
+
+@pytest.fixture
+def batch(pixels: npt.NDArray[np.uint8]) -> ImageBatch:
+    """The windows with ids and a score."""
+    made = ImageBatch.from_arrays(pixels, [f"id{at}" for at in range(7)], score=np.arange(7.0))
+    return ImageBatch(made.data, "faces", "t7", {"epoch": 3})
+
+
+def state_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    return {
+        path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.iterdir()
+    }
+
+
+class TestInterface:
+    def test_the_signature_is_the_one_that_was_given(self) -> None:
+        parameters = inspect.signature(ImageWriterStage).parameters.values()
+
+        assert [(p.name, p.default, p.kind.name) for p in parameters] == [
+            ("output_dir", inspect.Parameter.empty, "POSITIONAL_OR_KEYWORD"),
+            ("images_per_tar", 1000, "POSITIONAL_OR_KEYWORD"),
+            ("verbose", False, "POSITIONAL_OR_KEYWORD"),
+            ("deterministic_name", True, "POSITIONAL_OR_KEYWORD"),
+            ("remove_image_data", False, "POSITIONAL_OR_KEYWORD"),
+            ("options", inspect.Parameter.empty, "VAR_KEYWORD"),
+        ]
+
+    def test_it_is_a_stage_with_a_name(self, tmp_path: Path) -> None:
+        stage = ImageWriterStage(tmp_path)
+
+        assert isinstance(stage, ProcessingStage)
+        assert stage.name == stage._name == "image_writer"
+
+    def test_it_says_what_it_reads_and_makes(self, tmp_path: Path) -> None:
+        stage = ImageWriterStage(tmp_path, image_column="photo")
+
+        assert ImageWriterStage(tmp_path).inputs() == (["data"], ["image_data"])
+        assert stage.inputs() == (["data"], ["photo"])
+        attributes, columns = stage.outputs()
+        assert attributes == ["data"]
+        assert columns[:3] == ["path", "kind", "num_images"]
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("images_per_tar", 0),
+            ("images_per_tar", True),
+            ("verbose", 1),
+            ("deterministic_name", None),
+            ("remove_image_data", "yes"),
+            ("on_error", "ignore"),
+            ("encode_threads", 0),
+            ("max_bytes_per_tar", 100),
+            ("image_column", ""),
+            ("keys", "raw"),
+            ("checksum", "md5"),
+            ("members", {"jpg": "x"}),
+            ("jpeg", {"quality": 90}),
+        ],
+    )
+    def test_a_bad_option_is_refused_when_the_stage_is_made(
+        self, option: str, value: Any, tmp_path: Path  # noqa: ANN401
+    ) -> None:
+        with pytest.raises(OptionError) as caught:
+            ImageWriterStage(tmp_path, **{option: value})
+
+        assert caught.value.option == option
+
+    def test_an_unknown_option_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(TypeError, match="qualty"):
+            ImageWriterStage(tmp_path, qualty=92)  # type: ignore[call-arg]
+
+    def test_a_pickled_stage_writes_the_same(self, tmp_path: Path, batch: ImageBatch) -> None:
+        stage = ImageWriterStage(tmp_path, 3, jpeg=JpegOptions(quality=80))
+        group = stage.process(batch)
+        before = state_of(tmp_path)
+
+        copy = pickle.loads(pickle.dumps(stage))  # noqa: S301  # our own bytes
+
+        assert copy.process(batch) == group
+        assert state_of(tmp_path) == before
+
+
+class TestProcess:
+    def test_shards_hold_images_per_tar_pictures_and_the_last_the_rest(
+        self, tmp_path: Path, batch: ImageBatch
+    ) -> None:
+        group = ImageWriterStage(tmp_path / "out", images_per_tar=3).process(batch)
+
+        names = []
+        for path in group.tar_paths:
+            with tarfile.open(path) as tar:
+                names.append(tar.getnames())
+        assert names == [
+            ["id0.jpg", "id1.jpg", "id2.jpg"],
+            ["id3.jpg", "id4.jpg", "id5.jpg"],
+            ["id6.jpg"],
+        ]
+
+    def test_the_file_group_says_what_was_written(self, tmp_path: Path, batch: ImageBatch) -> None:
+        stage = ImageWriterStage(str(tmp_path), 3)
+
+        group = stage.process(batch)
+
+        base = f"{tmp_path}/{stage.construct_base_name(batch)}"
+        assert group.paths == [
+            f"{base}-{number:06d}.{kind}" for number in range(3) for kind in ("tar", "parquet")
+        ]
+        assert (group.dataset_name, group.task_id) == ("faces", "t7")
+        assert group.metadata == {
+            "epoch": 3,
+            "output_dir": str(tmp_path),
+            "images_per_tar": 3,
+            "num_images": 7,
+            "num_rows": 7,
+            "num_errors": 0,
+        }
+        assert group.data["nbytes"].to_pylist() == [
+            Path(path).stat().st_size for path in group.paths
+        ]
+        assert sorted(group.paths) == sorted(map(str, tmp_path.iterdir()))
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            ImageBatch.from_arrays([]).data,
+            ImageBatch.from_arrays(np.zeros((3, 8, 8, 3), np.uint8)).data[:0],
+            ImageBatch.from_arrays(np.zeros((3, 8, 8, 3), np.uint8)).data.schema.empty_table(),
+            pa.table({"image_data": pa.array([], pa.binary())}),
+            pa.table({"image_data": pa.array([b"x"])[:0]}),
+        ],
+        ids=["ragged", "tensor slice", "tensor without chunks", "binary", "binary slice"],
+    )
+    def test_an_empty_batch_writes_nothing_not_even_the_folder(
+        self, tmp_path: Path, data: pa.Table
+    ) -> None:
+        group = ImageWriterStage(tmp_path / "out").process(ImageBatch(data, "faces"))
+
+        assert isinstance(group, FileGroupTask)
+        assert (group.paths, group.num_images, group.dataset_name) == ([], 0, "faces")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_chunk_without_rows_is_no_obstacle(
+        self, tmp_path: Path, batch: ImageBatch
+    ) -> None:
+        data = pa.concat_tables([batch.data[:2], batch.data[2:2], batch.data[2:]])
+
+        assert ImageWriterStage(tmp_path).process(ImageBatch(data)).num_images == 7
+
+    def test_a_missing_image_column_is_named_before_anything_is_written(
+        self, tmp_path: Path, batch: ImageBatch
+    ) -> None:
+        with pytest.raises(SchemaError, match="image_column=") as caught:
+            ImageWriterStage(tmp_path / "out", image_column="photo").process(batch)
+
+        assert caught.value.column == "photo"
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_batch_is_not_changed(self, tmp_path: Path, batch: ImageBatch) -> None:
+        before = pickle.dumps((batch.data, batch.metadata))
+
+        ImageWriterStage(tmp_path).process(batch)
+
+        assert pickle.dumps((batch.data, batch.metadata)) == before
+
+    def test_verbose_logs_one_line_per_shard(
+        self, tmp_path: Path, batch: ImageBatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "arrowimg")
+
+        ImageWriterStage(tmp_path / "quiet", 3).process(batch)
+        quiet = list(caplog.messages)
+        group = ImageWriterStage(tmp_path / "verbose", 3, verbose=True).process(batch)
+
+        assert quiet == []
+        assert [message.split(":")[0] for message in caplog.messages] == group.tar_paths
+        assert "3 images, 3 rows" in caplog.messages[0]
+
+    @pytest.mark.parametrize("remove", [True, False])
+    def test_the_sidecar_keeps_the_pictures_unless_they_are_removed(
+        self, tmp_path: Path, batch: ImageBatch, remove: bool  # noqa: FBT001
+    ) -> None:
+        stage = ImageWriterStage(tmp_path, remove_image_data=remove)
+
+        (path,) = stage.process(batch).parquet_paths
+
+        assert stage.remove_image_data is remove
+        assert ("image_data" in pq.read_schema(path).names) is not remove
+        assert "image_data" in batch.data.column_names
+
+
+class TestBadRows:
+    def test_raise_lists_every_bad_row_and_writes_nothing(
+        self, tmp_path: Path, pixels: npt.NDArray[np.uint8]
+    ) -> None:
+        bad = ImageBatch.from_arrays([pixels[0], None, pixels[1][:0]], ["a", "b", "c"])
+
+        with pytest.raises(ImageError, match="2 of 3 rows") as caught:
+            ImageWriterStage(tmp_path / "out", images_per_tar=1).process(bad)
+
+        assert [(p.row, p.image_id, p.code) for p in caught.value.problems] == [
+            (1, "b", ErrorCode.MISSING),
+            (2, "c", ErrorCode.EMPTY),
+        ]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_quarantine_keeps_bad_rows_with_their_code_and_no_member(
+        self, tmp_path: Path, pixels: npt.NDArray[np.uint8]
+    ) -> None:
+        images = [None, pixels[0], pixels[1][:0], pixels[2]]
+        mixed = ImageBatch.from_arrays(images, list("abcd"), score=[1, 2, 3, 4])
+
+        group = ImageWriterStage(tmp_path, on_error="quarantine").process(mixed)
+
+        rows = pq.read_table(group.parquet_paths[0]).to_pylist()
+        assert [row["error"] for row in rows] == ["missing", None, "empty", None]
+        assert [row["member_name"] for row in rows] == [None, "b.jpg", None, "d.jpg"]
+        assert [row["score"] for row in rows] == [1, 2, 3, 4]
+        own = ("offset", "size", "width", "height", "channels", "checksum", "action", "image_data")
+        assert {rows[at][name] for at in (0, 2) for name in own} == {None}
+        assert {key: group.metadata[key] for key in ("num_images", "num_rows", "num_errors")} == {
+            "num_images": 2,
+            "num_rows": 4,
+            "num_errors": 2,
+        }
+
+    def test_a_batch_of_bad_rows_only_is_kept_too(self, tmp_path: Path) -> None:
+        group = ImageWriterStage(tmp_path, on_error="quarantine").process(
+            ImageBatch.from_arrays([None, None], ["a", "b"])
+        )
+
+        assert pq.read_table(group.parquet_paths[0])["error"].to_pylist() == ["missing"] * 2
+        with tarfile.open(group.tar_paths[0]) as tar:
+            assert tar.getnames() == []
+
+    @pytest.mark.parametrize(
+        ("ids", "options", "kind"),
+        [
+            (["a", "a"], {}, DuplicateIdError),
+            (["a/..", "b"], {"keys": "verbatim"}, SampleKeyError),
+            (["a", None], {"keys": "verbatim"}, SampleKeyError),
+        ],
+    )
+    def test_ids_that_cannot_be_names_are_refused(
+        self,
+        tmp_path: Path,
+        pixels: npt.NDArray[np.uint8],
+        ids: list[str | None],
+        options: Any,  # noqa: ANN401
+        kind: type[Exception],
+    ) -> None:
+        with pytest.raises(kind, match="expected"):
+            ImageWriterStage(tmp_path / "out", **options).process(
+                ImageBatch.from_arrays(pixels[:2], ids)
+            )
+
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestAgain:
+    def test_the_same_batch_again_changes_no_file(self, tmp_path: Path, batch: ImageBatch) -> None:
+        stage = ImageWriterStage(tmp_path, 3)
+        first = stage.process(batch)
+        before = state_of(tmp_path)
+
+        second = stage.process(batch)
+
+        assert second == first
+        assert state_of(tmp_path) == before
+
+    @pytest.mark.parametrize("kind", ["long text", "category"])
+    def test_the_same_rows_in_other_chunks_change_no_file(
+        self, tmp_path: Path, pixels: npt.NDArray[np.uint8], kind: str
+    ) -> None:
+        values = [f"{at % 3}" + "x" * 400_000 * (kind == "long text") for at in range(7)]
+        column = pa.array(values) if kind == "long text" else pa.array(values).dictionary_encode()
+        whole = ImageBatch.from_arrays(pixels, list("abcdefg"), value=column).data
+        pieces = [
+            ImageBatch.from_arrays(
+                pixels[at : at + 2],
+                list("abcdefg")[at : at + 2],
+                value=pa.array(values[at : at + 2]).cast(column.type),
+            ).data
+            for at in range(0, 7, 2)
+        ]
+        stage = ImageWriterStage(tmp_path)
+        stage.process(ImageBatch(whole))
+        before = state_of(tmp_path)
+
+        stage.process(ImageBatch(pa.concat_tables(pieces)))
+
+        assert state_of(tmp_path) == before
+
+    def test_other_pictures_of_the_same_ids_are_a_conflict_and_change_nothing(
+        self, tmp_path: Path, pixels: npt.NDArray[np.uint8], batch: ImageBatch
+    ) -> None:
+        stage = ImageWriterStage(tmp_path)
+        stage.process(batch)
+        before = state_of(tmp_path)
+        other = batch.data.set_column(
+            0, "image_data", pa.FixedShapeTensorArray.from_numpy_ndarray(pixels[::-1].copy())
+        )
+
+        with pytest.raises(ShardConflictError, match="write into another folder"):
+            stage.process(ImageBatch(other, "faces", "t7"))
+
+        assert state_of(tmp_path) == before
+
+    def test_keys_of_rows_without_id_are_unique_over_batches(
+        self, tmp_path: Path, pixels: npt.NDArray[np.uint8]
+    ) -> None:
+        stage = ImageWriterStage(tmp_path)
+
+        groups = [stage.process(ImageBatch.from_arrays(pixels[at:])) for at in (0, 1, 2)]
+
+        names = [
+            name
+            for group in groups
+            for name in pq.read_table(group.parquet_paths[0])["member_name"].to_pylist()
+        ]
+        assert len(set(names)) == len(names) == 7 + 6 + 5
+
+
+class TestPieces:
+    def test_one_picture_gives_the_bytes_that_process_writes(
+        self, tmp_path: Path, pixels: npt.NDArray[np.uint8], batch: ImageBatch
+    ) -> None:
+        stage = ImageWriterStage(tmp_path, jpeg=JpegOptions(quality=71))
+        written = pq.read_table(stage.process(batch).parquet_paths[0])["image_data"].to_pylist()
+
+        encoded = [stage._encode_image_to_bytes(picture) for picture in pixels]
+
+        assert encoded == [(row["bytes"], ".jpg") for row in written]
+
+    def test_one_bad_picture_is_an_image_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ImageError, match="float64") as caught:
+            ImageWriterStage(tmp_path)._encode_image_to_bytes(np.zeros((8, 8)))
+
+        assert caught.value.problems[0].code is ErrorCode.DTYPE
+
+    def test_a_tar_is_written_of_any_members(self, tmp_path: Path) -> None:
+        path = ImageWriterStage(tmp_path)._write_tar("base", [("b.jpg", b"2"), ("a.txt", b"")])
+
+        assert path == str(tmp_path / "base.tar")
+        with tarfile.open(path) as tar:
+            assert [(member.name, member.size) for member in tar] == [("b.jpg", 1), ("a.txt", 0)]
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", "../x.jpg", "/etc/x", ".x", "a/../x", "a//x", "a\0b", "a b", "café.jpg", "x" * 101, "-x"],
+    )
+    def test_a_hostile_member_name_is_refused(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(SampleKeyError, match="member names of at most 100"):
+            ImageWriterStage(tmp_path)._write_tar("base", [(name, b"")])
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_member_name_that_stands_twice_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(DuplicateIdError, match=r"'a\.jpg' in rows 0, 1"):
+            ImageWriterStage(tmp_path)._write_tar("base", [("a.jpg", b"1"), ("a.jpg", b"2")])
+
+    @pytest.mark.parametrize("method", ["_write_tar", "_write_parquet"])
+    def test_a_base_name_outside_the_folder_is_refused(self, tmp_path: Path, method: str) -> None:
+        stage = ImageWriterStage(tmp_path / "out")
+
+        with pytest.raises(ValueError, match="base"):
+            getattr(stage, method)("../base", [])
+
+        assert not list(tmp_path.glob("base.*"))
+
+    @pytest.mark.parametrize("as_table", [True, False])
+    def test_a_parquet_is_written_of_a_table_or_rows(
+        self, tmp_path: Path, as_table: bool  # noqa: FBT001
+    ) -> None:
+        rows = [{"image_id": "a", "score": 1.5}, {"image_id": "b", "score": None}]
+
+        path = ImageWriterStage(tmp_path)._write_parquet(
+            "base", pa.Table.from_pylist(rows) if as_table else rows
+        )
+
+        assert path == str(tmp_path / "base.parquet")
+        assert pq.read_table(path).to_pylist() == rows
+
+    def test_a_parquet_has_no_pictures_where_they_are_removed(
+        self, tmp_path: Path, batch: ImageBatch
+    ) -> None:
+        stage = ImageWriterStage(tmp_path, remove_image_data=True)
+
+        path = stage._write_parquet("base", batch.data)
+
+        assert pq.read_schema(path).names == ["image_id", "score"]
+
+    def test_a_parquet_never_has_extension_types(self, tmp_path: Path, batch: ImageBatch) -> None:
+        path = ImageWriterStage(tmp_path)._write_parquet("base", batch.data)
+
+        kinds = pq.read_schema(path).types
+        assert not any(isinstance(kind, pa.BaseExtensionType) for kind in kinds)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import io
+import shutil
+import string
+import subprocess
+import tarfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from arrowimg._tar import END_OF_ARCHIVE, member_offsets, tar_buffers, tar_headers, tar_nbytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LETTERS = string.ascii_letters + string.digits + "_%~.-"
+
+names = st.text(LETTERS, min_size=1, max_size=100)
+sizes = st.one_of(
+    st.integers(0, 3000),
+    st.sampled_from([0, 1, 511, 512, 513, 1024, 5120, 10240]),
+)
+archives = st.lists(st.tuples(names, sizes), max_size=6, unique_by=lambda member: member[0])
+
+MEMBERS = [("cat.jpg", b""), ("dog%2Fa.jpg", b"d" * 512), ("e" * 96 + ".jpg", b"e" * 700)]
+
+
+def archive_of(members: list[tuple[str, bytes]]) -> bytes:
+    buffers = tar_buffers([name for name, _ in members], [data for _, data in members])
+    return b"".join(bytes(buffer) for buffer in buffers)
+
+
+def reference_archive_of(members: list[tuple[str, bytes]]) -> bytes:
+    """Write the same members with the standard library."""
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return sink.getvalue()
+
+
+def listed_by(program: str, path: Path) -> list[str]:
+    """List an archive with another program; it must not print a warning."""
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    listing = subprocess.run(
+        [found, "-tf", str(path)], capture_output=True, text=True, check=True
+    )
+    assert listing.stderr == ""
+    return listing.stdout.splitlines()
+
+
+@given(archives)
+@example([])
+@example([("a" * 100, 0), ("b", 512), ("c", 1024)])
+@example([("only", 10240)])
+def test_the_bytes_are_those_of_the_standard_library_up_to_the_padding_at_the_end(
+    members: list[tuple[str, int]],
+) -> None:
+    filled = [(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(members)]
+
+    archive = archive_of(filled)
+
+    reference = reference_archive_of(filled)
+    assert reference.startswith(archive)
+    assert not any(reference[len(archive) :])
+    assert archive.endswith(END_OF_ARCHIVE)
+
+
+@given(archives)
+def test_offsets_say_where_the_data_starts(members: list[tuple[str, int]]) -> None:
+    filled = [(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(members)]
+
+    offsets = member_offsets([size for _, size in members])
+
+    archive = archive_of(filled)
+    assert all(offset % 512 == 0 for offset in offsets)
+    assert [
+        archive[offset : offset + size] for offset, (_, size) in zip(offsets, members, strict=True)
+    ] == [data for _, data in filled]
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert [member.offset_data for member in tar.getmembers()] == offsets
+
+
+@given(archives)
+def test_sizes_add_up_to_the_archive(members: list[tuple[str, int]]) -> None:
+    archive = archive_of([(name, bytes(size)) for name, size in members])
+
+    assert len(archive) == sum(tar_nbytes(size) for _, size in members) + 1024
+
+
+def test_members_are_passed_on_without_a_copy() -> None:
+    data = np.arange(100, dtype=np.uint8)
+
+    buffers = list(tar_buffers(["a.jpg"], [data]))
+
+    assert any(buffer is data for buffer in buffers)
+
+
+def test_headers_say_nothing_of_time_or_user() -> None:
+    with tarfile.open(fileobj=io.BytesIO(archive_of(MEMBERS))) as tar:
+        members = tar.getmembers()
+
+    assert {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode) for m in members} == {
+        (0, 0, 0, "", "", 0o644)
+    }
+    assert {m.type for m in members} == {tarfile.REGTYPE}
+    assert all(m.pax_headers == {} for m in members)
+
+
+def test_the_largest_size_that_ustar_can_say_is_said_right() -> None:
+    (header,) = tar_headers(["a.jpg"], [8**11 - 1])
+
+    assert tarfile.TarInfo.frombuf(header.tobytes(), "ascii", "strict").size == 8**11 - 1
+
+
+@pytest.mark.parametrize("program", ["tar", "bsdtar"])
+def test_other_programs_list_every_name_in_order(program: str, tmp_path: Path) -> None:
+    path = tmp_path / "images.tar"
+    path.write_bytes(archive_of(MEMBERS))
+
+    assert listed_by(program, path) == [name for name, _ in MEMBERS]
