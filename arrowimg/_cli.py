@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from arrowimg._version import __version__
 from arrowimg.errors import ArrowimgError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from arrowimg._inspect import Inspection
     from arrowimg._tasks import FileGroupTask
 
@@ -254,11 +255,14 @@ def _print_file_group(group: FileGroupTask, *, as_json: bool) -> None:
 def _inspection_text(inspection: Inspection) -> str:
     writer = ", ".join(f"{name} {version}" for name, version in inspection.writer.items())
     hidden = len(inspection.shards) - _SHARDS_LISTED
+    totals = (
+        f"{len(inspection.shards):,} shards, {inspection.num_images:,} images, "
+        f"{inspection.nbytes:,} bytes, "
+        f"{'with a' if inspection.has_manifest else 'without'} manifest"
+    )
     return "\n".join(
         [
-            f"{inspection.path}: {len(inspection.shards):,} shards, "
-            f"{inspection.num_images:,} images, {inspection.nbytes:,} bytes, "
-            f"{'with a' if inspection.has_manifest else 'without'} manifest",
+            f"{inspection.path}: {totals}",
             f"written by {writer}",
             "",
             "shards (images, rows, tar bytes, Parquet bytes):",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from arrowimg._options import JpegOptions
 from arrowimg.errors import ErrorCode, Problem
+
+if TYPE_CHECKING:
+    from arrowimg._options import JpegOptions
 
 __all__ = ["cv2_version", "decode_image", "encode_jpeg"]
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from arrowimg._checksums import BytesLike, ChecksumName, new_hasher
 from arrowimg.errors import ShardConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 TEMPORARY_PREFIX = ".arrowimg-"
 _READ_NBYTES = 2**20

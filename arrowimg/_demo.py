@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,9 @@ import pyarrow as pa
 from arrowimg._codec import decode_image
 from arrowimg._tasks import ImageBatch
 from arrowimg.errors import MissingDependencyError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PHOTOGRAPHS = {
     "skimage/data/astronaut.png": "an astronaut",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -11,9 +11,11 @@ import numpy as np
 from arrowimg._checksums import new_hasher
 from arrowimg._columns import ImageView, image_views
 from arrowimg._identity import Identity
-from arrowimg._options import WriteOptions
-from arrowimg._tasks import ImageBatch
 from arrowimg.errors import Problem
+
+if TYPE_CHECKING:
+    from arrowimg._options import WriteOptions
+    from arrowimg._tasks import ImageBatch
 
 _DIGEST_NBYTES = 12
 _SCHEME = 1

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 import numpy.typing as npt
@@ -13,11 +12,15 @@ from msgspec import Struct
 
 from arrowimg._checksums import BytesLike, checksum
 from arrowimg._codec import decode_image, encode_jpeg
-from arrowimg._columns import ImageView
 from arrowimg._headers import Header, read_header
-from arrowimg._options import PixelOptions, WriteOptions
 from arrowimg._pixels import check_pixels, convert_pixels
 from arrowimg.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from arrowimg._columns import ImageView
+    from arrowimg._options import PixelOptions, WriteOptions
 
 Action = Literal["encoded", "copied", "transcoded"]
 CheckedImage: TypeAlias = npt.NDArray[Any] | tuple[memoryview, Header] | Problem

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
 
 from arrowimg.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def check_members(schema: pa.Schema, members: Mapping[str, str | list[str]]) -> None:

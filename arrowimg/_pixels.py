@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from arrowimg._headers import check_size
-from arrowimg._options import PixelOptions
 from arrowimg.errors import ErrorCode, Problem
+
+if TYPE_CHECKING:
+    from arrowimg._options import PixelOptions
 
 Picture = npt.NDArray[np.uint8]
 """Pixels that keep the contract: (H, W), or (H, W, C=3) in the stated colour order."""

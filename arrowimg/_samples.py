@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,15 @@ from arrowimg._encode import CheckedImage, StoredImage, check_image, encode_imag
 from arrowimg._identity import Identity
 from arrowimg._keys import check_unique, sample_keys
 from arrowimg._members import check_members, extra_members
-from arrowimg._options import WriteOptions
 from arrowimg._sidecar import check_metadata
 from arrowimg._tar import tar_nbytes
-from arrowimg._tasks import ImageBatch
 from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arrowimg._options import WriteOptions
+    from arrowimg._tasks import ImageBatch
 
 
 class Samples(Struct, frozen=True):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._checksums import BytesLike
 from arrowimg._columns import binary_views
-from arrowimg._commit import StagedFile, Storage
-from arrowimg._options import WriteOptions
-from arrowimg._samples import Samples
 from arrowimg._sidecar import Footer, sidecar_table, write_sidecar
 from arrowimg._tar import member_offsets, tar_buffers
 from arrowimg._tasks import FileGroupTask, ImageBatch, WrittenFile
 from arrowimg._version import writer_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from arrowimg._checksums import BytesLike
+    from arrowimg._commit import StagedFile, Storage
+    from arrowimg._options import WriteOptions
+    from arrowimg._samples import Samples
 
 
 class Shard(Struct, frozen=True):

@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +21,12 @@ from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._tar import tar_buffers
 from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
 from arrowimg.errors import ImageError, OptionError, Problem, RowProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
 
 NAME_PREFIX = "images-"
 

@@ -7,12 +7,15 @@ https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html (ustar inter
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from arrowimg._checksums import BytesLike
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from arrowimg._checksums import BytesLike
 
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)

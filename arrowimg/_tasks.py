@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
@@ -16,6 +14,9 @@ from arrowimg._files import as_paths, ids_of_files, read_files
 from arrowimg.errors import Problem, SchemaError, SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
     import polars as pl
 
 FILE_GROUP_SCHEMA = pa.schema(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 import pyarrow as pa
@@ -23,6 +22,8 @@ from arrowimg._version import writer_versions
 from arrowimg.errors import SourceError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from arrowimg._metadata import MetadataFrame
 
 

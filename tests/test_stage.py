@@ -171,7 +171,7 @@ class TestProcess:
         [
             ImageBatch.from_arrays([]).data,
             ImageBatch.from_arrays(np.zeros((3, 8, 8, 3), np.uint8)).data[:0],
-            ImageBatch.from_arrays(np.zeros((3, 8, 8, 3), np.uint8)).data.schema.empty_table(),
+            pa.table({"image_data": pa.chunked_array([], pa.fixed_shape_tensor(pa.uint8(), [8, 8]))}),
             pa.table({"image_data": pa.array([], pa.binary())}),
             pa.table({"image_data": pa.array([b"x"])[:0]}),
         ],
