@@ -1,0 +1,274 @@
+"""The command line, judged by whole outputs and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from arrowimg import __version__
+from arrowimg._cli import DEMO_HELP, HELP, INSPECT_HELP, WRITE_HELP, build_parser, main
+
+PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
+NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
+CLI_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
+HELPS = {"write": WRITE_HELP, "inspect": INSPECT_HELP, "demo": DEMO_HELP}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for name in NAMES:
+        (photographs / name).write_bytes((PHOTOGRAPHS / name).read_bytes())
+    return photographs
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    columns = {
+        "image_id": ["cat", "coffee", "rocket"],
+        "image_data": [(PHOTOGRAPHS / name).read_bytes() for name in NAMES],
+        "caption": ["a cat", "a cup", "a rocket"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "images.parquet")
+    return tmp_path / "images.parquet"
+
+
+class TestWrite:
+    def test_a_folder_becomes_shards_that_are_listed(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "out"
+
+        status = main(["write", str(folder), str(out), "--images-per-tar", "2"])
+
+        printed = capsys.readouterr()
+        sizes = {path.name: path.stat().st_size for path in out.iterdir()}
+        assert status == 0
+        assert printed.err == ""
+        assert printed.out.splitlines() == [
+            f"{out}/images-000000.tar  2 rows  {sizes['images-000000.tar']:,} bytes",
+            f"{out}/images-000000.parquet  2 rows  {sizes['images-000000.parquet']:,} bytes",
+            f"{out}/images-000001.tar  1 rows  {sizes['images-000001.tar']:,} bytes",
+            f"{out}/images-000001.parquet  1 rows  {sizes['images-000001.parquet']:,} bytes",
+            "3 images in 2 shards, 0 rows with an error",
+        ]
+
+    def test_members_metadata_and_kept_images_arrive(
+        self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        scores = pl.DataFrame({"image_id": ["rocket", "cat", "coffee"], "score": [3.0, 1.0, 2.0]})
+        scores.write_parquet(tmp_path / "scores.parquet")
+        arguments = [
+            "write",
+            str(table),
+            str(tmp_path / "out"),
+            "--metadata",
+            str(tmp_path / "scores.parquet"),
+            "--members",
+            "txt=caption",
+            "--members",
+            "json=caption,score",
+            "--keep-image-data",
+            "--json",
+        ]
+
+        status = main(arguments)
+
+        printed = json.loads(capsys.readouterr().out)
+        listing = ["tar", "-tf", str(tmp_path / "out" / "images-000000.tar")]
+        names = subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
+        sidecar = pl.read_parquet(printed["files"][1]["path"])
+        assert status == 0
+        assert names[:3] == ["cat.jpg", "cat.json", "cat.txt"]
+        assert sidecar["score"].to_list() == [1.0, 2.0, 3.0]
+        assert sidecar["image_data"].struct.field("bytes").null_count() == 0
+
+    def test_a_bad_row_is_one_error_and_exit_code_1(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "torn.jpg").write_bytes((folder / "rocket.jpg").read_bytes()[:5000])
+
+        status = main(["write", str(folder), str(tmp_path / "out")])
+
+        printed = capsys.readouterr()
+        assert status == 1
+        assert printed.out == ""
+        assert printed.err.startswith("arrowimg: error: 1 of 4 rows cannot be written")
+        assert "row 3 (image_id 'torn'): truncated" in printed.err
+        assert "Traceback" not in printed.err
+        assert not (tmp_path / "out").exists()
+
+    def test_quarantine_goes_on_and_says_so(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+
+        status = main(
+            ["write", str(folder), str(tmp_path / "out"), "--on-error", "quarantine", "-q"]
+        )
+
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert status == 0
+        assert last == "3 images in 1 shards, 1 rows with an error"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["paint"],
+            ["write", "only-one"],
+            ["write", "in", "out", "--images-per-tar", "many"],
+            ["write", "in", "out", "--members", "txt"],
+            ["write", "in", "out", "--image", "x"],
+        ],
+        ids=["none", "unknown", "missing", "not-a-number", "half-a-member", "abbreviation"],
+    )
+    def test_wrong_usage_is_exit_code_2(
+        self, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as exit_info:
+            main(arguments)
+
+        printed = capsys.readouterr()
+        assert exit_info.value.code == 2
+        assert printed.out == ""
+        assert re.match(r"usage: arrowimg .*\narrowimg: error: .+\n", printed.err)
+
+    def test_a_source_that_is_not_there_is_exit_code_1(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status = main(["write", str(tmp_path / "nowhere.parquet"), str(tmp_path / "out")])
+
+        assert status == 1
+        assert "nowhere.parquet" in capsys.readouterr().err
+
+
+class TestInspect:
+    def test_it_shows_shards_images_bytes_columns_and_rows(
+        self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "out"
+        main(["write", str(table), str(out)])
+        capsys.readouterr()
+        nbytes = sum(path.stat().st_size for path in out.glob("images-*"))
+
+        status = main(["inspect", str(out), "--rows", "2"])
+
+        lines = capsys.readouterr().out.splitlines()
+        assert status == 0
+        assert lines[0] == f"{out}: 1 shards, 3 images, {nbytes:,} bytes, with a manifest"
+        assert lines[1].startswith(f"written by arrowimg {__version__}")
+        assert "  caption: string" in lines
+        assert [line.split()[0] for line in lines[lines.index("first rows:") + 1 :]] == [
+            "image_id=cat",
+            "image_id=coffee",
+        ]
+
+    def test_json_is_one_document(
+        self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        main(["write", str(table), str(tmp_path / "out")])
+        capsys.readouterr()
+
+        main(["inspect", str(tmp_path / "out"), "--json"])
+
+        document = json.loads(capsys.readouterr().out)
+        assert document["shards"][0]["num_images"] == 3
+        assert document["has_manifest"] is True
+
+    def test_a_folder_without_shards_is_exit_code_1(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status = main(["inspect", str(tmp_path)])
+
+        assert status == 1
+        assert "expected a folder with sidecars" in capsys.readouterr().err
+
+    def test_a_foreign_parquet_file_is_exit_code_1(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        pq.write_table(pa.table({"a": [1]}), tmp_path / "foreign.parquet")
+
+        status = main(["inspect", str(tmp_path)])
+
+        assert status == 1
+        assert "foreign.parquet: expected a Parquet sidecar of arrowimg" in capsys.readouterr().err
+
+
+class TestDemo:
+    def test_it_writes_real_photographs_with_captions_scores_embeddings_and_times(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status = main(["demo", str(tmp_path / "out"), "--num-images", "120", "-q"])
+
+        sidecar = pl.read_parquet(tmp_path / "out" / "*.parquet")
+        assert status == 0
+        assert capsys.readouterr().out.endswith("120 images in 1 shards, 0 rows with an error\n")
+        assert sidecar["caption"].n_unique() > 100
+        assert sidecar["score"].min() > 0  # type: ignore[operator]  # Polars types it as any value
+        assert sidecar.schema["embedding"] == pl.Array(pl.Float32, 64)
+        assert sidecar.schema["captured_at"] == pl.Datetime("us", "UTC")
+        assert set(sidecar["channels"]) == {1, 3}
+
+    def test_the_same_pictures_come_every_time(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("a", "b"):
+            main(["demo", str(tmp_path / name), "--num-images", "30"])
+        capsys.readouterr()
+
+        first, second = (
+            {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "ab"
+        )
+        assert first == second
+
+
+class TestHelp:
+    def test_help_is_the_text_a_person_wrote(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for arguments, text in [([], HELP), *(([name], text) for name, text in HELPS.items())]:
+            with pytest.raises(SystemExit) as exit_info:
+                main([*arguments, "--help"])
+
+            assert exit_info.value.code == 0
+            assert capsys.readouterr().out == text
+
+    @pytest.mark.parametrize("name", sorted(HELPS))
+    def test_the_options_described_are_the_options_accepted(self, name: str) -> None:
+        described = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", HELPS[name].split("options]")[1]))
+        commands = next(
+            action
+            for action in build_parser()._actions
+            if isinstance(action, argparse._SubParsersAction)
+        )
+        accepted = {
+            option for action in commands.choices[name]._actions for option in action.option_strings
+        }
+
+        assert described == accepted
+
+    def test_lines_fit_a_terminal(self) -> None:
+        assert (
+            max(len(line) for text in (HELP, *HELPS.values()) for line in text.splitlines()) <= 88
+        )
+
+    def test_the_page_in_the_docs_is_the_help(self) -> None:
+        page = CLI_PAGE.read_text(encoding="utf-8")
+
+        assert [block for block in (HELP, *HELPS.values()) if block not in page] == []
+
+    def test_the_version_is_printed(self) -> None:
+        command = [sys.executable, "-m", "arrowimg", "--version"]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+        assert printed == f"arrowimg {__version__}\n"
