@@ -60,7 +60,8 @@ def column_of_images(
 def _dtype_of(
     images: ImageArrays,
 ) -> np.dtype[Any]:
-    return next((image.dtype for image in images if image is not None), np.dtype(np.uint8))
+    arrays = (image for image in images if isinstance(image, np.ndarray))
+    return next((array.dtype for array in arrays), np.dtype(np.uint8))
 
 
 def _check_arrays(
@@ -87,7 +88,7 @@ def _problem_for_arrow(image: object, dtype: np.dtype[Any]) -> Problem | None:
         return Problem(ErrorCode.DTYPE, f"a {type(image).__qualname__}, not a NumPy array")
     if isinstance(image, np.ma.MaskedArray):
         return Problem(ErrorCode.MASKED, "a masked array")
-    if image.dtype.kind not in "buif" or not image.dtype.isnative:
+    if image.dtype.kind not in "buif" or not image.dtype.isnative or image.dtype.itemsize > 8:
         return Problem(
             ErrorCode.DTYPE, f"{image.dtype} pixels of byte order {image.dtype.byteorder!r}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from arrowimg._inspect import Inspection
     from arrowimg._tasks import FileGroupTask
+    from arrowimg._verify import Report
 
 _SHARDS_LISTED = 10
 
@@ -25,6 +27,8 @@ Write Arrow tables of images as tar shards with Parquet sidecars.
 commands:
   write          encode the images of a source and write its shards
   inspect        show what a folder of shards holds
+  verify         compare every shard with its sidecar
+  gc             list, or delete, what writers that died left behind
   demo           write shards of real photographs, to try things on
 
 options:
@@ -35,6 +39,7 @@ examples:
   arrowimg write photographs/ out/
   arrowimg write images.parquet out/ --images-per-tar 5000 --members txt=caption
   arrowimg inspect out/
+  arrowimg verify out/ --decode
 
 Run 'arrowimg COMMAND --help' for the options of one command.
 """
@@ -56,10 +61,14 @@ shards:
                          or json=caption,score; may be given several times
   --metadata FILE        Parquet or Arrow file joined to the images by image_id
   --keep-image-data      keep the stored pictures in the Parquet files too
+  --if-exists POLICY     what to do with a shard that is there: verify, skip,
+                         overwrite, error [verify]
 
 images:
   --image-column NAME    column of images [image_data]
   --on-error POLICY      what to do with a bad image: raise, quarantine [raise]
+  --keep-quarantined     keep the bytes of bad images in quarantine-*.tar
+  --max-error-fraction F stop when more than this fraction of the images is bad [1]
   --quality Q            JPEG quality, 1 to 100 [92]
   --subsampling S        colour kept: 4:4:4, 4:2:2 or 4:2:0 [4:2:0]
   --reencode             encode JPEG files again instead of copying them
@@ -88,6 +97,41 @@ options:
   --rows N    rows to show [5]
   --json      print one JSON document
   -h, --help  show this help and exit
+"""
+
+VERIFY_HELP = """\
+usage: arrowimg verify OUT [options]
+
+Compare every shard in OUT with its sidecar, and the sidecars with the manifest.
+
+arguments:
+  OUT         folder of shards
+
+options:
+  --quick     compare names, sizes and counts only; read no tar
+  --decode    decode every picture too
+  --json      print the report as one JSON document
+  -h, --help  show this help and exit
+
+exit status:
+  0  everything is as it was written
+  1  something is damaged, or OUT holds no shards
+  2  wrong usage
+"""
+
+GC_HELP = """\
+usage: arrowimg gc OUT [options]
+
+List files that no shard needs: temporary files, and tars that no sidecar names.
+
+arguments:
+  OUT                folder of shards
+
+options:
+  --delete           delete them
+  --older-than DAYS  leave younger files alone [7]
+  --json             print one JSON document
+  -h, --help         show this help and exit
 """
 
 DEMO_HELP = """\
@@ -126,13 +170,16 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parsed = build_parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], None] = parsed.command
+    command: Callable[[argparse.Namespace], int] = parsed.command
     try:
-        command(parsed)
+        return command(parsed)
+    except BrokenPipeError:
+        # Whoever read stdout had enough; Python would complain when it flushes on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ArrowimgError, OSError) as error:
         print(f"arrowimg: error: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -151,6 +198,11 @@ def build_parser() -> argparse.ArgumentParser:
     write.add_argument("--keep-image-data", action="store_true")
     write.add_argument("--image-column", default="image_data")
     write.add_argument("--on-error", choices=("raise", "quarantine"), default="raise")
+    write.add_argument("--keep-quarantined", action="store_true")
+    write.add_argument("--max-error-fraction", type=float)
+    write.add_argument(
+        "--if-exists", choices=("verify", "skip", "overwrite", "error"), default="verify"
+    )
     write.add_argument("--quality", type=int, default=92)
     write.add_argument("--subsampling", choices=("4:4:4", "4:2:2", "4:2:0"), default="4:2:0")
     write.add_argument("--reencode", action="store_true")
@@ -160,6 +212,19 @@ def build_parser() -> argparse.ArgumentParser:
     inspect.add_argument("out", metavar="OUT")
     inspect.add_argument("--rows", type=int, default=5)
     inspect.add_argument("--json", action="store_true")
+
+    verify = _add_command(commands, "verify", VERIFY_HELP, _verify)
+    verify.add_argument("out", metavar="OUT")
+    depth = verify.add_mutually_exclusive_group()
+    depth.add_argument("--quick", dest="depth", action="store_const", const="quick")
+    depth.add_argument("--decode", dest="depth", action="store_const", const="decode")
+    verify.add_argument("--json", action="store_true")
+
+    gc = _add_command(commands, "gc", GC_HELP, _gc)
+    gc.add_argument("out", metavar="OUT")
+    gc.add_argument("--delete", action="store_true")
+    gc.add_argument("--older-than", type=float, default=7)
+    gc.add_argument("--json", action="store_true")
 
     demo = _add_command(commands, "demo", DEMO_HELP, _demo)
     _add_output_arguments(demo)
@@ -171,7 +236,7 @@ def _add_command(
     commands: Any,  # noqa: ANN401  # argparse's type is private
     name: str,
     help_text: str,
-    command: Callable[[argparse.Namespace], None],
+    command: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     parser: _Parser = commands.add_parser(name, allow_abbrev=False)
     parser.help_text = help_text
@@ -195,7 +260,7 @@ def _member(text: str) -> tuple[str, str | list[str]]:
     return extension, names if extension == "json" or len(names) > 1 else names[0]
 
 
-def _write(parsed: argparse.Namespace) -> None:
+def _write(parsed: argparse.Namespace) -> int:
     from arrowimg._options import JpegOptions
     from arrowimg._sources import read_table
     from arrowimg._writer import write_shards
@@ -214,11 +279,14 @@ def _write(parsed: argparse.Namespace) -> None:
         members=dict(parsed.members),
         max_bytes_per_tar=parsed.max_bytes_per_tar,
         reencode=parsed.reencode,
+        if_exists=parsed.if_exists,
+        keep_quarantined=parsed.keep_quarantined,
+        max_error_fraction=parsed.max_error_fraction,
     )
-    _print_file_group(group, as_json=parsed.json)
+    return _print_file_group(group, as_json=parsed.json)
 
 
-def _demo(parsed: argparse.Namespace) -> None:
+def _demo(parsed: argparse.Namespace) -> int:
     from arrowimg._demo import demo_batches
     from arrowimg._writer import write_shards
 
@@ -229,20 +297,55 @@ def _demo(parsed: argparse.Namespace) -> None:
         progress=False if parsed.quiet else None,
         members={"txt": "caption", "json": ["caption", "score", "captured_at"]},
     )
-    _print_file_group(group, as_json=parsed.json)
+    return _print_file_group(group, as_json=parsed.json)
 
 
-def _inspect(parsed: argparse.Namespace) -> None:
+def _inspect(parsed: argparse.Namespace) -> int:
     from arrowimg._inspect import inspect_dataset
 
     inspection = inspect_dataset(parsed.out, parsed.rows)
     print(_as_json(inspection) if parsed.json else _inspection_text(inspection))
+    return 0
 
 
-def _print_file_group(group: FileGroupTask, *, as_json: bool) -> None:
+def _verify(parsed: argparse.Namespace) -> int:
+    from arrowimg._verify import verify
+
+    report = verify(parsed.out, parsed.depth or "checksums")
+    print(_as_json(report) if parsed.json else _report_text(report))
+    return 0 if report.is_sound else 1
+
+
+def _gc(parsed: argparse.Namespace) -> int:
+    from arrowimg._garbage import collect_garbage
+
+    garbage = collect_garbage(parsed.out, parsed.older_than, delete=parsed.delete)
+    if parsed.json:
+        print(_as_json(garbage))
+        return 0
+    for file in garbage:
+        print(f"{file.name}  {file.nbytes:,} bytes  {file.age_days:.1f} days old")
+    verb = "deleted" if parsed.delete else "to delete; pass --delete"
+    print(f"{len(garbage):,} files {verb}")
+    return 0
+
+
+def _report_text(report: Report) -> str:
+    verdict = "sound" if report.is_sound else f"{len(report.damages):,} damages"
+    totals = f"{report.num_shards:,} shards, {report.num_images:,} images, {report.num_rows:,} rows"
+    return "\n".join(
+        [
+            *(str(damage) for damage in report.damages),
+            *(f"notice: {notice}" for notice in report.notices),
+            f"{report.path}: {verdict}; {totals} ({report.depth})",
+        ]
+    )
+
+
+def _print_file_group(group: FileGroupTask, *, as_json: bool) -> int:
     if as_json:
         print(_as_json({"metadata": group.metadata, "files": group.data.to_pylist()}))
-        return
+        return 0
     for row in group.data.to_pylist():
         print(f"{row['path']}  {row['num_rows']:,} rows  {row['nbytes']:,} bytes")
     counts = group.metadata
@@ -250,6 +353,7 @@ def _print_file_group(group: FileGroupTask, *, as_json: bool) -> None:
         f"{counts['num_images']:,} images in {len(group.tar_paths):,} shards, "
         f"{counts['num_errors']:,} rows with an error"
     )
+    return 0
 
 
 def _inspection_text(inspection: Inspection) -> str:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from arrowimg._headers import read_tiff_tags
 from arrowimg.errors import ErrorCode, Problem
 
 if TYPE_CHECKING:
@@ -101,18 +102,8 @@ def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """Return the orientation tag of the first directory of an EXIF block, 1 where it has none."""
-    exif = exif.removeprefix(b"Exif\x00\x00")
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        return 1
+    """Return the orientation tag of an EXIF block, 1 where it has none."""
     try:
-        (start,) = struct.unpack_from(f"{order}I", exif, 4)
-        (num_tags,) = struct.unpack_from(f"{order}H", exif, start)
-        for at in range(start + 2, start + 2 + 12 * num_tags, 12):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, at)
-            if tag == _ORIENTATION_TAG:
-                return int(value)
+        return dict(read_tiff_tags(exif.removeprefix(b"Exif\x00\x00"))).get(_ORIENTATION_TAG, 1)
     except struct.error:
         return 1
-    return 1

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from arrowimg.errors import ErrorCode, Problem, SchemaError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Pixels: TypeAlias = npt.NDArray[Any]
 ImageView: TypeAlias = Pixels | memoryview | Problem
@@ -59,7 +64,9 @@ def image_views(table: pa.Table, image_column: str) -> list[ImageView]:
         When the column is missing or of a type that holds no images.
     """
     field = _field(table, image_column)
-    return [view for chunk in table[image_column].chunks for view in _chunk_views(chunk, field)]
+    # A column without chunks is held against the supported types all the same.
+    chunks = table[image_column].chunks or [pa.nulls(0, field.type)]
+    return [view for chunk in chunks for view in _chunk_views(chunk, field)]
 
 
 def binary_views(column: pa.ChunkedArray) -> list[memoryview]:
@@ -68,12 +75,18 @@ def binary_views(column: pa.ChunkedArray) -> list[memoryview]:
 
 
 def image_paths(table: pa.Table, image_column: str) -> pa.ChunkedArray | None:
-    """Return the ``path`` field of a struct of bytes and path, or None for other columns."""
-    column = table[image_column]
+    """Return the ``path`` field of a struct of bytes and path, or None for other columns.
+
+    Raises
+    ------
+    SchemaError
+        When the column is missing.
+    """
+    column = table[_field(table, image_column).name]
     if not pa.types.is_struct(column.type) or column.type.get_field_index("path") < 0:
         return None
     return pa.chunked_array(
-        [chunk.field("path").cast(pa.string()) for chunk in column.chunks], pa.string()
+        [pc.struct_field(chunk, "path").cast(pa.string()) for chunk in column.chunks], pa.string()
     )
 
 
@@ -83,17 +96,42 @@ def plain_table(table: pa.Table) -> pa.Table:
     Extension types become their storage, view types (Polars' ``string_view``) their 64-bit
     counterparts; everything else, also field metadata, is kept. Schema metadata is dropped.
     """
-    columns, fields = [], []
-    for field, column in zip(table.schema, table.columns, strict=True):
-        plain_type = _plain_type(field.type)
-        metadata = {
-            key: value
-            for key, value in (field.metadata or {}).items()
-            if not key.startswith(b"ARROW:extension:")
-        }
-        columns.append(_plain_column(column, plain_type))
-        fields.append(pa.field(field.name, plain_type, field.nullable, metadata or None))
+    fields = [_plain_field(field) for field in table.schema]
+    columns = [
+        _plain_column(column, field.type)
+        for column, field in zip(table.columns, fields, strict=True)
+    ]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column can hold ids or paths: strings, integers or nulls."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def canonical_table(table: pa.Table) -> pa.Table:
+    """Return the table in one chunk per column, dictionaries made anew from the values.
+
+    How rows came in, in which chunks and with which unused dictionary entries, must not show in the
+    bytes that are written. The order of an ordered dictionary is data and stays.
+    """
+    columns = [_canonical_column(column) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _canonical_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(column.type) or column.type.ordered:
+        return pa.chunked_array([column.combine_chunks()], column.type)
+    values = column.cast(column.type.value_type).combine_chunks()
+    return pa.chunked_array([values.dictionary_encode().cast(column.type)], column.type)
 
 
 def _field(table: pa.Table, name: str) -> pa.Field:
@@ -132,7 +170,7 @@ def _declared_layout(
         return None, None
     try:
         declared = json.loads(field.metadata.get(b"ARROW:extension:metadata", b"null"))
-    except ValueError:
+    except (ValueError, RecursionError):
         # Ray before 2.55 pickles the shape; unpickling would run code of whoever made the table.
         return None, None
     if isinstance(declared, dict):
@@ -154,6 +192,8 @@ def _without_nulls(array: pa.Array, views: list[ImageView]) -> list[ImageView]:
 def _binary_views(array: pa.Array) -> list[memoryview]:
     if pa.types.is_binary_view(array.type):
         return _binary_view_views(array)
+    if not len(array):
+        return []
     _, offsets_buffer, data = array.buffers()
     kind = np.int64 if pa.types.is_large_binary(array.type) else np.int32
     offsets = np.frombuffer(offsets_buffer, kind)[array.offset : array.offset + len(array) + 1]
@@ -163,7 +203,7 @@ def _binary_views(array: pa.Array) -> list[memoryview]:
 
 def _bytes_of(buffer: pa.Buffer | None) -> memoryview:
     # Arrow's buffers say they hold signed bytes, which would make 0xFF a -1.
-    return memoryview(b"" if buffer is None else buffer).cast("B")
+    return memoryview(b"" if buffer is None else buffer).cast("B").toreadonly()
 
 
 def _binary_view_views(array: pa.Array) -> list[memoryview]:
@@ -171,10 +211,16 @@ def _binary_view_views(array: pa.Array) -> list[memoryview]:
 
     https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
     """
+    if not len(array):
+        return []
     _, headers, *data = array.buffers()
     whole = [_bytes_of(buffer) for buffer in data]
     inline = _bytes_of(headers)
-    rows = np.frombuffer(headers, np.int32).reshape(-1, 4)[array.offset : array.offset + len(array)]
+    rows = np.frombuffer(headers, np.int32).reshape(-1, 4)[array.offset :][: len(array)]
+    if array.null_count:
+        # What stands in a null row means nothing, and may point anywhere.
+        is_null = array.is_null().to_numpy(zero_copy_only=False)
+        rows = np.where(is_null[:, None], np.int32(0), rows)
     return [
         inline[16 * row + 4 : 16 * row + 4 + size]
         if size <= 12
@@ -189,38 +235,60 @@ def _uniform_views(
     num_rows, nested_shape = len(array), []
     if not pa.types.is_fixed_size_list(array.type):
         # A null row of a variable-size list takes no space, so rows are found by their offsets.
-        starts, values = array.offsets.to_numpy(), _values(array.values)
-        return [
-            _shaped(values[start:end], shape or [], permutation) for start, end in pairwise(starts)
-        ]
+        return _list_views(array, [shape or []] * num_rows, permutation)
     while pa.types.is_fixed_size_list(array.type):
         size = array.type.list_size
         nested_shape.append(size)
         array = array.values.slice(array.offset * size, len(array) * size)
-    values = _values(array).reshape(num_rows, -1)
-    views = [_shaped(row, shape or nested_shape, permutation) for row in values]
-    if not array.null_count:
-        return views
-    has_null = array.is_null().to_numpy(zero_copy_only=False).reshape(num_rows, -1).any(axis=1)
-    problem = Problem(ErrorCode.MISSING, "null pixels")
-    return [problem if null else view for view, null in zip(views, has_null, strict=True)]
+    size = math.prod(nested_shape)
+    views = [
+        _shaped(row, shape or nested_shape, permutation)
+        for row in _values(array).reshape(num_rows, size)
+    ]
+    starts = np.arange(num_rows + 1) * size
+    return _without_null_pixels(views, array, starts)
 
 
 def _ragged_views(array: pa.StructArray, permutation: list[int] | None) -> list[ImageView]:
-    data, shapes = array.field("data"), array.field("shape")
-    starts, values = data.offsets.to_numpy(), _values(data.values)
-    return [
+    return _list_views(array.field("data"), array.field("shape").to_pylist(), permutation)
+
+
+def _list_views(
+    lists: pa.Array, shapes: Sequence[list[int] | None], permutation: list[int] | None
+) -> list[ImageView]:
+    starts, values = lists.offsets.to_numpy(), _values(lists.values)
+    views = [
         _NULL if shape is None else _shaped(values[start:end], shape, permutation)
-        for (start, end), shape in zip(pairwise(starts), shapes.to_pylist(), strict=True)
+        for (start, end), shape in zip(pairwise(starts), shapes, strict=True)
+    ]
+    return _without_null_pixels(views, lists.values, starts)
+
+
+def _without_null_pixels(
+    views: list[ImageView], values: pa.Array, starts: npt.NDArray[np.integer[Any]]
+) -> list[ImageView]:
+    """Return the views, those over values that are null as problems."""
+    if not values.null_count:
+        return views
+    is_null = values.is_null().to_numpy(zero_copy_only=False)
+    num_nulls = np.concatenate([[0], np.cumsum(is_null)])[starts]
+    problem = Problem(ErrorCode.MISSING, "null pixels")
+    return [
+        view if before == after or isinstance(view, Problem) else problem
+        for view, (before, after) in zip(views, pairwise(num_nulls.tolist()), strict=True)
     ]
 
 
 def _shaped(values: Pixels, shape: list[int], permutation: list[int] | None) -> ImageView:
+    """Return values as a picture; what a table says of its shape may be wrong in any way."""
+    problem = Problem(ErrorCode.SHAPE, f"{values.size:,} values for shape {shape}")
     try:
+        if any(side < 0 for side in shape):
+            return problem
         view = values.reshape(shape)
+        return view.transpose(permutation) if permutation else view
     except (ValueError, TypeError):
-        return Problem(ErrorCode.SHAPE, f"{values.size:,} values for shape {shape}")
-    return view.transpose(permutation) if permutation else view
+        return problem
 
 
 def _values(array: pa.Array) -> Pixels:
@@ -231,7 +299,9 @@ def _values(array: pa.Array) -> Pixels:
     dtype = np.dtype(array.type.to_pandas_dtype())
     if buffer is None:
         return np.empty(0, dtype)
-    return np.frombuffer(buffer, dtype)[array.offset : array.offset + len(array)]
+    values = np.frombuffer(buffer, dtype)[array.offset : array.offset + len(array)]
+    values.flags.writeable = False
+    return values
 
 
 def _is_binary(kind: pa.DataType | None) -> bool:
@@ -301,7 +371,12 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  # a type ea
 
 
 def _plain_field(field: pa.Field) -> pa.Field:
-    return field.with_type(_plain_type(field.type))
+    metadata = {
+        key: value
+        for key, value in (field.metadata or {}).items()
+        if not key.startswith(b"ARROW:extension:")
+    }
+    return pa.field(field.name, _plain_type(field.type), field.nullable, metadata or None)
 
 
 def _plain_column(column: pa.ChunkedArray, plain_type: pa.DataType) -> pa.ChunkedArray:

@@ -1,208 +1,225 @@
-"""Stage and publish: the one door to the file system.
+"""Commits: files staged aside, then published together, on a local file system.
 
-Files are staged under temporary names in the folder that they will stand in, made durable, and
-then published in order under their final names, which are never overwritten. A reader that starts
-from the last file of a set (the sidecar of a shard) therefore sees all of it or nothing.
+Files of one commit are written aside, made durable, and then published under their final names in
+the order they were created. The last of them is the commit record (a shard's sidecar): a reader
+that starts from it sees all files or nothing. ``docs/explanation/durability.md`` tells what a
+crash between any two steps leaves behind.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
-import uuid
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol, cast
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from arrowimg._checksums import BytesLike, ChecksumName, new_hasher
+from msgspec import Struct
+
+from arrowimg._checksums import ChecksumName, new_hasher
+from arrowimg._staging import StagedFile
 from arrowimg.errors import ShardConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-TEMPORARY_PREFIX = ".arrowimg-"
+Durability: TypeAlias = Literal["full", "process"]
+IfExists: TypeAlias = Literal["verify", "skip", "overwrite", "error"]
+
 _READ_NBYTES = 2**20
+_LOCK_SECONDS = 60
+_NO_LOCKS = frozenset({errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
-class StagedFile:
-    """A file that is being written aside: counts and hashes what it is given.
+class CommittedFile(Struct, frozen=True):
+    """A file that stands under its final name."""
 
-    Attributes
-    ----------
-    name
-        The name it will be published under.
-    nbytes
-        Bytes written so far.
-    """
-
-    def __init__(
-        self, file: IO[bytes], temporary: Path, name: str, checksum_name: ChecksumName
-    ) -> None:
-        self.name, self.nbytes = name, 0
-        self.checksum_name: ChecksumName = checksum_name
-        self.temporary = temporary
-        self._file = file
-        self._hasher = new_hasher(checksum_name)
-
-    @property
-    def checksum(self) -> str:
-        """Checksum of all bytes written so far, hexadecimal."""
-        return self._hasher.hexdigest()
-
-    @property
-    def closed(self) -> bool:
-        """True once the file takes no more bytes."""
-        return self._file.closed
-
-    def write(self, data: BytesLike) -> int:
-        """Add bytes; returns how many."""
-        self._file.write(data)
-        self._hasher.update(data)
-        nbytes = memoryview(data).nbytes
-        self.nbytes += nbytes
-        return nbytes
-
-    def writelines(self, buffers: Iterable[BytesLike]) -> None:
-        """Add the bytes of several buffers."""
-        for data in buffers:
-            self.write(data)
-
-    def tell(self) -> int:
-        """Return the position, which is the number of bytes written so far."""
-        return self.nbytes
-
-    def flush(self) -> None:
-        """Do nothing: nobody reads a staged file."""
-
-    def as_file(self) -> IO[bytes]:
-        """Return self as the file that pyarrow's writers ask for."""
-        return cast("IO[bytes]", self)
-
-    def close(self) -> None:
-        """Take no more bytes, and make those written durable."""
-        if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-
-    def discard(self) -> None:
-        """Close without caring for the bytes, and remove the temporary file."""
-        with suppress(OSError):
-            self._file.close()
-        self.temporary.unlink(missing_ok=True)
+    name: str
+    nbytes: int
+    checksum: str
 
 
-class Staging(Protocol):
-    """Files of one commit, staged but not yet visible."""
+class Commit(Struct, frozen=True):
+    """The files of a commit, and whether they were there before."""
 
-    def create(self, name: str) -> StagedFile:
-        """Return a new file to be published under `name`."""
-        ...
-
-    def publish(self) -> None:
-        """Make all files visible, in the order they were created."""
-        ...
-
-
-class Storage(Protocol):
-    """A place for files: the seam where an object store will plug in."""
-
-    def stage(self, checksum_name: ChecksumName) -> AbstractContextManager[Staging]:
-        """Open a commit; files that were not published when it closes leave no trace."""
-        ...
-
-    def path_of(self, name: str) -> str:
-        """Return the path or address of a file."""
-        ...
-
-
-class LocalStorage:
-    """A folder of the local file system, made when the first file is staged."""
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-
-    def path_of(self, name: str) -> str:
-        """Return the path of a file, as the folder was given."""
-        return str(self.folder / name)
-
-    @contextmanager
-    def stage(self, checksum_name: ChecksumName) -> Iterator[LocalStaging]:
-        """Open a commit; files that were not published when it closes leave no trace."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        staging = LocalStaging(self.folder, checksum_name)
-        try:
-            yield staging
-        finally:
-            staging.discard()
+    files: list[CommittedFile]
+    unchanged: bool
 
 
 class LocalStaging:
     """Files staged in a folder of the local file system."""
 
-    def __init__(self, folder: Path, checksum_name: ChecksumName) -> None:
+    def __init__(
+        self, folder: Path, descriptor: int, checksum_name: ChecksumName, durability: Durability
+    ) -> None:
         self._folder = folder
+        self._descriptor = descriptor
         self._checksum_name: ChecksumName = checksum_name
+        self._durable = durability == "full"
         self._files: list[StagedFile] = []
 
     def create(self, name: str) -> StagedFile:
-        """Return a new file, under a temporary name in the same folder."""
-        temporary = self._folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}.tmp"
-        file = StagedFile(temporary.open("xb"), temporary, name, self._checksum_name)
+        """Return a new file to be published under `name`."""
+        file = StagedFile(self._descriptor, str(self._folder), name, self._checksum_name)
         self._files.append(file)
         return file
 
-    def publish(self) -> None:
+    def publish(
+        self, if_exists: IfExists = "verify", is_same: Callable[[], bool] | None = None
+    ) -> Commit:
         """Make all files durable and visible, in the order they were created.
 
-        A file that is there already with the same bytes is left alone.
+        Parameters
+        ----------
+        if_exists
+            What to do when the record's name is taken, see `WriteOptions`.
+        is_same
+            Tells whether what is committed means the same as what is staged, where the bytes
+            differ.
 
         Raises
         ------
         ShardConflictError
-            When a name is taken by other bytes. Nothing was published.
+            When a name is taken by other content. That content was left as it is.
+        OSError
+            When the file system fails. The record is not visible, unless only making its name
+            durable failed.
         """
         for file in self._files:
-            file.close()
-        present = {file.name for file in self._files if self._is_published(file)}
-        for file in self._files:
-            if file.name not in present:
-                self._link(file)
-                _sync_folder(self._folder)
+            file.seal(durable=self._durable)
+        with lock_folder(self._folder, exclusive=False):
+            commit = self._publish_absent(if_exists)
+        if commit is not None:
+            return commit
+        with lock_folder(self._folder, exclusive=True) as is_alone:
+            return self._publish_over(if_exists, is_same, is_alone=is_alone)
 
     def discard(self) -> None:
-        """Remove the temporary files."""
+        """Close all files and remove temporary names."""
         for file in self._files:
             file.discard()
 
-    def _link(self, file: StagedFile) -> None:
-        try:
-            # A link, unlike a rename, fails where the name is taken.
-            os.link(file.temporary, self._folder / file.name)
-        except FileExistsError:
-            self._is_published(file)
+    def _publish_absent(self, if_exists: IfExists) -> Commit | None:
+        """Publish under names that are free; None where one is taken by other bytes."""
+        *data, record = self._files
+        if not self._is_taken(record.name):
+            for file in data:
+                if not file.link() and not self._is_equal(file):
+                    return None
+                self._sync(file.name)
+            if record.link():
+                self._sync(record.name)
+                return Commit([_committed(file) for file in self._files], unchanged=False)
+        if if_exists == "error":
+            raise self._conflict(record)
+        if if_exists == "overwrite" or not all(self._is_equal(file) for file in self._files):
+            return None
+        return self._unchanged([_committed(file) for file in self._files])
 
-    def _is_published(self, file: StagedFile) -> bool:
-        path = self._folder / file.name
+    def _publish_over(
+        self, if_exists: IfExists, is_same: Callable[[], bool] | None, *, is_alone: bool
+    ) -> Commit:
+        """Publish over what is there, while no other writer is between its data and its record."""
+        *data, record = self._files
+        if self._is_taken(record.name):
+            if if_exists != "overwrite":
+                if is_same is not None and is_same():
+                    return self._unchanged([self._describe(file.name) for file in self._files])
+                raise self._conflict(next(file for file in self._files if not self._is_equal(file)))
+            os.unlink(record.name, dir_fd=self._descriptor)
+            self._sync()
+        elif not is_alone:
+            # Data of another writer that may be about to publish its record.
+            raise self._conflict(next(file for file in data if not self._is_equal(file)))
+        for file in self._files:
+            file.replace()
+            self._sync()
+        return Commit([_committed(file) for file in self._files], unchanged=False)
+
+    def _unchanged(self, files: list[CommittedFile]) -> Commit:
+        # Whoever published these files may have died before it made them durable.
+        for file in files:
+            self._sync(file.name)
+        return Commit(files, unchanged=True)
+
+    def _describe(self, name: str) -> CommittedFile:
+        return describe_file(self._folder / name, self._checksum_name)
+
+    def _is_taken(self, name: str) -> bool:
+        return (self._folder / name).exists()
+
+    def _is_equal(self, file: StagedFile) -> bool:
         try:
-            committed = _file_checksum(path, file.checksum_name)
+            return self._describe(file.name) == _committed(file)
         except FileNotFoundError:
             return False
-        if committed != file.checksum:
-            raise ShardConflictError(str(path), committed, file.checksum)
-        return True
+
+    def _conflict(self, file: StagedFile) -> ShardConflictError:
+        try:
+            committed = self._describe(file.name).checksum
+        except FileNotFoundError:
+            committed = "(the file is missing)"
+        return ShardConflictError(str(self._folder / file.name), committed, file.checksum)
+
+    def _sync(self, name: str | None = None) -> None:
+        """Make names durable, and the bytes of one of them, whoever wrote it."""
+        if not self._durable:
+            return
+        if name is not None:
+            with open_descriptor(self._folder / name) as descriptor:
+                os.fsync(descriptor)
+        os.fsync(self._descriptor)
 
 
-def _file_checksum(path: Path, name: ChecksumName) -> str:
-    hasher = new_hasher(name)
-    with path.open("rb") as file:
+@contextmanager
+def lock_folder(folder: Path, *, exclusive: bool) -> Iterator[bool]:
+    """Lock a folder; yields False where it cannot be had in a minute, or has no locks.
+
+    Writers share the lock while they publish. Who has it alone knows that data without a record
+    was left by a writer that died: the kernel drops the locks of the dead.
+    """
+    with open_descriptor(folder) as descriptor:
+        yield _acquire(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+
+
+def describe_file(path: Path, checksum_name: ChecksumName) -> CommittedFile:
+    """Return name, size and checksum of a file, by reading it."""
+    hasher, nbytes = new_hasher(checksum_name), 0
+    with path.open("rb", buffering=0) as file:
         while data := file.read(_READ_NBYTES):
             hasher.update(data)
-    return hasher.hexdigest()
+            nbytes += len(data)
+    return CommittedFile(path.name, nbytes, hasher.hexdigest())
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _committed(file: StagedFile) -> CommittedFile:
+    return CommittedFile(file.name, file.nbytes, file.checksum)
+
+
+@contextmanager
+def open_descriptor(path: Path) -> Iterator[int]:
+    """Open a file or folder, to be synced or locked."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _acquire(descriptor: int, kind: int) -> bool:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            raise
+        else:
+            return True

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
+import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
 from arrowimg._checksums import BytesLike, checksum
 from arrowimg._codec import decode_image, encode_jpeg
 from arrowimg._headers import Header, read_header
-from arrowimg._pixels import check_pixels, convert_pixels
-from arrowimg.errors import Problem
+from arrowimg._pixels import check_pixels, convert_pixels, without_premultiplication
+from arrowimg.errors import ErrorCode, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,6 +63,8 @@ def check_image(view: ImageView, options: PixelOptions) -> CheckedImage:
     if isinstance(view, memoryview):
         header = read_header(view, options.max_pixels)
         return header if isinstance(header, Problem) else (view, header)
+    if not isinstance(view, np.ndarray):
+        return Problem(ErrorCode.DTYPE, f"a {type(view).__qualname__}, not a NumPy array")
     return check_pixels(view, options) or view
 
 
@@ -77,6 +81,24 @@ def encode_images(
         return [_encode_image(image, options) for image in grain]
 
     return [image for grain in _map(encode_grain, grains, threads) for image in grain]
+
+
+def quarantined_bytes(
+    views: Sequence[ImageView], images: Sequence[StoredImage | Problem]
+) -> list[BytesLike | None]:
+    """Return the offending bytes of bad rows: files as they are, pixels as NumPy's ``.npy``."""
+    return [
+        None if isinstance(view, Problem) or not isinstance(image, Problem) else _raw_bytes(view)
+        for view, image in zip(views, images, strict=True)
+    ]
+
+
+def _raw_bytes(view: npt.NDArray[Any] | memoryview) -> BytesLike:
+    if isinstance(view, memoryview):
+        return view
+    file = io.BytesIO()
+    np.save(file, view, allow_pickle=False)
+    return file.getvalue()
 
 
 def _map(
@@ -107,6 +129,8 @@ def _encode_file(data: memoryview, header: Header, options: WriteOptions) -> Sto
         return pixels
     # What layout and color say holds for the source's arrays; OpenCV's are known.
     pixel_options = msgspec.structs.replace(options.pixels, layout="hwc", color="bgr")
+    if header.format == "tiff" and pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = without_premultiplication(pixels)
     problem = check_pixels(pixels, pixel_options)
     return problem or _encode_pixels(pixels, "transcoded", pixel_options, options)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import struct
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import imagesize
 from msgspec import Struct
 
 from arrowimg.errors import ErrorCode, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ImageFormat: TypeAlias = Literal["jpeg", "png", "gif", "bmp", "webp", "tiff"]
 
@@ -25,6 +26,13 @@ _START_OF_SCAN = 0xDA
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
+
+_SEARCHED_NBYTES = 2**20
+_PNG_GRAY = 0
+_OS2_HEADER = 12
+_TIFF_SIZE = (256, 257)
+_TIFF_SAMPLES = 277
+_TIFF_NUMBERS = {3: "H", 4: "I"}
 
 
 class Header(Struct, frozen=True):
@@ -117,7 +125,7 @@ def _read_jpeg_header(data: memoryview) -> Header | Problem:
         return Problem(ErrorCode.TRUNCATED, f"{len(data):,} bytes that end inside the header")
     if frame is None:
         return Problem(ErrorCode.CORRUPT, "a JPEG scan without a frame header")
-    return _check_frame(frame) or _check_scans(data, at, frame[0]) or _jpeg_header(frame)
+    return _check_frame(frame) or _check_scans(data, at) or _jpeg_header(frame)
 
 
 def _jpeg_header(frame: tuple[int, int, int, int, int]) -> Header:
@@ -134,26 +142,115 @@ def _check_frame(frame: tuple[int, int, int, int, int]) -> Problem | None:
     return None
 
 
-def _check_scans(data: memoryview, first_scan: int, frame_marker: int) -> Problem | None:
-    if data[-2:] == _END_OF_IMAGE and frame_marker != _PROGRESSIVE:
-        return None
+def _check_scans(data: memoryview, first_scan: int) -> Problem | None:
     scans = bytes(data[first_scan:])
     if _END_OF_IMAGE not in scans:
         return Problem(ErrorCode.TRUNCATED, f"{len(data):,} bytes without an end-of-image marker")
     num_scans = 1 + scans.count(bytes((0xFF, _START_OF_SCAN)))
-    if frame_marker == _PROGRESSIVE and num_scans > _MAX_SCANS:
+    if num_scans > _MAX_SCANS:
         return Problem(ErrorCode.TOO_MANY_SCANS, f"{num_scans:,} scans")
     return None
 
 
 def _read_other_header(data: memoryview, kind: ImageFormat) -> Header | Problem:
     try:
-        width, height = imagesize.get(io.BytesIO(data))
-    except Exception as error:  # noqa: BLE001  # a parser of hostile bytes raises what it likes
-        return Problem(ErrorCode.CORRUPT, f"a {kind} header that cannot be read ({error})")
+        found = _SIZE_READERS[kind](data)
+    except struct.error:
+        return Problem(ErrorCode.TRUNCATED, f"{len(data):,} bytes that end inside the header")
+    if isinstance(found, Problem):
+        return found
+    width, height = found
     if width < 1 or height < 1:
         return Problem(ErrorCode.CORRUPT, f"a {kind} header of {height} x {width} pixels")
-    return Header(format=kind, width=int(width), height=int(height))
+    return Header(format=kind, width=width, height=height)
+
+
+def _png_size(data: memoryview) -> tuple[int, int] | Problem:
+    """Read IHDR, https://www.w3.org/TR/png-3/#11IHDR, which is always the first chunk."""
+    width, height, _, color_type = struct.unpack_from(">IIBB", data, 16)
+    if bytes(data[12:16]) != b"IHDR":
+        return Problem(ErrorCode.CORRUPT, "a PNG that does not start with IHDR")
+    before_pixels = bytes(data[: _find(data, b"IDAT")])
+    if color_type == _PNG_GRAY and b"tRNS" in before_pixels:
+        return Problem(ErrorCode.UNSUPPORTED, "a gray PNG with a transparent value")
+    return width, height
+
+
+def _gif_size(data: memoryview) -> tuple[int, int]:
+    """Read the logical screen, https://www.w3.org/Graphics/GIF/spec-gif89a.txt, section 18."""
+    width, height = struct.unpack_from("<HH", data, 6)
+    return width, height
+
+
+def _bmp_size(data: memoryview) -> tuple[int, int]:
+    """Read the information header; a negative height means rows from the top."""
+    (header_size,) = struct.unpack_from("<I", data, 14)
+    width, height = struct.unpack_from("<HH" if header_size == _OS2_HEADER else "<ii", data, 18)
+    return width, abs(height)
+
+
+def _webp_size(data: memoryview) -> tuple[int, int] | Problem:
+    """Read the first chunk, RFC 9649: lossy, lossless, or extended with a canvas size."""
+    kind = bytes(data[12:16])
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8X":
+        low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", data, 24)
+        return (high_width << 16 | low_width) + 1, (high_height << 16 | low_height) + 1
+    return Problem(ErrorCode.CORRUPT, f"a WebP that starts with a chunk {kind!r}")
+
+
+def _tiff_size(data: memoryview) -> tuple[int, int] | Problem:
+    tags = read_tiff_tags(data)
+    sizes = [[value for tag, value in tags if tag == wanted] for wanted in _TIFF_SIZE]
+    if any(len(values) != 1 for values in sizes):
+        # Readers differ in which of two they believe, so a bomb could hide behind the other.
+        return Problem(ErrorCode.CORRUPT, "a TIFF that does not state its size once")
+    if (_TIFF_SAMPLES, 2) in tags:
+        return Problem(ErrorCode.UNSUPPORTED, "a gray TIFF with alpha")
+    return sizes[0][0], sizes[1][0]
+
+
+def read_tiff_tags(data: memoryview | bytes) -> list[tuple[int, int]]:
+    """Return (tag, value) of the whole numbers in the first directory of a TIFF, or of EXIF.
+
+    TIFF 6.0, section 2. Values that do not stand in the directory itself are left out.
+
+    Raises
+    ------
+    struct.error
+        When the data ends before the directory does, or is no TIFF.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]), "")
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (num_tags,) = struct.unpack_from(f"{order}H", data, start)
+    tags = []
+    for at in range(start + 2, start + 2 + 12 * num_tags, 12):
+        tag, kind, _ = struct.unpack_from(f"{order}HHI", data, at)
+        if kind in _TIFF_NUMBERS:
+            (value,) = struct.unpack_from(order + _TIFF_NUMBERS[kind], data, at + 8)
+            tags.append((tag, value))
+    return tags
+
+
+def _find(data: memoryview, marker: bytes) -> int:
+    """Return where a marker stands in the first megabyte, or the length of that."""
+    start = bytes(data[:_SEARCHED_NBYTES])
+    at = start.find(marker)
+    return at if at >= 0 else len(start)
+
+
+_SIZE_READERS: dict[ImageFormat, Callable[[memoryview], tuple[int, int] | Problem]] = {
+    "png": _png_size,
+    "gif": _gif_size,
+    "bmp": _bmp_size,
+    "webp": _webp_size,
+    "tiff": _tiff_size,
+}
 
 
 def _start_of(data: memoryview) -> str:

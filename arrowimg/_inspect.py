@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._manifest import MANIFEST_NAME
-from arrowimg._sidecar import FOOTER_KEY, Footer
+from arrowimg._sidecar import Footer, read_footer
 from arrowimg.errors import ManifestError
 
 
@@ -74,7 +72,7 @@ def inspect_dataset(folder: str | Path, num_rows: int = 5) -> Inspection:
     sidecars = sorted(folder.glob("*.parquet"))
     if not sidecars:
         raise ManifestError(str(folder), "a folder with sidecars (*.parquet)", "none")
-    footers = [read_footer(path) for path in sidecars]
+    footers = [_read_footer(path) for path in sidecars]
     with pq.ParquetFile(sidecars[0]) as file:
         names = [name for name in file.schema_arrow.names if name != "image_data"]
         rows = next(file.iter_batches(num_rows, columns=names), None)
@@ -98,17 +96,6 @@ def inspect_dataset(folder: str | Path, num_rows: int = 5) -> Inspection:
     )
 
 
-def read_footer(path: Path) -> Footer:
-    """Return the footer document of a sidecar.
-
-    Raises
-    ------
-    ManifestError
-        When the file is no Parquet, or has no footer document of arrowimg.
-    """
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-        return msgspec.json.decode(metadata[FOOTER_KEY.encode()], type=Footer)
-    except (pa.ArrowInvalid, KeyError, msgspec.DecodeError) as error:
-        expected = "a Parquet sidecar of arrowimg"
-        raise ManifestError(str(path), expected, f"{type(error).__name__}: {error}") from error
+def _read_footer(path: Path) -> Footer:
+    with path.open("rb") as file:
+        return read_footer(file, str(path))

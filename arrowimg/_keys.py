@@ -88,7 +88,7 @@ def sample_keys(
         In verbatim style, when an id is missing or is no portable name.
     """
     if style == "verbatim":
-        _check_verbatim(image_ids)
+        _check_verbatim(image_ids, first_row)
     keys = [
         f"{unnamed_prefix}{row:09d}"
         if image_id is None
@@ -155,10 +155,10 @@ def _long_key(pieces: list[str], raw: bytes) -> str:
     return "".join(kept) + "%~" + digest.decode().rstrip("=").lower()
 
 
-def _check_verbatim(image_ids: Sequence[str | None]) -> None:
+def _check_verbatim(image_ids: Sequence[str | None], first_row: int) -> None:
     offenders = [
         f"row {row}: {image_id!r}"
-        for row, image_id in enumerate(image_ids)
+        for row, image_id in enumerate(image_ids, first_row)
         if image_id is None or len(image_id) > MAX_KEY_LENGTH or not _VERBATIM.fullmatch(image_id)
     ]
     if offenders:

@@ -26,6 +26,10 @@ class ShardEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     num_rows: int
 
 
+class _Versioned(Struct):
+    format_version: int
+
+
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of ``manifest.json``; ``docs/reference/format.md`` describes each field."""
 
@@ -52,10 +56,10 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             When the data is something else, or of a newer format version.
         """
         try:
-            manifest = msgspec.json.decode(data, type=cls)
+            version = msgspec.json.decode(data, type=_Versioned).format_version
+            if version > FORMAT_VERSION:
+                expected = f"a format version up to {FORMAT_VERSION}"
+                raise ManifestError(path, expected, f"version {version}")
+            return msgspec.json.decode(data, type=cls)
         except msgspec.DecodeError as error:
             raise ManifestError(path, "a manifest of arrowimg", str(error)) from error
-        if manifest.format_version > FORMAT_VERSION:
-            found = f"version {manifest.format_version}"
-            raise ManifestError(path, f"a format version up to {FORMAT_VERSION}", found)
-        return manifest

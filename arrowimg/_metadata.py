@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from arrowimg._columns import as_table, plain_table
+from arrowimg._columns import as_table, is_text, plain_table
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 _ID, _ROW = "image_id", "metadata_row"
@@ -39,20 +39,24 @@ class MetadataFrame:
     def __init__(self, source: object) -> None:
         frame = source.collect() if isinstance(source, pl.LazyFrame) else source
         table = plain_table(as_table(frame))
-        if _ID not in table.column_names:
-            raise SchemaError(_ID, "a column of that name in metadata", str(table.column_names))
+        kind = table.schema.field(_ID).type if _ID in table.column_names else None
+        if kind is None or not is_text(kind):
+            expected = "a column of strings or integers in metadata"
+            raise SchemaError(_ID, expected, str(kind or table.column_names))
         self.columns = table.drop_columns([_ID])
         self._rows = pl.DataFrame(
             {_ID: pl.Series(table[_ID].cast(pa.large_string()))}
         ).with_row_index(_ROW)
         self._is_used = np.zeros(table.num_rows, np.bool_)
+        self._taken = np.empty(0, np.int64)
         repeated = self._rows.filter(pl.col(_ID).is_duplicated() | pl.col(_ID).is_null())
         _refuse(repeated[_ID].unique(maintain_order=True), "every image_id once in metadata")
 
     def check_ids(self, image_ids: pa.ChunkedArray) -> None:
         """Raise `MetadataJoinError` when these images, all there are, do not match one to one."""
         asked = _frame_of(image_ids)
-        _refuse(asked.filter(pl.col(_ID).is_duplicated())[_ID].unique(), _ONE_IMAGE)
+        repeated = asked.filter(pl.col(_ID).is_duplicated())
+        _refuse(repeated[_ID].unique(maintain_order=True), _ONE_IMAGE)
         _refuse(asked.join(self._rows, on=_ID, how="anti")[_ID], _ONE_ROW)
         _refuse(self._rows.join(asked, on=_ID, how="anti")[_ID], _NO_REST)
 
@@ -72,8 +76,12 @@ class MetadataFrame:
         rows = found[_ROW].to_numpy()
         is_repeated = found[_ID].is_duplicated().to_numpy() | self._is_used[rows]
         _refuse(found[_ID].filter(pl.Series(is_repeated)), _ONE_IMAGE)
-        self._is_used[rows] = True
+        self._taken = rows
         return self.columns.take(pa.array(rows))
+
+    def confirm(self) -> None:
+        """Count the rows taken last as used: their images will be written."""
+        self._is_used[self._taken] = True
 
     def check_all_used(self) -> None:
         """Raise `MetadataJoinError` when a row of metadata had no image."""

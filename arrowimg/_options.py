@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
@@ -22,6 +23,11 @@ _EXTENSION = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _MATTES = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
 
+_NOT_RECORDED = frozenset(
+    {"encode_threads", "on_error", "if_exists", "durability", "max_error_fraction"}
+)
+
+
 def _check(condition: object, option: str, expected: str, found: object) -> None:
     if not condition:
         raise OptionError(option, expected, found)
@@ -36,8 +42,18 @@ def _is_range(value: object, kind: type | tuple[type, ...]) -> bool:
         isinstance(value, tuple)
         and len(value) == 2
         and all(isinstance(end, kind) and not isinstance(end, bool) for end in value)
+        and all(math.isfinite(end) for end in value)
         and value[0] < value[1]
     )
+
+
+def option_differences(committed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
+    """Return one line for each recorded option that differs."""
+    return [
+        f"{name}: {committed.get(name)!r} there, {offered.get(name)!r} here"
+        for name in sorted({*committed, *offered})
+        if committed.get(name) != offered.get(name)
+    ]
 
 
 class JpegOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,6 +202,10 @@ class WriteKeywords(TypedDict, total=False):
     keys: Literal["escaped", "verbatim"]
     checksum: Literal["xxh3_128", "sha256"]
     reencode: bool
+    if_exists: Literal["verify", "skip", "overwrite", "error"]
+    durability: Literal["full", "process"]
+    keep_quarantined: bool
+    max_error_fraction: float | None
 
 
 class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,6 +241,25 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ``"xxh3_128"``, 16 bytes, nearly free; or ``"sha256"``, 32 bytes, cryptographic.
     reencode
         True: encoded JPEG is decoded and encoded again with `jpeg`. False: it is copied untouched.
+    if_exists
+        What to do with a shard that is committed already.
+
+        - ``"verify"``: encode, and compare. The same content is left alone, the file group counts
+          it as unchanged; other content is a `ShardConflictError`.
+        - ``"skip"``: trust the ids. Nothing is encoded where a shard of that name (the stage) or
+          of those ids (`ShardWriter`) is committed; for jobs that go on after a crash.
+        - ``"overwrite"``: write anew, in place of what is there.
+        - ``"error"``: refuse, whatever the content.
+    durability
+        ``"full"``: what was committed survives a power cut. ``"process"``: it survives the death of
+        the process only; for scratch folders and tests.
+    keep_quarantined
+        True, with ``on_error="quarantine"``: the offending bytes of bad rows are kept beside the
+        shard, in ``quarantine-<shard>.tar``.
+    max_error_fraction
+        With ``on_error="quarantine"``: more bad rows than this fraction of all are an
+        `ErrorFractionError`. The stage judges each batch; `ShardWriter` all rows so far, once
+        there are 1,000, and at the end. None: no limit.
 
     Raises
     ------
@@ -240,6 +279,10 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     keys: Literal["escaped", "verbatim"] = "escaped"
     checksum: Literal["xxh3_128", "sha256"] = "xxh3_128"
     reencode: bool = False
+    if_exists: Literal["verify", "skip", "overwrite", "error"] = "verify"
+    durability: Literal["full", "process"] = "full"
+    keep_quarantined: bool = False
+    max_error_fraction: float | None = None
 
     def __post_init__(self) -> None:
         _check(
@@ -248,7 +291,7 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             "an int of at least 1",
             self.images_per_tar,
         )
-        for name in ("remove_image_data", "reencode"):
+        for name in ("remove_image_data", "reencode", "keep_quarantined"):
             _check(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
         _check(isinstance(self.jpeg, JpegOptions), "jpeg", "JpegOptions", self.jpeg)
         _check(isinstance(self.pixels, PixelOptions), "pixels", "PixelOptions", self.pixels)
@@ -283,6 +326,29 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             '"xxh3_128" or "sha256"',
             self.checksum,
         )
+        _check(
+            self.if_exists in ("verify", "skip", "overwrite", "error"),
+            "if_exists",
+            '"verify", "skip", "overwrite" or "error"',
+            self.if_exists,
+        )
+        _check(
+            self.durability in ("full", "process"),
+            "durability",
+            '"full" or "process"',
+            self.durability,
+        )
+        _check(
+            self.max_error_fraction is None
+            or (
+                isinstance(self.max_error_fraction, (int, float))
+                and not isinstance(self.max_error_fraction, bool)
+                and 0 <= self.max_error_fraction <= 1
+            ),
+            "max_error_fraction",
+            "a number from 0 to 1, or None",
+            self.max_error_fraction,
+        )
         self._check_members()
 
     def _check_members(self) -> None:
@@ -294,8 +360,8 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 and len(extension) <= MAX_EXTENSION_LENGTH
                 and extension != "jpg",
                 "members",
-                f"extensions of lower-case letters and digits, at most {MAX_EXTENSION_LENGTH} "
-                'long, other than "jpg"',
+                "extensions of lower-case letters and digits, single '.', '_' or '-' between, "
+                f'at most {MAX_EXTENSION_LENGTH} long, other than "jpg"',
                 extension,
             )
             _check(
@@ -318,9 +384,8 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def recorded(self) -> dict[str, Any]:
         """Return the options that change bytes, as JSON types; what footers and names are made of.
 
-        Threads are left out because the bytes do not depend on them, the error policy because a
-        batch that is written under either is written alike.
+        Left out are those that a committed shard does not depend on: threads, and what to do when
+        rows are bad or files are there already.
         """
         recorded: dict[str, Any] = msgspec.to_builtins(self, order="deterministic")
-        del recorded["encode_threads"], recorded["on_error"]
-        return recorded
+        return {name: value for name, value in recorded.items() if name not in _NOT_RECORDED}

@@ -49,6 +49,16 @@ def convert_pixels(pixels: npt.NDArray[Any], options: PixelOptions) -> Picture:
     return picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
 
 
+def without_premultiplication(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return colours as they were before they were multiplied by their alpha, 4 channels uint8.
+
+    OpenCV decodes TIFF that way, and no other format.
+    """
+    alpha = pixels[:, :, 3:].astype(np.uint32)
+    colours = (pixels[:, :, :3] * np.uint32(255) + alpha // 2) // np.maximum(alpha, 1)
+    return np.concatenate([np.minimum(colours, 255).astype(np.uint8), pixels[:, :, 3:]], axis=2)
+
+
 def _check_type(pixels: npt.NDArray[Any], options: PixelOptions) -> Problem | None:
     if isinstance(pixels, np.ma.MaskedArray):
         return Problem(ErrorCode.MASKED, "a masked array")
@@ -97,7 +107,9 @@ def _check_values(pixels: npt.NDArray[Any], options: PixelOptions) -> Problem | 
     low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         return Problem(ErrorCode.NOT_FINITE, "NaN or infinity")
-    if not options.clip and (low < stated[0] or high > stated[1]):
+    # At the pixels' own precision, or float32 1.1 would be outside of (0, 1.1).
+    black, white = (float(pixels.dtype.type(end)) for end in stated)
+    if not options.clip and (low < black or high > white):
         return Problem(ErrorCode.OUT_OF_RANGE, f"values from {low:g} to {high:g}")
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,16 +12,29 @@ from msgspec import Struct
 
 from arrowimg._checksums import CHECKSUM_NBYTES, BytesLike
 from arrowimg._columns import image_views, plain_table
-from arrowimg._encode import CheckedImage, StoredImage, check_image, encode_images
+from arrowimg._encode import (
+    CheckedImage,
+    StoredImage,
+    check_image,
+    encode_images,
+    quarantined_bytes,
+)
 from arrowimg._identity import Identity
 from arrowimg._keys import check_unique, sample_keys
 from arrowimg._members import check_members, extra_members
 from arrowimg._sidecar import check_metadata
 from arrowimg._tar import tar_nbytes
-from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem, SchemaError
+from arrowimg.errors import (
+    ErrorCode,
+    ErrorFractionError,
+    ImageError,
+    Problem,
+    RowProblem,
+    SchemaError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from arrowimg._options import WriteOptions
     from arrowimg._tasks import ImageBatch
@@ -33,8 +47,8 @@ class Samples(Struct, frozen=True):
     ----------
     stored
         What arrowimg knows of each row: key, image_id, original_path, image_data (the JPEG),
-        width, height, channels, checksum, action, error. All but the ids and paths are null where
-        ``error`` is not.
+        width, height, channels, checksum, action, error, quarantined (the offending bytes, where
+        they are kept). Where ``error`` is not null, all from image_data to action are.
     metadata
         The user's columns.
     members
@@ -54,6 +68,15 @@ class Samples(Struct, frozen=True):
     def num_errors(self) -> int:
         """Number of rows without a picture."""
         return self.num_rows - int(self.stored["error"].null_count)
+
+    @property
+    def num_quarantined(self) -> int:
+        """Number of rows whose offending bytes are kept."""
+        return self.num_rows - int(self.stored["quarantined"].null_count)
+
+    def error_codes(self) -> Counter[str]:
+        """Return the number of bad rows by error code."""
+        return Counter(self.stored["error"].drop_null().to_pylist())
 
     def check_unique(self) -> None:
         """Raise `DuplicateIdError` when two samples have the same key."""
@@ -83,6 +106,21 @@ class Samples(Struct, frozen=True):
     def tar_nbytes(self) -> list[int]:
         """Return the bytes that each row takes in a tar; 0 for a row with an error."""
         return _tar_nbytes(pc.binary_length(self.stored["image_data"]).to_pylist(), self.members)
+
+
+def check_error_fraction(codes: Mapping[str, int], num_rows: int, options: WriteOptions) -> None:
+    """Raise `ErrorFractionError` when more rows are bad than the options allow.
+
+    Parameters
+    ----------
+    codes
+        Number of bad rows by error code.
+    num_rows
+        Number of all rows.
+    """
+    num_errors, allowed = sum(codes.values()), options.max_error_fraction
+    if allowed is not None and num_errors > allowed * num_rows:
+        raise ErrorFractionError(num_errors, num_rows, allowed, codes)
 
 
 def encode_samples(
@@ -120,7 +158,9 @@ def encode_samples(
     members = _members_of(metadata, options)
     images = _refuse_oversized(encode_images(checked, options), members, options)
     _raise_problems(images, identity, first_row, options)
-    return Samples(_stored_table(images, keys, identity, options), metadata, members)
+    quarantined = quarantined_bytes(views, images) if options.keep_quarantined else None
+    stored = _stored_table(images, keys, identity, quarantined, options)
+    return Samples(stored, metadata, members)
 
 
 def _metadata_of(table: pa.Table, options: WriteOptions) -> pa.Table:
@@ -174,18 +214,21 @@ def _tar_nbytes(image_nbytes: list[int | None], members: pa.Table) -> list[int]:
 
 
 def _stored_table(
-    images: list[StoredImage | Problem], keys: list[str], identity: Identity, options: WriteOptions
+    images: list[StoredImage | Problem],
+    keys: list[str],
+    identity: Identity,
+    quarantined: list[BytesLike | None] | None,
+    options: WriteOptions,
 ) -> pa.Table:
     stored = [None if isinstance(image, Problem) else image for image in images]
     errors = [str(image.code) if isinstance(image, Problem) else None for image in images]
-    kept_keys = [None if image is None else key for key, image in zip(keys, stored, strict=True)]
 
     def column(name: str, kind: pa.DataType) -> pa.Array:
         return pa.array([image and getattr(image, name) for image in stored], kind)
 
     return pa.table(
         {
-            "key": pa.array(kept_keys, pa.string()),
+            "key": pa.array(keys, pa.string()),
             "image_id": pa.array(identity.image_ids, pa.string()),
             "original_path": pa.array(identity.original_paths, pa.string()),
             "image_data": _binary_column(
@@ -197,6 +240,7 @@ def _stored_table(
             "checksum": column("checksum", pa.binary(CHECKSUM_NBYTES[options.checksum])),
             "action": column("action", pa.string()),
             "error": pa.array(errors, pa.string()),
+            "quarantined": _binary_column(quarantined or [None] * len(images)),
         }
     )
 

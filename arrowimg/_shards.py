@@ -4,61 +4,66 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._columns import binary_views
-from arrowimg._sidecar import Footer, sidecar_table, write_sidecar
+from arrowimg._commit import CommittedFile
+from arrowimg._options import WriteOptions, option_differences
+from arrowimg._sidecar import Footer, read_footer, sidecar_buffers, sidecar_table
 from arrowimg._tar import member_offsets, tar_buffers
 from arrowimg._tasks import FileGroupTask, ImageBatch, WrittenFile
 from arrowimg._version import writer_versions
+from arrowimg.errors import DatasetConflictError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from arrowimg._checksums import BytesLike
-    from arrowimg._commit import StagedFile, Storage
-    from arrowimg._options import WriteOptions
     from arrowimg._samples import Samples
+    from arrowimg._staging import StagedFile
+    from arrowimg._storage import Storage
+
+QUARANTINE_PREFIX = "quarantine-"
 
 
 class Shard(Struct, frozen=True):
-    """A committed shard."""
+    """A committed shard, and whether it was there before with the same content."""
 
     tar: WrittenFile
     parquet: WrittenFile
+    unchanged: bool
 
 
-def write_shard(storage: Storage, name: str, samples: Samples, options: WriteOptions) -> Shard:
+def write_shard(
+    storage: Storage,
+    name: str,
+    samples: Samples,
+    options: WriteOptions,
+    batch_shards: int | None = None,
+) -> Shard:
     """Write ``<name>.tar`` and ``<name>.parquet``: both are there when this returns.
+
+    Parameters
+    ----------
+    batch_shards
+        How many shards the batch has, where that is known.
 
     Raises
     ------
-    ShardConflictError
+    ShardConflictError, DatasetConflictError
         When a name is taken by other content. Nothing is changed.
-    OSError
-        When the storage fails. No sidecar is visible, and so no shard.
+    StorageError
+        When the storage fails, twice. No sidecar is visible, and so no shard.
     """
-    names, data = _members(samples)
-    offsets = _image_offsets(names, data, samples)
-    with storage.stage(options.checksum) as staging:
-        tar = staging.create(f"{name}.tar")
-        tar.writelines(tar_buffers(names, data))
-        table = sidecar_table(
-            samples.stored,
-            samples.metadata,
-            tar.name,
-            offsets,
-            keep_images=not options.remove_image_data,
-        )
-        parquet = staging.create(f"{name}.parquet")
-        write_sidecar(parquet.as_file(), table, _footer(tar, samples, options))
-        staging.publish()
-    return Shard(
-        tar=_written(storage, tar, "tar", samples),
-        parquet=_written(storage, parquet, "parquet", samples),
-    )
+    try:
+        return _write_once(storage, name, samples, options, batch_shards)
+    except StorageError:
+        # A file whose fsync failed must not be synced again, but the samples are still here.
+        return _write_once(storage, name, samples, options, batch_shards)
 
 
 def file_group(
@@ -73,39 +78,151 @@ def file_group(
         "num_images": num_images,
         "num_rows": num_rows,
         "num_errors": num_rows - num_images,
+        "num_unchanged": sum(shard.unchanged for shard in shards),
     }
     files = [file for shard in shards for file in (shard.tar, shard.parquet)]
     return FileGroupTask.from_files(files, batch.dataset_name, batch.task_id, metadata)
 
 
+def read_shard(storage: Storage, name: str, options: WriteOptions) -> tuple[Shard, Footer] | None:
+    """Return a committed shard by its sidecar alone, None where there is no sidecar.
+
+    Raises
+    ------
+    ManifestError
+        When the sidecar cannot be read.
+    DatasetConflictError
+        When it was written with other options.
+    """
+    record = f"{name}.parquet"
+    try:
+        with storage.open(record) as file:
+            footer = read_footer(file, storage.path_of(record))
+    except FileNotFoundError:
+        return None
+    differences = option_differences(footer.options, options.recorded())
+    if differences:
+        raise DatasetConflictError(storage.path_of(record), differences)
+    tar = CommittedFile(footer.tar_file, footer.tar_nbytes, footer.tar_checksum)
+    parquet = storage.describe(record, options.checksum)
+    shard = Shard(
+        tar=_written(storage, tar, "tar", footer),
+        parquet=_written(storage, parquet, "parquet", footer),
+        unchanged=True,
+    )
+    return shard, footer
+
+
+def _write_once(
+    storage: Storage, name: str, samples: Samples, options: WriteOptions, batch_shards: int | None
+) -> Shard:
+    with storage.stage(options.checksum) as staging:
+        tar = staging.create(f"{name}.tar")
+        names, data = _members(samples)
+        tar.writelines(tar_buffers(names, data))
+        quarantine = None
+        if options.keep_quarantined and samples.num_quarantined:
+            quarantine = staging.create(f"{QUARANTINE_PREFIX}{name}.tar")
+            quarantine.writelines(tar_buffers(*_quarantined_members(samples)))
+        footer = _footer(tar, quarantine, samples, options, batch_shards)
+        table = sidecar_table(
+            samples.stored,
+            samples.metadata,
+            tar.name,
+            _image_offsets(data, samples),
+            keep_images=not options.remove_image_data,
+        )
+        parquet = staging.create(f"{name}.parquet")
+        parquet.writelines(sidecar_buffers(table, footer))
+        commit = staging.publish(
+            options.if_exists, lambda: _is_same_shard(storage, parquet.name, table, footer)
+        )
+    return Shard(
+        tar=_written(storage, commit.files[0], "tar", footer),
+        parquet=_written(storage, commit.files[-1], "parquet", footer),
+        unchanged=commit.unchanged,
+    )
+
+
+def _is_same_shard(storage: Storage, record: str, table: pa.Table, footer: Footer) -> bool:
+    """Tell whether a committed shard holds the same rows and pictures, written with other versions.
+
+    Raises
+    ------
+    DatasetConflictError
+        When it was written with other options.
+    """
+    with storage.open(record) as file:
+        committed = read_footer(file, storage.path_of(record))
+    differences = option_differences(committed.options, footer.options)
+    if differences:
+        raise DatasetConflictError(storage.path_of(record), differences)
+    if msgspec.structs.replace(committed, writer=footer.writer) != footer:
+        return False
+    with storage.open(record) as file:
+        if not pq.read_table(file).equals(table):
+            return False
+    return storage.describe(footer.tar_file, footer.checksum_name).checksum == footer.tar_checksum
+
+
 def _members(samples: Samples) -> tuple[list[str], list[BytesLike]]:
     """Return names and data of all members: sample by sample, extensions in sorted order."""
+    is_present = samples.stored["error"].is_null().to_pylist()
+    views = {name: binary_views(column) for name, column in _member_columns(samples).items()}
     keys = samples.stored["key"].to_pylist()
-    columns = {"jpg": samples.stored["image_data"]} | {
-        name: samples.members[name] for name in samples.members.column_names
-    }
-    views = {name: binary_views(columns[name]) for name in sorted(columns)}
-    names = [f"{key}.{extension}" for key in keys if key is not None for extension in views]
+    names = [
+        f"{key}.{extension}"
+        for key, present in zip(keys, is_present, strict=True)
+        if present
+        for extension in views
+    ]
     data = [
         view
-        for key, *row in zip(keys, *views.values(), strict=True)
-        if key is not None
+        for present, *row in zip(is_present, *views.values(), strict=True)
+        if present
         for view in row
     ]
     return names, data
 
 
-def _image_offsets(names: list[str], data: list[BytesLike], samples: Samples) -> pa.Array:
-    """Return where each row's picture starts in the tar; null for a row without one."""
-    offsets = member_offsets([len(member) for member in data])
-    of_images = iter(
-        offset for name, offset in zip(names, offsets, strict=True) if name.endswith(".jpg")
+def _member_columns(samples: Samples) -> dict[str, pa.ChunkedArray]:
+    """Return the data of the members of each extension, extensions in sorted order."""
+    columns = {"jpg": samples.stored["image_data"]} | {
+        name: samples.members[name] for name in samples.members.column_names
+    }
+    return {name: columns[name] for name in sorted(columns)}
+
+
+def _quarantined_members(samples: Samples) -> tuple[list[str], list[BytesLike]]:
+    """Return names, ``<key>.<error code>``, and data of the offending bytes that are kept."""
+    column = samples.stored["quarantined"]
+    rows = zip(
+        samples.stored["key"].to_pylist(),
+        samples.stored["error"].to_pylist(),
+        column.is_valid().to_pylist(),
+        binary_views(column),
+        strict=True,
     )
-    is_present = samples.stored["key"].is_valid().to_pylist()
+    kept = [(f"{key}.{code}", view) for key, code, is_kept, view in rows if is_kept]
+    return [name for name, _ in kept], [view for _, view in kept]
+
+
+def _image_offsets(data: list[BytesLike], samples: Samples) -> pa.Array:
+    """Return where each row's picture starts in the tar; null for a row without one."""
+    extensions = list(_member_columns(samples))
+    offsets = member_offsets([len(member) for member in data])
+    of_images = iter(offsets[extensions.index("jpg") :: len(extensions)])
+    is_present = samples.stored["error"].is_null().to_pylist()
     return pa.array([next(of_images) if present else None for present in is_present], pa.int64())
 
 
-def _footer(tar: StagedFile, samples: Samples, options: WriteOptions) -> Footer:
+def _footer(
+    tar: StagedFile,
+    quarantine: StagedFile | None,
+    samples: Samples,
+    options: WriteOptions,
+    batch_shards: int | None,
+) -> Footer:
     return Footer(
         writer=writer_versions(),
         options=options.recorded(),
@@ -115,17 +232,21 @@ def _footer(tar: StagedFile, samples: Samples, options: WriteOptions) -> Footer:
         num_rows=samples.num_rows,
         num_images=samples.num_rows - samples.num_errors,
         num_errors=samples.num_errors,
+        batch_shards=batch_shards,
+        quarantine_file=None if quarantine is None else quarantine.name,
+        quarantine_nbytes=None if quarantine is None else quarantine.nbytes,
+        quarantine_checksum=None if quarantine is None else quarantine.checksum,
     )
 
 
 def _written(
-    storage: Storage, file: StagedFile, kind: Literal["tar", "parquet"], samples: Samples
+    storage: Storage, file: CommittedFile, kind: Literal["tar", "parquet"], footer: Footer
 ) -> WrittenFile:
     return WrittenFile(
         path=storage.path_of(file.name),
         kind=kind,
-        num_images=samples.num_rows - samples.num_errors,
-        num_rows=samples.num_rows,
+        num_images=footer.num_images,
+        num_rows=footer.num_rows,
         nbytes=file.nbytes,
         checksum=file.checksum,
     )

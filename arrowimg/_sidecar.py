@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from msgspec import Struct
 
+from arrowimg._checksums import ChecksumName, new_hasher
+from arrowimg._columns import canonical_table
 from arrowimg._version import FORMAT_VERSION
-from arrowimg.errors import SchemaError
+from arrowimg.errors import ManifestError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOOTER_KEY = "arrowimg"
+CHECKSUM_KEY = "arrowimg.checksum"
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Arrow type of Hugging Face's ``Image`` feature: only this one shows as pictures there."""
@@ -35,8 +42,12 @@ RESERVED = (
 )
 
 _HUGGING_FACE = msgspec.json.encode({"info": {"features": {"image_data": {"_type": "Image"}}}})
+_NO_CHECKSUM = "0" * 32
+_FOOTER_NBYTES = 2**20
+_PIECE_NBYTES = 2**30
 _REPEATING = ("tar_file", "action", "error")
 _ROW_GROUP_NBYTES = 100 * 2**20
+_ROW_GROUP_NUM_ROWS = 2**16
 
 
 class Footer(Struct, frozen=True, kw_only=True):
@@ -51,6 +62,15 @@ class Footer(Struct, frozen=True, kw_only=True):
     num_rows: int
     num_images: int
     num_errors: int
+    batch_shards: int | None = None
+    quarantine_file: str | None = None
+    quarantine_nbytes: int | None = None
+    quarantine_checksum: str | None = None
+
+    @property
+    def checksum_name(self) -> ChecksumName:
+        """How the files and members of the shard are hashed."""
+        return "sha256" if self.options.get("checksum") == "sha256" else "xxh3_128"
 
 
 def check_metadata(schema: pa.Schema) -> None:
@@ -86,8 +106,10 @@ def sidecar_table(
     keep_images
         True: with the ``image_data`` column.
     """
-    member_name = pc.binary_join_element_wise(stored["key"], "jpg", ".")
-    has_member = pc.is_valid(member_name)
+    metadata = canonical_table(metadata)
+    has_member = pc.is_null(stored["error"])
+    all_names = pc.binary_join_element_wise(stored["key"], "jpg", ".")
+    member_name = pc.if_else(has_member, all_names, pa.scalar(None, pa.string()))
     columns = {
         "image_id": stored["image_id"],
         "tar_file": pa.array([tar_file] * len(stored), pa.string()),
@@ -99,13 +121,7 @@ def sidecar_table(
         **dict(zip(metadata.column_names, metadata.columns, strict=True)),
     }
     if keep_images:
-        columns["image_data"] = pa.chunked_array(
-            [
-                _image_structs(chunk, names, valid)
-                for chunk, names, valid in _aligned(stored["image_data"], member_name, has_member)
-            ],
-            IMAGE_TYPE,
-        )
+        columns["image_data"] = _image_column(stored["image_data"], member_name)
     user_fields = {field.name: field for field in metadata.schema}
     fields = [
         user_fields.get(name, pa.field(name, column.type)) for name, column in columns.items()
@@ -114,17 +130,72 @@ def sidecar_table(
     return pa.Table.from_arrays(list(columns.values()), schema=schema)
 
 
-def write_sidecar(file: IO[bytes], table: pa.Table, footer: Footer) -> None:
-    """Write a sidecar as Parquet: zstd, page index, and for each column the encoding that fits."""
-    with pq.ParquetWriter(file, table.schema, **_parquet_options(table.schema)) as writer:
+def sidecar_buffers(table: pa.Table, footer: Footer) -> list[memoryview]:
+    """Return the buffers that make up a sidecar: Parquet that carries its own checksum.
+
+    zstd, page index, and for each column the encoding that fits it. The checksum is that of the
+    whole file with zeros in its own place, so that any changed byte shows.
+    """
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, table.schema, **_parquet_options(table.schema)) as writer:
         for start, num_rows in _row_groups(table):
             writer.write_table(table.slice(start, num_rows), row_group_size=num_rows)
-        writer.add_key_value_metadata({FOOTER_KEY: encode_footer(footer).decode()})
+        document = msgspec.json.encode(footer, order="deterministic").decode()
+        writer.add_key_value_metadata({FOOTER_KEY: document})
+        writer.add_key_value_metadata({CHECKSUM_KEY: _NO_CHECKSUM})
+    data = memoryview(sink.getvalue())
+    place = _checksum_place(data)
+    return [
+        data[: place.start],
+        memoryview(_own_checksum(data, place).encode()),
+        data[place.stop :],
+    ]
 
 
-def encode_footer(footer: Footer) -> bytes:
-    """Return the footer document as canonical JSON."""
-    return msgspec.json.encode(footer, order="deterministic")
+def holds_own_checksum(data: memoryview) -> bool:
+    """Tell whether a sidecar is, byte for byte, what was written."""
+    place = _checksum_place(data)
+    return bytes(data[place]).decode("ascii", "replace") == _own_checksum(data, place)
+
+
+def read_footer(file: IO[bytes], path: str) -> Footer:
+    """Return the footer document of a sidecar.
+
+    Raises
+    ------
+    ManifestError
+        When the file is no Parquet, or has no footer document of arrowimg, or a newer one.
+    """
+    try:
+        document = (pq.read_metadata(file).metadata or {})[FOOTER_KEY.encode()]
+        footer = msgspec.json.decode(document, type=Footer)
+    except (pa.ArrowException, OSError, KeyError, msgspec.DecodeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ManifestError(path, "a Parquet sidecar of arrowimg", found) from error
+    if footer.format_version > FORMAT_VERSION:
+        found = f"version {footer.format_version}"
+        raise ManifestError(path, f"a format version up to {FORMAT_VERSION}", found)
+    return footer
+
+
+def _checksum_place(data: memoryview) -> slice:
+    """Return where the checksum stands: just after its key, which is the last of its kind."""
+    # The footer is small; only there can the key be the file's own and not the user's data.
+    tail_start = max(0, len(data) - _FOOTER_NBYTES)
+    tail = bytes(data[tail_start:])
+    key = CHECKSUM_KEY.encode()
+    at = tail.rfind(key)
+    # Thrift's compact protocol: one byte of field header and one of length precede the value.
+    start = tail_start + at + len(key) + 2
+    return slice(start, start + len(_NO_CHECKSUM)) if at >= 0 else slice(0, 0)
+
+
+def _own_checksum(data: memoryview, place: slice) -> str:
+    hasher = new_hasher("xxh3_128")
+    hasher.update(data[: place.start])
+    hasher.update(_NO_CHECKSUM.encode())
+    hasher.update(data[place.stop :])
+    return hasher.hexdigest()
 
 
 def _parquet_options(schema: pa.Schema) -> dict[str, Any]:
@@ -158,31 +229,57 @@ def _leaves(schema: pa.Schema) -> list[tuple[str, str]]:
 def _parquet_error(schema: pa.Schema) -> str | None:
     try:
         _leaves(schema)
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+    except (pa.ArrowException, OSError) as error:
         return str(error)
-    return None
+    return "lists of size 0" if any(_has_empty_lists(field.type) for field in schema) else None
+
+
+def _has_empty_lists(kind: pa.DataType) -> bool:
+    """Tell whether a type holds lists of fixed size 0, whose nulls Parquet cannot bring back."""
+    if pa.types.is_fixed_size_list(kind) and kind.list_size == 0:
+        return True
+    return any(_has_empty_lists(kind.field(at).type) for at in range(kind.num_fields))
 
 
 def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
-    """Return (first row, rows) of each row group: about 100 MB, since readers load whole ones."""
-    if not table.num_rows:
-        return []
-    rows_each = max(1, int(table.num_rows * _ROW_GROUP_NBYTES / max(table.nbytes, 1)))
+    """Return (first row, rows) of each row group.
+
+    Readers load whole row groups: about 100 MB of pictures, where they are kept, or 65,536 rows.
+    """
+    nbytes = pc.sum(table["size"]).as_py() if "image_data" in table.column_names else None
+    rows_each = max(1, table.num_rows * _ROW_GROUP_NBYTES // max(nbytes or 0, 1))
+    rows_each = min(rows_each, _ROW_GROUP_NUM_ROWS)
     return [
         (start, min(rows_each, table.num_rows - start))
         for start in range(0, table.num_rows, rows_each)
     ]
 
 
-def _aligned(*columns: pa.ChunkedArray) -> list[tuple[pa.Array, ...]]:
-    """Return the columns' chunks, cut so that they agree in length."""
-    table = pa.Table.from_arrays(list(columns), names=[str(at) for at in range(len(columns))])
-    return [tuple(batch.columns) for batch in table.to_batches()]
+def _image_column(data: pa.ChunkedArray, names: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return stored pictures and their names as Hugging Face's struct, with one copy at most."""
+    pictures, paths = data.combine_chunks(), names.combine_chunks()
+    chunks = [
+        pa.StructArray.from_arrays(
+            [piece, paths.slice(start, len(piece))], fields=list(IMAGE_TYPE), mask=piece.is_null()
+        )
+        for start, piece in _binary_pieces(pictures)
+    ]
+    return pa.chunked_array(chunks, IMAGE_TYPE)
 
 
-def _image_structs(data: pa.Array, names: pa.Array, valid: pa.Array) -> pa.StructArray:
-    return pa.StructArray.from_arrays(
-        [data.cast(pa.binary()), names.cast(pa.string())],
-        fields=list(IMAGE_TYPE),
-        mask=pc.invert(valid),
-    )
+def _binary_pieces(array: pa.LargeBinaryArray) -> Iterator[tuple[int, pa.BinaryArray]]:
+    """Yield (first row, values), cut so that the 32-bit offsets of each piece suffice."""
+    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset :][: len(array) + 1]
+    start = 0
+    while start < len(array):
+        limit = offsets[start] + _PIECE_NBYTES
+        stop = max(start + 1, int(np.searchsorted(offsets, limit, "right")) - 1)
+        piece = offsets[start : stop + 1] - offsets[start]
+        is_valid = array.slice(start, stop - start).is_valid().to_numpy(zero_copy_only=False)
+        buffers = [
+            pa.array(is_valid).buffers()[1],
+            pa.py_buffer(piece.astype(np.int32)),
+            array.buffers()[2].slice(offsets[start], piece[-1]),
+        ]
+        yield start, pa.BinaryArray.from_buffers(pa.binary(), stop - start, buffers)
+        start = stop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from arrowimg._columns import as_table
 from arrowimg._files import IMAGE_SUFFIXES, as_paths, find_images, ids_of_files, read_files
 from arrowimg._tasks import ImageBatch
 from arrowimg.errors import SourceError
+
+_READ_NBYTES = 2**20
+_NOTHING = object()
 
 ROWS_PER_BATCH = 1000
 """Most rows handed out at once: what is encoded and not yet written stays this small."""
@@ -55,8 +59,8 @@ def count_rows(source: object) -> int | None:
         return source.num_items
     if isinstance(source, (str, Path)) and Path(source).suffix == ".parquet":
         return int(pq.read_metadata(source).num_rows)
-    num_rows = getattr(source, "num_rows", None)
-    return num_rows if isinstance(num_rows, int) else getattr(source, "height", None)
+    found = [getattr(source, name, None) for name in ("num_rows", "height")]
+    return next((num_rows for num_rows in found if isinstance(num_rows, int)), None)
 
 
 def known_ids(source: Any) -> pa.ChunkedArray | None:  # noqa: ANN401  # any source
@@ -78,16 +82,24 @@ def _tables(source: Any) -> Iterator[pa.Table]:  # noqa: ANN401  # this is where
         yield from _tables_of_path(Path(source))
     elif _is_of(source, "polars", "collect"):
         yield from _tables_of_lazy_frame(source)
-    elif _is_of(source, "datasets", "with_format"):
+    elif _is_of(source, "datasets", "with_format") and hasattr(source, "iter"):
         yield from source.with_format("arrow").iter(ROWS_PER_BATCH)
     elif hasattr(source, "__arrow_c_stream__"):
-        yield from map(as_table, pa.RecordBatchReader.from_stream(source))
+        yield from map(as_table, _open_stream(source))
     elif hasattr(source, "__arrow_c_array__"):
         yield as_table(source)
     elif isinstance(source, Iterable):
         yield from _tables_of_iterable(source)
     else:
         raise SourceError(_EXPECTED, f"{type(source).__module__}.{type(source).__qualname__}")
+
+
+def _open_stream(source: Any) -> pa.RecordBatchReader:  # noqa: ANN401  # any with the protocol
+    try:
+        return pa.RecordBatchReader.from_stream(source)
+    except pa.ArrowInvalid as error:
+        found = f"a stream of something else than rows ({type(source).__qualname__}: {error})"
+        raise SourceError(_EXPECTED, found) from error
 
 
 def _tables_of_lazy_frame(frame: Any) -> Iterator[pa.Table]:  # noqa: ANN401  # polars is not imported
@@ -102,14 +114,16 @@ def _tables_of_path(path: Path) -> Iterator[pa.Table]:
         files = find_images(path)
         yield from read_files(files, ids_of_files(files, path))
     elif path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
+        # Without these two, a reader of small batches keeps the whole file in memory.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_NBYTES) as file:
             yield from map(as_table, file.iter_batches(ROWS_PER_BATCH))
     elif path.suffix in _IPC_SUFFIXES:
         yield from _tables_of_ipc(path)
     elif path.suffix.lower() in IMAGE_SUFFIXES:
         yield from read_files([path], ids_of_files([path]))
     else:
-        raise SourceError(_EXPECTED, f"a path that is none of these: {path}")
+        problem = "that is none of these" if path.exists() else "where there is nothing"
+        raise SourceError(_EXPECTED, f"a path {problem}: {path}")
 
 
 def _tables_of_ipc(path: Path) -> Iterator[pa.Table]:
@@ -126,13 +140,14 @@ def _tables_of_ipc(path: Path) -> Iterator[pa.Table]:
 
 def _tables_of_iterable(source: Iterable[Any]) -> Iterator[pa.Table]:
     items = iter(source)
-    first = next(items, None)
+    first = next(items, _NOTHING)
     if isinstance(first, (str, Path)) and Path(first).suffix.lower() in IMAGE_SUFFIXES:
         files = as_paths([first, *items])
         yield from read_files(files, ids_of_files(files))
-    elif first is not None:
-        yield from _tables(first)
-        for item in items:
+    elif first is not _NOTHING:
+        rest = chain((first,), items)
+        del first  # or the first table would stay in memory until the last
+        for item in rest:
             yield from _tables(item)
 
 

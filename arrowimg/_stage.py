@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrowimg._commit import LocalStorage, Storage
+from arrowimg._columns import plain_table
 from arrowimg._digest import batch_digest
 from arrowimg._encode import check_image, encode_images
 from arrowimg._keys import UNNAMED_PREFIX, check_member_names
 from arrowimg._options import WriteKeywords, WriteOptions
 from arrowimg._plan import plan_shards
-from arrowimg._samples import Samples, encode_samples
+from arrowimg._resume import committed_batch
+from arrowimg._samples import Samples, check_error_fraction, encode_samples
 from arrowimg._shards import Shard, file_group, write_shard
+from arrowimg._storage import LocalStorage, Storage
 from arrowimg._tar import tar_buffers
 from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
 from arrowimg.errors import ImageError, OptionError, Problem, RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import numpy.typing as npt
 
 NAME_PREFIX = "images-"
+_BASE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 logger = logging.getLogger("arrowimg")
 
@@ -96,6 +100,9 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         remove_image_data: bool = False,  # noqa: FBT001, FBT002
         **options: Unpack[WriteKeywords],
     ) -> None:
+        if not isinstance(output_dir, (str, Path)):
+            option, expected = "output_dir", "a str or a path"
+            raise OptionError(option, expected, output_dir)
         for option, value in (("verbose", verbose), ("deterministic_name", deterministic_name)):
             if not isinstance(value, bool):
                 expected = "a bool"
@@ -106,7 +113,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         self.options = WriteOptions(
             images_per_tar=images_per_tar, remove_image_data=remove_image_data, **options
         )
-        self._storage: Storage = LocalStorage(output_dir)
+        self._storage: Storage = LocalStorage(output_dir, self.options.durability)
 
     @property
     def images_per_tar(self) -> int:
@@ -145,13 +152,18 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
             batch again completes the rest.
         """
         base_name = self.construct_base_name(task)
+        if self.options.if_exists == "skip":
+            committed = committed_batch(self._storage, base_name, self.options)
+            if committed is not None:
+                return file_group(committed, self.output_dir, self.options, task)
         unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(NAME_PREFIX)}-"
         samples = encode_samples(task, self.options, unnamed_prefix)
         plan = plan_shards(
             samples.tar_nbytes(), self.images_per_tar, self.options.max_members_nbytes
         )
+        check_error_fraction(samples.error_codes(), samples.num_rows, self.options)
         shards = [
-            self._write_shard(f"{base_name}-{number:06d}", samples.slice(rows))
+            self._write_shard(f"{base_name}-{number:06d}", samples.slice(rows), len(plan))
             for number, rows in enumerate(plan)
         ]
         return file_group(shards, self.output_dir, self.options, task)
@@ -165,8 +177,8 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         unique = batch_digest(batch, self.options) if self.deterministic_name else uuid.uuid4().hex
         return f"{NAME_PREFIX}{unique}"
 
-    def _write_shard(self, name: str, samples: Samples) -> Shard:
-        shard = write_shard(self._storage, name, samples, self.options)
+    def _write_shard(self, name: str, samples: Samples, batch_shards: int) -> Shard:
+        shard = write_shard(self._storage, name, samples, self.options, batch_shards)
         if self.verbose:
             logger.info(
                 "%s: %d images, %d rows, %d bytes",
@@ -186,12 +198,13 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
     def _write_tar(self, base_name: str, members: Sequence[tuple[str, bytes]]) -> str:
         """Write ``<base name>.tar`` of these (name, data) members; returns its path."""
+        _check_base_name(base_name)
         check_member_names([name for name, _ in members])
         buffers = tar_buffers([name for name, _ in members], [data for _, data in members])
         with self._storage.stage(self.options.checksum) as staging:
             tar = staging.create(f"{base_name}.tar")
             tar.writelines(buffers)
-            staging.publish()
+            staging.publish(self.options.if_exists)
         return self._storage.path_of(tar.name)
 
     def _write_parquet(self, base_name: str, rows: pa.Table | Sequence[Mapping[str, Any]]) -> str:
@@ -199,11 +212,22 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
         With `remove_image_data`, without the image column.
         """
-        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows))
+        _check_base_name(base_name)
+        table = plain_table(
+            rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows))
+        )
         if self.remove_image_data and self.options.image_column in table.column_names:
             table = table.drop_columns([self.options.image_column])
         with self._storage.stage(self.options.checksum) as staging:
             parquet = staging.create(f"{base_name}.parquet")
-            pq.write_table(table, parquet.as_file(), compression="zstd")
-            staging.publish()
+            sink = pa.BufferOutputStream()
+            pq.write_table(table, sink, compression="zstd")
+            parquet.write(memoryview(sink.getvalue()))
+            staging.publish(self.options.if_exists)
         return self._storage.path_of(parquet.name)
+
+
+def _check_base_name(base_name: str) -> None:
+    if not _BASE_NAME.fullmatch(base_name):
+        option, expected = "base_name", "letters, digits, '_', '-' and '.', no folder"
+        raise OptionError(option, expected, base_name)

@@ -71,7 +71,6 @@ def tar_headers(names: Sequence[str], member_nbytes: Sequence[int]) -> npt.NDArr
     headers[:, _CHECKSUM_FIELD] = ord(" ")
     headers[:, 156:157] = ord("0")
     headers[:, 257:265] = np.frombuffer(b"ustar\0" + b"00", np.uint8)
-    headers[:, 329:345] = np.frombuffer(_UID + _GID, np.uint8)
     # The sum counts its own field as spaces, and ends in NUL and space for old readers' sake.
     headers[:, _CHECKSUM_FIELD] = _octal(headers.sum(axis=1, dtype=np.int64), 6, b"\0 ")
     return headers

@@ -9,7 +9,7 @@ import pyarrow as pa
 from msgspec import Struct, field
 
 from arrowimg._arrays import ImageArrays, column_of_images, column_of_values
-from arrowimg._columns import Pixels, as_table, image_views
+from arrowimg._columns import Pixels, as_table, image_views, is_text
 from arrowimg._files import as_paths, ids_of_files, read_files
 from arrowimg.errors import Problem, SchemaError, SourceError
 
@@ -100,7 +100,7 @@ class ImageBatch(_Task, frozen=True, eq=False, tag=True):
             if names.count(name) > 1:
                 raise SchemaError(name, "one column of that name", f"{names.count(name)}")
         for name in ("image_id", "image_path"):
-            if name in names and not _is_text(self.data.schema.field(name).type):
+            if name in names and not is_text(self.data.schema.field(name).type):
                 found = str(self.data.schema.field(name).type)
                 raise SchemaError(name, "strings, integers or nulls", found)
 
@@ -320,15 +320,3 @@ def _decode_table(kind: type, value: Any) -> pa.Table:  # noqa: ANN401  # msgspe
     if kind is not pa.Table:
         raise NotImplementedError(kind)
     return pa.ipc.open_stream(pa.py_buffer(value)).read_all()
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_null(kind)
-    )

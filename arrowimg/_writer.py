@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
 from typing import TYPE_CHECKING, Self, Unpack
 
 import pyarrow as pa
 
 from arrowimg._columns import as_table
-from arrowimg._commit import LocalStorage, Storage
+from arrowimg._dataset import prepare_folder, publish_manifest
 from arrowimg._identity import Identity
 from arrowimg._keys import UNNAMED_PREFIX, check_unique
-from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._options import WriteKeywords, WriteOptions
 from arrowimg._plan import plan_shards
-from arrowimg._samples import Samples, encode_samples
+from arrowimg._resume import CommittedRows
+from arrowimg._samples import Samples, check_error_fraction, encode_samples
 from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._sources import count_rows, known_ids, read_batches
+from arrowimg._storage import LocalStorage, Storage
 from arrowimg._tasks import FileGroupTask, ImageBatch
-from arrowimg._version import writer_versions
-from arrowimg.errors import SourceError
+from arrowimg.errors import NotFinishedError, SchemaError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from arrowimg._metadata import MetadataFrame
+
+_ROWS_TO_JUDGE = 1000
 
 
 class ShardWriter:
@@ -74,13 +77,18 @@ class ShardWriter:
             images_per_tar=images_per_tar, remove_image_data=remove_image_data, **options
         )
         self._metadata = _metadata_frame(metadata)
-        self._storage: Storage = LocalStorage(output_dir)
+        self._storage: Storage = LocalStorage(output_dir, self.options.durability)
+        self._committed: CommittedRows | None = None
         self._pending: Samples | None = None
         self._num_rows = 0
+        self._error_codes: Counter[str] = Counter()
         self._shards: list[Shard] = []
         self._file_group: FileGroupTask | None = None
 
     def __enter__(self) -> Self:
+        prepare_folder(self._storage, self.options)
+        if self.options.if_exists == "skip":
+            self._committed = CommittedRows(self._storage, self.options)
         return self
 
     def __exit__(
@@ -98,12 +106,11 @@ class ShardWriter:
 
         Raises
         ------
-        SourceError
+        NotFinishedError
             Before that.
         """
         if self._file_group is None:
-            expected = "a writer whose with-block has ended"
-            raise SourceError(expected, "one that has not committed its manifest")
+            raise NotFinishedError
         return self._file_group
 
     def write(self, batch: object) -> None:
@@ -124,27 +131,46 @@ class ShardWriter:
         task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
         if not task.num_items:
             return
-        joined = _join(task, self._metadata)
+        joined = self._without_committed(_join(task, self._metadata))
+        if not joined.num_items:
+            return
         samples = encode_samples(joined, self.options, UNNAMED_PREFIX, self._num_rows)
-        self._num_rows += task.num_items
         pending = self._pending.followed_by(samples) if self._pending else samples
-        *full, last = self._plan(pending)
-        for rows in full:
+        if self._metadata is not None:
+            self._metadata.confirm()
+        self._num_rows += joined.num_items
+        self._error_codes.update(samples.error_codes())
+        if self._num_rows >= _ROWS_TO_JUDGE:
+            check_error_fraction(self._error_codes, self._num_rows, self.options)
+        self._pending = pending
+        for rows in self._plan(pending)[:-1]:
             self._write_shard(pending.slice(rows))
-        self._pending = pending.slice(last)
+            # At once: should the next one fail, these rows must not be written twice.
+            self._pending = pending.slice(slice(rows.stop, pending.num_rows))
+
+    def _without_committed(self, batch: ImageBatch) -> ImageBatch:
+        """Return the rows of a batch that no committed shard holds."""
+        if self._committed is None:
+            return batch
+        num_passed = self._committed.pass_over(Identity.of(batch.data, self.options.image_column))
+        self._num_rows += num_passed
+        return ImageBatch(batch.data.slice(num_passed))
 
     def _finish(self) -> None:
         if self._metadata is not None:
             self._metadata.check_all_used()
+        check_error_fraction(self._error_codes, self._num_rows, self.options)
+        if self._committed is not None:
+            self._committed.check_ended()
         if self._pending is not None:
             self._write_shard(self._pending)
-        manifest = _manifest(self._shards, self.options)
-        with self._storage.stage(self.options.checksum) as staging:
-            staging.create(MANIFEST_NAME).write(manifest.to_json())
-            staging.publish()
+        publish_manifest(self._storage, self._all_shards(), self.options)
         self._file_group = file_group(
-            self._shards, self.output_dir, self.options, ImageBatch(pa.table({}))
+            self._all_shards(), self.output_dir, self.options, ImageBatch(pa.table({}))
         )
+
+    def _all_shards(self) -> list[Shard]:
+        return [*(self._committed.passed if self._committed else []), *self._shards]
 
     def _plan(self, samples: Samples) -> list[slice]:
         return plan_shards(
@@ -153,7 +179,7 @@ class ShardWriter:
 
     def _write_shard(self, samples: Samples) -> None:
         samples.check_unique()
-        name = f"images-{len(self._shards):06d}"
+        name = f"images-{len(self._all_shards()):06d}"
         self._shards.append(write_shard(self._storage, name, samples, self.options))
 
 
@@ -245,33 +271,12 @@ def _join(batch: ImageBatch, metadata: MetadataFrame | None) -> ImageBatch:
     """Return the batch with the columns that belong to its ids."""
     if metadata is None:
         return batch
-    image_ids = Identity.of(batch.data, "image_id").image_ids
+    if "image_id" not in batch.data.column_names:
+        expected = "a column to join metadata on"
+        column = "image_id"
+        raise SchemaError(column, expected, f"columns {batch.data.column_names}")
     joined = batch.data
-    extra = metadata.take(pa.chunked_array([image_ids], pa.string()))
+    extra = metadata.take(joined["image_id"].cast(pa.string()))
     for field, column in zip(extra.schema, extra.columns, strict=True):
         joined = joined.append_column(field, column)
     return ImageBatch(joined, batch.dataset_name, batch.task_id, batch.metadata)
-
-
-def _manifest(shards: list[Shard], options: WriteOptions) -> Manifest:
-    entries = [
-        ShardEntry(
-            tar=Path(shard.tar.path).name,
-            tar_nbytes=shard.tar.nbytes,
-            tar_checksum=shard.tar.checksum,
-            parquet=Path(shard.parquet.path).name,
-            parquet_nbytes=shard.parquet.nbytes,
-            parquet_checksum=shard.parquet.checksum,
-            num_images=shard.tar.num_images,
-            num_rows=shard.tar.num_rows,
-        )
-        for shard in shards
-    ]
-    return Manifest(
-        writer=writer_versions(),
-        options=options.recorded(),
-        num_shards=len(entries),
-        num_images=sum(entry.num_images for entry in entries),
-        num_rows=sum(entry.num_rows for entry in entries),
-        shards=entries,
-    )

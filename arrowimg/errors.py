@@ -7,10 +7,14 @@
     ├── SourceError               (TypeError)        not something that speaks Arrow
     ├── SchemaError               (ValueError)       a table that cannot be written as it is
     ├── ImageError                (ValueError)       rows whose picture breaks the contract
+    ├── ErrorFractionError        (ValueError)       more such rows than allowed
     ├── SampleKeyError            (ValueError)       ids that cannot become member names
     │   └── DuplicateIdError                         the same id, or the same name, twice
     ├── MetadataJoinError         (ValueError)       a metadata frame that is not one to one
     ├── ShardConflictError        (FileExistsError)  a committed file has other content
+    ├── DatasetConflictError      (FileExistsError)  the folder holds a dataset of other options
+    ├── NotFinishedError          (RuntimeError)     a writer is still open
+    ├── StorageError              (OSError)          the file system failed
     ├── ManifestError             (ValueError)       a manifest or footer that cannot be read
     └── MissingDependencyError    (ImportError)      an extra that is not installed
 
@@ -21,22 +25,27 @@ logged as data, and pickled across processes.
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 __all__ = [
     "ArrowimgError",
+    "DatasetConflictError",
     "DuplicateIdError",
     "ErrorCode",
+    "ErrorFractionError",
     "ImageError",
     "ManifestError",
     "MetadataJoinError",
     "MissingDependencyError",
+    "NotFinishedError",
     "OptionError",
     "Problem",
     "RowProblem",
@@ -44,6 +53,7 @@ __all__ = [
     "SchemaError",
     "ShardConflictError",
     "SourceError",
+    "StorageError",
 ]
 
 LISTED_AT_MOST = 10
@@ -88,10 +98,10 @@ _EXPECTED: dict[ErrorCode, str] = {
     ErrorCode.OUT_OF_RANGE: "values inside the stated range",
     ErrorCode.SHAPE: "as many values as the shape says",
     ErrorCode.UNKNOWN_FORMAT: "a JPEG, PNG, WebP, TIFF, BMP or GIF file",
-    ErrorCode.UNSUPPORTED: "an 8-bit baseline or progressive JPEG",
+    ErrorCode.UNSUPPORTED: "a kind of file that is read in full (JPEG: 8-bit, baseline or progressive)",
     ErrorCode.CORRUPT: "a well-formed image file",
     ErrorCode.TRUNCATED: "a complete image file",
-    ErrorCode.TOO_MANY_SCANS: "at most 100 scans in a progressive JPEG",
+    ErrorCode.TOO_MANY_SCANS: "at most 100 scans in a JPEG",
     ErrorCode.DECODE_FAILED: "a file that OpenCV can decode",
     ErrorCode.ENCODE_FAILED: "a picture that OpenCV can encode",
     ErrorCode.EXCEEDS_TAR: "a sample that fits `max_bytes_per_tar`",
@@ -213,6 +223,37 @@ class ImageError(ArrowimgError, ValueError):
         )
 
 
+class ErrorFractionError(ArrowimgError, ValueError):
+    """More rows are bad than ``max_error_fraction`` allows.
+
+    From the stage, nothing of the batch was written. From a `ShardWriter`, whole shards of the rows
+    before were, and there is no manifest.
+
+    Attributes
+    ----------
+    num_errors, num_rows
+        Bad rows, and all rows that were judged.
+    allowed
+        ``max_error_fraction``.
+    codes
+        Number of bad rows by error code.
+    """
+
+    def __init__(
+        self, num_errors: int, num_rows: int, allowed: float, codes: Mapping[str, int]
+    ) -> None:
+        super().__init__(num_errors, num_rows, allowed, codes)
+        self.num_errors, self.num_rows = num_errors, num_rows
+        self.allowed, self.codes = allowed, dict(codes)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{code} {count:,}" for code, count in sorted(self.codes.items()))
+        return (
+            f"{self.num_errors:,} of {self.num_rows:,} rows are bad ({counts}), "
+            f"more than max_error_fraction={self.allowed:g}"
+        )
+
+
 class SampleKeyError(ArrowimgError, ValueError):
     """Ids that cannot become member names."""
 
@@ -241,18 +282,99 @@ class MetadataJoinError(ArrowimgError, ValueError):
 
 
 class ShardConflictError(ArrowimgError, FileExistsError):
-    """A committed file has the same name and other content. It was left as it is."""
+    """A committed file has the same name and other content. It was left as it is.
+
+    Attributes
+    ----------
+    path
+        Of the committed file.
+    committed, offered
+        The checksum of the file and that of the new content; where neither was computed, what
+        they are.
+    """
 
     def __init__(self, path: str, committed: str, offered: str) -> None:
         # OSError gives several arguments a meaning of its own (errno, strerror, file name).
         super().__init__(
-            f"{path}: already committed with checksum {committed}, the new content has {offered}; "
-            "write into another folder"
+            f"{path}: already committed as {committed}, offered as {offered}; "
+            'write into another folder, or pass if_exists="overwrite"'
         )
         self.path, self.committed, self.offered = path, committed, offered
 
     def __reduce__(self) -> tuple[type[ShardConflictError], tuple[str, str, str]]:
         return type(self), (self.path, self.committed, self.offered)
+
+
+class DatasetConflictError(ArrowimgError, FileExistsError):
+    """The folder holds a dataset, or a shard, that was written with other options.
+
+    Attributes
+    ----------
+    path
+        The folder or file.
+    differences
+        One line for each option that differs.
+    """
+
+    def __init__(self, path: str, differences: Sequence[str]) -> None:
+        # OSError gives several arguments a meaning of its own (errno, strerror, file name).
+        super().__init__(
+            f"{path}: already written otherwise:{_listed(differences)}\n"
+            'Write into another folder, or pass if_exists="overwrite" to replace it.'
+        )
+        self.path, self.differences = path, tuple(differences)
+
+    def __reduce__(self) -> tuple[type[DatasetConflictError], tuple[str, tuple[str, ...]]]:
+        return type(self), (self.path, self.differences)
+
+
+class NotFinishedError(ArrowimgError, RuntimeError):
+    """A writer was asked for its file group before its with-block ended normally."""
+
+    def __str__(self) -> str:
+        return "the writer has not committed its manifest: leave its with-block first"
+
+
+class StorageError(ArrowimgError, OSError):
+    """The file system failed. No record of what was being written is visible.
+
+    Attributes
+    ----------
+    path
+        The folder that was written to.
+    reason
+        What the operating system said.
+    free_nbytes, free_inodes
+        What its file system had left just after; None where that cannot be told.
+    """
+
+    def __init__(
+        self, path: str, reason: str, code: int, free_nbytes: int | None, free_inodes: int | None
+    ) -> None:
+        left = (
+            ""
+            if free_nbytes is None
+            else f" ({free_nbytes:,} bytes and {free_inodes:,} inodes are free there)"
+        )
+        # OSError gives several arguments a meaning of its own (errno, strerror, file name).
+        super().__init__(f"{path}: {reason}{left}")
+        self.path, self.reason, self.errno = path, reason, code
+        self.free_nbytes, self.free_inodes = free_nbytes, free_inodes
+
+    @classmethod
+    def of(cls, error: OSError, folder: Path) -> StorageError:
+        """Return the error with what it does not tell: which folder, and how full its disk is."""
+        code = error.errno or 0
+        reason = error.strerror or str(error)
+        try:
+            left = os.statvfs(folder)
+        except OSError:
+            return cls(str(folder), reason, code, None, None)
+        return cls(str(folder), reason, code, left.f_bavail * left.f_frsize, left.f_favail)
+
+    def __reduce__(self) -> tuple[type[StorageError], tuple[str, str, int, int | None, int | None]]:
+        values = (self.path, self.reason, self.errno or 0, self.free_nbytes, self.free_inodes)
+        return type(self), values
 
 
 class ManifestError(ArrowimgError, ValueError):

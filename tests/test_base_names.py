@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import re
@@ -67,10 +68,7 @@ def test_another_process_gives_the_same_name() -> None:
 @given(st.lists(st.integers(0, 6), max_size=6))
 def test_chunks_do_not_count(cuts: list[int]) -> None:
     bounds = sorted([0, *cuts, 6])
-    pieces = [
-        TABLE.slice(start, stop - start)
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    pieces = [TABLE.slice(start, stop - start) for start, stop in itertools.pairwise(bounds)]
 
     assert name_of(ImageBatch(pa.concat_tables(pieces), "cameras", "t1")) == name_of(BATCH)
 

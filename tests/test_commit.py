@@ -3,16 +3,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import xxhash
 
-from arrowimg._commit import TEMPORARY_PREFIX, LocalStorage
+from arrowimg._staging import TEMPORARY_PREFIX
+from arrowimg._storage import LocalStorage
 from arrowimg.errors import ShardConflictError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FILES = {"a.tar": b"tar" * 1000, "a.parquet": b"parquet"}
 
@@ -63,9 +61,13 @@ class TestStaging:
         assert content(tmp_path) == {}
 
     def test_an_exception_leaves_no_trace(self, tmp_path: Path) -> None:
-        with pytest.raises(ZeroDivisionError), LocalStorage(tmp_path).stage("sha256") as staging:
-            staging.create("a.tar").write(b"data")
-            raise ZeroDivisionError
+        def interrupted() -> None:
+            with LocalStorage(tmp_path).stage("sha256") as staging:
+                staging.create("a.tar").write(b"data")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            interrupted()
 
         assert content(tmp_path) == {}
 
@@ -116,8 +118,8 @@ class TestPublish:
             link(source, target)
 
         def recording_fsync(descriptor: int) -> None:
-            path = os.readlink(f"/proc/self/fd/{descriptor}")
-            steps.append("sync folder" if path == str(tmp_path) else "sync file")
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            steps.append("sync folder" if path == tmp_path else "sync file")
             fsync(descriptor)
 
         monkeypatch.setattr(os, "link", recording_link)
@@ -229,15 +231,12 @@ class TestFailures:
         assert content(tmp_path) == FILES
 
     def test_a_full_disk_leaves_nothing(self, tmp_path: Path) -> None:
-        with (
-            pytest.raises(OSError, match="No space left"),
-            LocalStorage(tmp_path).stage("xxh3_128") as staging,
-        ):
+        with LocalStorage(tmp_path).stage("xxh3_128") as staging:
             full = staging.create("a.tar")
             full._file.close()
-            full._file = open("/dev/full", "wb")  # noqa: SIM115, PTH123  # closed by the staging
-            full.write(bytes(2**20))
-            staging.publish()
+            full._file = Path("/dev/full").open("wb")  # noqa: SIM115  # closed by the staging
+            with pytest.raises(OSError, match="No space left"):
+                full.write(bytes(2**20))
 
         assert content(tmp_path) == {}
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import tarfile
 from decimal import Decimal
@@ -29,7 +29,7 @@ METADATA = pa.table(
         "blob": [b"\x00\xff", None, b""],
         "tags": [["a", "b"], None, []],
         "kind": pa.array(["x", None, "x"]).dictionary_encode(),
-        "when": [datetime.datetime(2020, 2, 29, tzinfo=datetime.UTC), None, None],
+        "when": [dt.datetime(2020, 2, 29, tzinfo=dt.UTC), None, None],
         "price": [Decimal("1.50"), None, None],
     }
 )
@@ -100,7 +100,13 @@ def windows(count: int) -> list[np.ndarray[Any, np.dtype[np.uint8]] | None]:
 
 @pytest.mark.parametrize(
     "extensions",
-    [["txt"], ["a", "json", "txt", "zzz"], ["thumb.jpg"], ["jpg_small"], ["b.jpg", "jpgx", "x-jpg"]],
+    [
+        ["txt"],
+        ["a", "json", "txt", "zzz"],
+        ["thumb.jpg"],
+        ["jpg_small"],
+        ["b.jpg", "jpgx", "x-jpg"],
+    ],
     ids=" ".join,
 )
 def test_members_of_a_sample_stand_together_sorted_and_offsets_find_the_picture(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ def filled_incrementally(
     shards: list[list[int]] = []
     pending: list[int] = []
     bounds = sorted({0, len(tar_nbytes), *(cut for cut in cuts if cut < len(tar_nbytes))})
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in itertools.pairwise(bounds):
         pending = [*pending, *range(start, stop)]
         *full, last = plan_shards([tar_nbytes[row] for row in pending], images_per_tar, max_nbytes)
         shards += [pending[rows] for rows in full]
@@ -80,7 +82,7 @@ def test_each_shard_is_as_full_as_the_limits_allow(
 ) -> None:
     plan = plan_shards(tar_nbytes, images_per_tar, max_nbytes)
 
-    for shard, after in zip(plan[:-1], plan[1:], strict=True):
+    for shard, after in itertools.pairwise(plan):
         members = [size for size in tar_nbytes[shard] if size]
         next_size = tar_nbytes[after.start]
         assert len(members) == images_per_tar or sum(members) + next_size > max_nbytes

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import mmap
 from decimal import Decimal
@@ -50,7 +50,7 @@ INTACT = {
     "large string": pa.array(["a", None], pa.large_string()),
     "large binary": pa.array([b"a", None], pa.large_binary()),
     "fixed-size binary": pa.array([b"ab", None], pa.binary(2)),
-    "date": pa.array([datetime.date(2020, 2, 29), None]),
+    "date": pa.array([dt.date(2020, 2, 29), None]),
     "timestamp": pa.array([1, None], pa.timestamp("us")),
     "timestamp with zone": pa.array([1, None], pa.timestamp("ns", "Europe/Berlin")),
     "time": pa.array([1, None], pa.time64("ns")),
@@ -65,9 +65,13 @@ INTACT = {
     ),
     "list": pa.array([[1, None], None], pa.list_(pa.int16())),
     "large list": pa.array([[1, None], None], pa.large_list(pa.int8())),
-    "list of dictionaries": pa.array([["a"], ["b", "a"]], pa.list_(pa.dictionary(pa.int32(), "str"))),
+    "list of dictionaries": pa.array(
+        [["a"], ["b", "a"]], pa.list_(pa.dictionary(pa.int32(), "str"))
+    ),
     "embedding": pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2)),
-    "nested fixed-size lists": pa.array([[[1, 2], [3, 4]]] * 2, pa.list_(pa.list_(pa.int8(), 2), 2)),
+    "nested fixed-size lists": pa.array(
+        [[[1, 2], [3, 4]]] * 2, pa.list_(pa.list_(pa.int8(), 2), 2)
+    ),
     "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
     "struct": pa.array(
         [{"a": [{"b": 1}], "c": None}, None],
@@ -80,7 +84,10 @@ INTACT = {
 
 WIDENED = {
     # Parquet has no seconds, no dates in milliseconds, and dictionaries of 32-bit text only.
-    "timestamp in seconds": (pa.array([1, None], pa.timestamp("s", "UTC")), pa.timestamp("ms", "UTC")),
+    "timestamp in seconds": (
+        pa.array([1, None], pa.timestamp("s", "UTC")),
+        pa.timestamp("ms", "UTC"),
+    ),
     "time in seconds": (pa.array([1, None], pa.time32("s")), pa.time32("ms")),
     "date in milliseconds": (pa.array([86_400_000, None], pa.date64()), pa.date32()),
     "dictionary of numbers": (pa.array([5, 6]).dictionary_encode(), pa.int64()),
@@ -124,9 +131,7 @@ def write(tmp_path: Path) -> Write:
     windows = photograph[40:52, 50:66], photograph[80:90, 50:70]
 
     def write(columns: dict[str, Any] | None = None, **options: Any) -> Path:  # noqa: ANN401
-        batch = ImageBatch.from_arrays(
-            windows, ["a", "b/1"], ["x/a.png", None], **(columns or {})
-        )
+        batch = ImageBatch.from_arrays(windows, ["a", "b/1"], ["x/a.png", None], **(columns or {}))
         (path,) = ImageWriterStage(tmp_path / "out", **options).process(batch).parquet_paths
         return Path(path)
 
@@ -178,7 +183,7 @@ class TestSchema:
         ]
         tar = path.with_suffix(".tar").read_bytes()
         assert [row["image_data"] for row in rows] == [
-            {"bytes": tar[row["offset"]:][: row["size"]], "path": row["member_name"]}
+            {"bytes": tar[row["offset"] :][: row["size"]], "path": row["member_name"]}
             for row in rows
         ]
 
@@ -223,9 +228,10 @@ class TestMetadataTypes:
         kinds = [kind for field in schema for kind in types_within(field.type)]
         assert not any(isinstance(kind, pa.BaseExtensionType) for kind in kinds)
         assert not any(b"extension" in key for field in schema for key in field.metadata or {})
-        assert pq.read_table(path)["nested"].to_pylist() == [
-            {"list": [bytes(16)], "one": bytes(16)}
-        ] * 2
+        assert (
+            pq.read_table(path)["nested"].to_pylist()
+            == [{"list": [bytes(16)], "one": bytes(16)}] * 2
+        )
 
     @pytest.mark.parametrize("column", UNWRITABLE.values(), ids=UNWRITABLE)
     def test_types_that_parquet_cannot_hold_are_refused(

@@ -44,9 +44,7 @@ def rows_of(source: object) -> Rows:
     ]
 
 
-EXPECTED: Rows = [
-    (row["image_id"], row["image_data"], row["n"]) for row in table().to_pylist()
-]
+EXPECTED: Rows = [(row["image_id"], row["image_data"], row["n"]) for row in table().to_pylist()]
 
 
 def hugging_face(source: pa.Table) -> datasets.Dataset:
@@ -110,9 +108,9 @@ def test_a_reordered_hugging_face_dataset_gives_its_new_order() -> None:
 
     assert rows_of(dataset.select([3, 1])) == [EXPECTED[3], EXPECTED[1]]
     shuffled = dataset.shuffle(seed=3)
-    assert [row[2] for row in rows_of(shuffled)] == [row["n"] for row in shuffled.remove_columns(
-        "image_data"
-    )]
+    assert [row[2] for row in rows_of(shuffled)] == [
+        row["n"] for row in shuffled.remove_columns("image_data")
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".feather", ".ipc"])
@@ -188,9 +186,7 @@ class TestRefusals:
             rows_of(source)
 
     @pytest.mark.parametrize("position", [0, 1, 2])
-    def test_nothing_among_tables_is_a_source_error_wherever_it_stands(
-        self, position: int
-    ) -> None:
+    def test_nothing_among_tables_is_a_source_error_wherever_it_stands(self, position: int) -> None:
         source: list[object] = [table(), table()]
         source.insert(position, None)
 

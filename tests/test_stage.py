@@ -28,7 +28,6 @@ from arrowimg.errors import (
     OptionError,
     SampleKeyError,
     SchemaError,
-    ShardConflictError,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def pixels() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def batch(pixels: npt.NDArray[np.uint8]) -> ImageBatch:
-    """The windows with ids and a score."""
+    """Give the windows ids and a score."""
     made = ImageBatch.from_arrays(pixels, [f"id{at}" for at in range(7)], score=np.arange(7.0))
     return ImageBatch(made.data, "faces", "t7", {"epoch": 3})
 
@@ -105,7 +104,10 @@ class TestInterface:
         ],
     )
     def test_a_bad_option_is_refused_when_the_stage_is_made(
-        self, option: str, value: Any, tmp_path: Path  # noqa: ANN401
+        self,
+        option: str,
+        value: Any,  # noqa: ANN401
+        tmp_path: Path,
     ) -> None:
         with pytest.raises(OptionError) as caught:
             ImageWriterStage(tmp_path, **{option: value})
@@ -171,7 +173,9 @@ class TestProcess:
         [
             ImageBatch.from_arrays([]).data,
             ImageBatch.from_arrays(np.zeros((3, 8, 8, 3), np.uint8)).data[:0],
-            pa.table({"image_data": pa.chunked_array([], pa.fixed_shape_tensor(pa.uint8(), [8, 8]))}),
+            pa.table(
+                {"image_data": pa.chunked_array([], pa.fixed_shape_tensor(pa.uint8(), [8, 8]))}
+            ),
             pa.table({"image_data": pa.array([], pa.binary())}),
             pa.table({"image_data": pa.array([b"x"])[:0]}),
         ],
@@ -186,9 +190,7 @@ class TestProcess:
         assert (group.paths, group.num_images, group.dataset_name) == ([], 0, "faces")
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_chunk_without_rows_is_no_obstacle(
-        self, tmp_path: Path, batch: ImageBatch
-    ) -> None:
+    def test_a_chunk_without_rows_is_no_obstacle(self, tmp_path: Path, batch: ImageBatch) -> None:
         data = pa.concat_tables([batch.data[:2], batch.data[2:2], batch.data[2:]])
 
         assert ImageWriterStage(tmp_path).process(ImageBatch(data)).num_images == 7
@@ -224,7 +226,10 @@ class TestProcess:
 
     @pytest.mark.parametrize("remove", [True, False])
     def test_the_sidecar_keeps_the_pictures_unless_they_are_removed(
-        self, tmp_path: Path, batch: ImageBatch, remove: bool  # noqa: FBT001
+        self,
+        tmp_path: Path,
+        batch: ImageBatch,
+        remove: bool,  # noqa: FBT001
     ) -> None:
         stage = ImageWriterStage(tmp_path, remove_image_data=remove)
 
@@ -301,143 +306,3 @@ class TestBadRows:
             )
 
         assert list(tmp_path.iterdir()) == []
-
-
-class TestAgain:
-    def test_the_same_batch_again_changes_no_file(self, tmp_path: Path, batch: ImageBatch) -> None:
-        stage = ImageWriterStage(tmp_path, 3)
-        first = stage.process(batch)
-        before = state_of(tmp_path)
-
-        second = stage.process(batch)
-
-        assert second == first
-        assert state_of(tmp_path) == before
-
-    @pytest.mark.parametrize("kind", ["long text", "category"])
-    def test_the_same_rows_in_other_chunks_change_no_file(
-        self, tmp_path: Path, pixels: npt.NDArray[np.uint8], kind: str
-    ) -> None:
-        values = [f"{at % 3}" + "x" * 400_000 * (kind == "long text") for at in range(7)]
-        column = pa.array(values) if kind == "long text" else pa.array(values).dictionary_encode()
-        whole = ImageBatch.from_arrays(pixels, list("abcdefg"), value=column).data
-        pieces = [
-            ImageBatch.from_arrays(
-                pixels[at : at + 2],
-                list("abcdefg")[at : at + 2],
-                value=pa.array(values[at : at + 2]).cast(column.type),
-            ).data
-            for at in range(0, 7, 2)
-        ]
-        stage = ImageWriterStage(tmp_path)
-        stage.process(ImageBatch(whole))
-        before = state_of(tmp_path)
-
-        stage.process(ImageBatch(pa.concat_tables(pieces)))
-
-        assert state_of(tmp_path) == before
-
-    def test_other_pictures_of_the_same_ids_are_a_conflict_and_change_nothing(
-        self, tmp_path: Path, pixels: npt.NDArray[np.uint8], batch: ImageBatch
-    ) -> None:
-        stage = ImageWriterStage(tmp_path)
-        stage.process(batch)
-        before = state_of(tmp_path)
-        other = batch.data.set_column(
-            0, "image_data", pa.FixedShapeTensorArray.from_numpy_ndarray(pixels[::-1].copy())
-        )
-
-        with pytest.raises(ShardConflictError, match="write into another folder"):
-            stage.process(ImageBatch(other, "faces", "t7"))
-
-        assert state_of(tmp_path) == before
-
-    def test_keys_of_rows_without_id_are_unique_over_batches(
-        self, tmp_path: Path, pixels: npt.NDArray[np.uint8]
-    ) -> None:
-        stage = ImageWriterStage(tmp_path)
-
-        groups = [stage.process(ImageBatch.from_arrays(pixels[at:])) for at in (0, 1, 2)]
-
-        names = [
-            name
-            for group in groups
-            for name in pq.read_table(group.parquet_paths[0])["member_name"].to_pylist()
-        ]
-        assert len(set(names)) == len(names) == 7 + 6 + 5
-
-
-class TestPieces:
-    def test_one_picture_gives_the_bytes_that_process_writes(
-        self, tmp_path: Path, pixels: npt.NDArray[np.uint8], batch: ImageBatch
-    ) -> None:
-        stage = ImageWriterStage(tmp_path, jpeg=JpegOptions(quality=71))
-        written = pq.read_table(stage.process(batch).parquet_paths[0])["image_data"].to_pylist()
-
-        encoded = [stage._encode_image_to_bytes(picture) for picture in pixels]
-
-        assert encoded == [(row["bytes"], ".jpg") for row in written]
-
-    def test_one_bad_picture_is_an_image_error(self, tmp_path: Path) -> None:
-        with pytest.raises(ImageError, match="float64") as caught:
-            ImageWriterStage(tmp_path)._encode_image_to_bytes(np.zeros((8, 8)))
-
-        assert caught.value.problems[0].code is ErrorCode.DTYPE
-
-    def test_a_tar_is_written_of_any_members(self, tmp_path: Path) -> None:
-        path = ImageWriterStage(tmp_path)._write_tar("base", [("b.jpg", b"2"), ("a.txt", b"")])
-
-        assert path == str(tmp_path / "base.tar")
-        with tarfile.open(path) as tar:
-            assert [(member.name, member.size) for member in tar] == [("b.jpg", 1), ("a.txt", 0)]
-
-    @pytest.mark.parametrize(
-        "name",
-        ["", "../x.jpg", "/etc/x", ".x", "a/../x", "a//x", "a\0b", "a b", "café.jpg", "x" * 101, "-x"],
-    )
-    def test_a_hostile_member_name_is_refused(self, tmp_path: Path, name: str) -> None:
-        with pytest.raises(SampleKeyError, match="member names of at most 100"):
-            ImageWriterStage(tmp_path)._write_tar("base", [(name, b"")])
-
-        assert list(tmp_path.iterdir()) == []
-
-    def test_a_member_name_that_stands_twice_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(DuplicateIdError, match=r"'a\.jpg' in rows 0, 1"):
-            ImageWriterStage(tmp_path)._write_tar("base", [("a.jpg", b"1"), ("a.jpg", b"2")])
-
-    @pytest.mark.parametrize("method", ["_write_tar", "_write_parquet"])
-    def test_a_base_name_outside_the_folder_is_refused(self, tmp_path: Path, method: str) -> None:
-        stage = ImageWriterStage(tmp_path / "out")
-
-        with pytest.raises(ValueError, match="base"):
-            getattr(stage, method)("../base", [])
-
-        assert not list(tmp_path.glob("base.*"))
-
-    @pytest.mark.parametrize("as_table", [True, False])
-    def test_a_parquet_is_written_of_a_table_or_rows(
-        self, tmp_path: Path, as_table: bool  # noqa: FBT001
-    ) -> None:
-        rows = [{"image_id": "a", "score": 1.5}, {"image_id": "b", "score": None}]
-
-        path = ImageWriterStage(tmp_path)._write_parquet(
-            "base", pa.Table.from_pylist(rows) if as_table else rows
-        )
-
-        assert path == str(tmp_path / "base.parquet")
-        assert pq.read_table(path).to_pylist() == rows
-
-    def test_a_parquet_has_no_pictures_where_they_are_removed(
-        self, tmp_path: Path, batch: ImageBatch
-    ) -> None:
-        stage = ImageWriterStage(tmp_path, remove_image_data=True)
-
-        path = stage._write_parquet("base", batch.data)
-
-        assert pq.read_schema(path).names == ["image_id", "score"]
-
-    def test_a_parquet_never_has_extension_types(self, tmp_path: Path, batch: ImageBatch) -> None:
-        path = ImageWriterStage(tmp_path)._write_parquet("base", batch.data)
-
-        kinds = pq.read_schema(path).types
-        assert not any(isinstance(kind, pa.BaseExtensionType) for kind in kinds)

@@ -66,9 +66,7 @@ class TestImageBatchIsCheckedWhenMade:
             ({"data": pa.table({}), "metadata": [1]}, r"list \[1\]"),
         ],
     )
-    def test_values_of_other_types_are_refused(
-        self, arguments: dict[str, Any], found: str
-    ) -> None:
+    def test_values_of_other_types_are_refused(self, arguments: dict[str, Any], found: str) -> None:
         with pytest.raises(SourceError, match=found):
             ImageBatch(**arguments)
 
@@ -80,9 +78,7 @@ class TestImageBatchIsCheckedWhenMade:
 
     @pytest.mark.parametrize("column", ["image_id", "image_path"])
     @pytest.mark.parametrize("kind", [pa.float64(), pa.binary(), pa.list_(pa.string())])
-    def test_ids_and_paths_of_other_types_are_refused(
-        self, column: str, kind: pa.DataType
-    ) -> None:
+    def test_ids_and_paths_of_other_types_are_refused(self, column: str, kind: pa.DataType) -> None:
         with pytest.raises(SchemaError) as caught:
             ImageBatch(pa.table({column: pa.array([None], kind)}))
 
@@ -196,7 +192,7 @@ class TestFromArrays:
             np.dtype(np.float32)
         ] * 3
         for view, array in zip(batch.images(), arrays, strict=True):
-            np.testing.assert_array_equal(view, array)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(view, array)
 
     def test_none_is_a_row_without_a_picture(self, pixels: npt.NDArray[np.uint8]) -> None:
         batch = ImageBatch.from_arrays([None, pixels[0], None])
@@ -215,7 +211,9 @@ class TestFromArrays:
 
         batch = ImageBatch.from_arrays(np.stack([mask, ~mask]))
 
-        np.testing.assert_array_equal(np.stack(batch.images()), [mask, ~mask])  # type: ignore[arg-type]
+        views = [np.asarray(view) for view in batch.images()]
+        assert [view.dtype for view in views] == [np.dtype(np.bool_)] * 2
+        np.testing.assert_array_equal(views, [mask, ~mask])
 
     def test_metadata_columns_may_be_arrays_of_any_rank(
         self, pixels: npt.NDArray[np.uint8]
@@ -224,7 +222,11 @@ class TestFromArrays:
         grid = np.arange(12, dtype=np.int16).reshape(3, 2, 2)
 
         batch = ImageBatch.from_arrays(
-            pixels, image_paths=["a.png", None, "c.png"], embedding=embedding, grid=grid, n=[1, 2, 3]
+            pixels,
+            image_paths=["a.png", None, "c.png"],
+            embedding=embedding,
+            grid=grid,
+            n=[1, 2, 3],
         )
 
         assert batch.data.schema.field("embedding").type == pa.list_(pa.float32(), 4)
@@ -258,25 +260,26 @@ class TestFromArrays:
             (np.zeros((4, 4), "datetime64[s]"), ErrorCode.DTYPE),
             (np.zeros((4, 4), np.longdouble), ErrorCode.DTYPE),
             (np.ma.masked_array(np.zeros((4, 4), np.uint8), mask=True), ErrorCode.MASKED),
-            (np.zeros((4, 4), np.uint16), ErrorCode.DTYPE),
             ([[1, 2], [3, 4]], ErrorCode.DTYPE),
         ],
-        ids=["object", "complex", "swapped", "datetime", "longdouble", "masked", "mixed", "list"],
+        ids=["object", "complex", "swapped", "datetime", "longdouble", "masked", "list"],
     )
     def test_what_arrow_cannot_hold_is_named_by_row_and_id(
-        self, image: Any, code: ErrorCode, pixels: npt.NDArray[np.uint8]  # noqa: ANN401
+        self,
+        image: Any,  # noqa: ANN401  # anything that is no picture
+        code: ErrorCode,
     ) -> None:
-        others: list[Any] = [pixels[0]] if code is ErrorCode.MASKED or isinstance(image, list) else []
-        if getattr(image, "dtype", None) == np.uint16:
-            others = [pixels[0]]
-        images = [*others, image]
-
         with pytest.raises(ImageError) as caught:
-            ImageBatch.from_arrays(images, [f"id{row}" for row in range(len(images))])
+            ImageBatch.from_arrays([None, image], ["a", "b"])
 
         (problem,) = caught.value.problems
-        assert (problem.row, problem.code) == (len(others), code)
-        assert problem.image_id == f"id{len(others)}"
+        assert (problem.row, problem.image_id, problem.code) == (1, "b", code)
+
+    def test_arrays_of_several_dtypes_are_refused(self, pixels: npt.NDArray[np.uint8]) -> None:
+        with pytest.raises(ImageError, match="uint16 pixels in a batch of uint8") as caught:
+            ImageBatch.from_arrays([pixels[0], pixels[1].astype(np.uint16), pixels[2]])
+
+        assert [problem.row for problem in caught.value.problems] == [1]
 
 
 class TestFromTable:
@@ -315,13 +318,15 @@ class TestFromFiles:
     def test_files_are_read_as_they_are(self, tmp_path: Path) -> None:
         for name in ("a.png", "b.png"):
             (tmp_path / name).write_bytes(PHOTOGRAPH.read_bytes())
-        paths = [tmp_path / "b.png", str(tmp_path / "a.png")]
+        paths: list[str | Path] = [tmp_path / "b.png", str(tmp_path / "a.png")]
 
         batch = ImageBatch.from_files(paths)
 
         assert batch.data["image_path"].to_pylist() == [str(path) for path in paths]
         assert batch.data["image_id"].to_pylist() == [str(tmp_path / "b"), str(tmp_path / "a")]
-        assert {bytes(view) for view in batch.images() if view is not None} == {PHOTOGRAPH.read_bytes()}
+        assert {bytes(view) for view in batch.images() if view is not None} == {
+            PHOTOGRAPH.read_bytes()
+        }
 
     def test_no_files_are_an_empty_batch(self) -> None:
         assert ImageBatch.from_files([]).num_items == 0
@@ -332,22 +337,28 @@ class TestFromFiles:
 
 
 class TestViews:
-    def test_images_are_read_only_views_of_the_table(self, pixels: npt.NDArray[np.uint8]) -> None:
+    def test_pixels_are_read_only_views_of_the_table(self, pixels: npt.NDArray[np.uint8]) -> None:
         tensor = ImageBatch.from_arrays(pixels)
         ragged = ImageBatch.from_arrays([pixels[0], pixels[1][:, :9]])
-        encoded = ImageBatch(pa.table({"image_data": [PHOTOGRAPH.read_bytes()]}))
 
-        for batch in (tensor, ragged, encoded):
+        for batch in (tensor, ragged):
             for view in batch.images():
-                assert is_inside(np.frombuffer(view, np.uint8), batch.data) or is_inside(
-                    view, batch.data
-                )
-                assert np.asarray(view).flags.writeable is False
+                assert isinstance(view, np.ndarray)
+                assert is_inside(view, batch.data)
+                assert not view.flags.writeable
+
+    @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+    def test_encoded_files_are_views_of_the_table(self, kind: pa.DataType) -> None:
+        batch = ImageBatch(pa.table({"image_data": pa.array([PHOTOGRAPH.read_bytes()] * 2, kind)}))
+
+        for view in batch.images():
+            assert isinstance(view, memoryview)
+            assert is_inside(view, batch.data)
 
     def test_a_missing_image_column_is_named(self) -> None:
         batch = ImageBatch(pa.table({"picture": [b""]}))
 
-        with pytest.raises(SchemaError, match="'image_data'.*image_column="):
+        with pytest.raises(SchemaError, match=r"'image_data'.*image_column="):
             batch.images()
 
     def test_the_metadata_frame_is_polars_without_the_images(

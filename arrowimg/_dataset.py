@@ -1,0 +1,103 @@
+"""The dataset as a whole: one folder, one manifest, no shards of another run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
+from arrowimg._options import WriteOptions, option_differences
+from arrowimg._shards import QUARANTINE_PREFIX, Shard
+from arrowimg._version import writer_versions
+from arrowimg.errors import DatasetConflictError
+
+if TYPE_CHECKING:
+    from arrowimg._storage import Storage
+
+_SHARD_FILE = re.compile(rf"(?:{QUARANTINE_PREFIX})?images-([0-9]{{6,}})\.(?:tar|parquet)")
+
+
+def read_manifest(storage: Storage) -> Manifest | None:
+    """Return the manifest of a folder, None where there is none.
+
+    Raises
+    ------
+    ManifestError
+        When it cannot be read.
+    """
+    try:
+        with storage.open(MANIFEST_NAME) as file:
+            return Manifest.from_json(file.read(), storage.path_of(MANIFEST_NAME))
+    except FileNotFoundError:
+        return None
+
+
+def prepare_folder(storage: Storage, options: WriteOptions) -> None:
+    """Refuse a folder that holds another dataset, or make way where it is to be replaced.
+
+    The manifest of a dataset that is replaced goes first, so that no reader takes new shards for
+    those that it lists.
+
+    Raises
+    ------
+    DatasetConflictError
+        When the folder holds a dataset, and `options` are others or forbid it.
+    """
+    manifest = read_manifest(storage)
+    if manifest is None:
+        return
+    if options.if_exists == "overwrite":
+        storage.remove([MANIFEST_NAME])
+        return
+    differences = option_differences(manifest.options, options.recorded())
+    if options.if_exists == "error":
+        differences = ['a dataset is there, and if_exists="error"', *differences]
+    if differences:
+        raise DatasetConflictError(storage.path_of(MANIFEST_NAME), differences)
+
+
+def publish_manifest(storage: Storage, shards: list[Shard], options: WriteOptions) -> None:
+    """Commit the manifest of these shards; where a dataset is replaced, its other shards go first.
+
+    Raises
+    ------
+    ShardConflictError
+        When a manifest of other shards is there.
+    """
+    if options.if_exists == "overwrite":
+        storage.remove(_stale_files(storage, len(shards)))
+    with storage.stage(options.checksum) as staging:
+        staging.create(MANIFEST_NAME).write(_manifest(shards, options).to_json())
+        staging.publish(options.if_exists)
+
+
+def _stale_files(storage: Storage, num_shards: int) -> list[str]:
+    """Return files of shards from `num_shards` on, sidecars before their tars."""
+    numbered = [(name, _SHARD_FILE.fullmatch(name)) for name in storage.names()]
+    stale = [name for name, match in numbered if match and int(match[1]) >= num_shards]
+    return sorted(stale, key=lambda name: (name.endswith(".tar"), name))
+
+
+def _manifest(shards: list[Shard], options: WriteOptions) -> Manifest:
+    entries = [
+        ShardEntry(
+            tar=Path(shard.tar.path).name,
+            tar_nbytes=shard.tar.nbytes,
+            tar_checksum=shard.tar.checksum,
+            parquet=Path(shard.parquet.path).name,
+            parquet_nbytes=shard.parquet.nbytes,
+            parquet_checksum=shard.parquet.checksum,
+            num_images=shard.tar.num_images,
+            num_rows=shard.tar.num_rows,
+        )
+        for shard in shards
+    ]
+    return Manifest(
+        writer=writer_versions(),
+        options=options.recorded(),
+        num_shards=len(entries),
+        num_images=sum(entry.num_images for entry in entries),
+        num_rows=sum(entry.num_rows for entry in entries),
+        shards=entries,
+    )

@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import io
+import struct
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageOps
+
+from arrowimg import ImageBatch, ImageWriterStage, JpegOptions, PixelOptions, WriteOptions
+from arrowimg._codec import decode_image, encode_jpeg
+from arrowimg._encode import StoredImage, check_image, encode_images
+from arrowimg.errors import ErrorCode, ImageError, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Pixels = npt.NDArray[np.uint8]
+
+PHOTOGRAPHS = [
+    files("skimage") / "data" / "astronaut.png",
+    files("skimage") / "data" / "chelsea.png",
+    files("skimage") / "data" / "coffee.png",
+    files("skimage") / "data" / "rocket.jpg",
+    files("sklearn") / "datasets" / "images" / "china.jpg",
+    files("sklearn") / "datasets" / "images" / "flower.jpg",
+]
+SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
+
+
+def photograph(number: int) -> Pixels:
+    with Image.open(io.BytesIO(PHOTOGRAPHS[number].read_bytes())) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def crops(num_crops: int) -> list[Pixels]:
+    random = np.random.default_rng(1)
+    photographs = [photograph(number) for number in range(len(PHOTOGRAPHS))]
+    cut = []
+    for number in range(num_crops):
+        pixels = photographs[number % len(photographs)]
+        height, width = random.integers(1, 120, 2)
+        top = random.integers(pixels.shape[0] - height + 1)
+        left = random.integers(pixels.shape[1] - width + 1)
+        cut.append(pixels[top : top + height, left : left + width])
+    return cut
+
+
+CROP = photograph(0)[100:197, 200:331]
+PICTURE = Image.fromarray(CROP)
+ALPHA = Image.fromarray(np.ascontiguousarray(CROP[::-1, :, 1]))
+
+
+def with_alpha(mode: str) -> Image.Image:
+    image = PICTURE.convert(mode)
+    image.putalpha(ALPHA)
+    return image
+
+
+def save(image: Image.Image, kind: str, **settings: Any) -> bytes:  # noqa: ANN401  # Pillow's
+    sink = io.BytesIO()
+    image.save(sink, kind, **settings)
+    return sink.getvalue()
+
+
+def encode(pixels: Pixels, color: str = "rgb", **options: Any) -> bytes:  # noqa: ANN401
+    encoded = encode_jpeg(pixels, JpegOptions(**options), color=color)
+
+    assert isinstance(encoded, np.ndarray)
+    return encoded.tobytes()
+
+
+def decode(data: bytes) -> Pixels:
+    """Return the picture as (H, W), RGB or RGBA."""
+    pixels = decode_image(memoryview(data))
+
+    assert isinstance(pixels, np.ndarray)
+    return pixels if pixels.ndim == 2 else pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
+
+
+def stored(data: bytes, **options: Any) -> StoredImage | Problem:  # noqa: ANN401
+    write_options = WriteOptions(**options)
+    (image,) = encode_images([check_image(memoryview(data), write_options.pixels)], write_options)
+    return image
+
+
+class TestEncodeJpeg:
+    def test_two_hundred_crops_have_pillows_bytes(self) -> None:
+        differing = [
+            crop.shape
+            for crop in crops(200)
+            if encode(crop) != save(Image.fromarray(crop), "JPEG", quality=92)
+        ]
+
+        assert differing == []
+
+    def test_two_hundred_gray_crops_have_pillows_bytes(self) -> None:
+        gray = [crop[:, :, 1] for crop in crops(200)]
+        differing = [
+            crop.shape
+            for crop in gray
+            if encode(crop) != save(Image.fromarray(crop), "JPEG", quality=92)
+        ]
+
+        assert differing == []
+
+    @pytest.mark.parametrize("quality", [1, 10, 50, 75, 90, 92, 95, 99, 100])
+    @pytest.mark.parametrize("subsampling", SUBSAMPLING)
+    @pytest.mark.parametrize("progressive", [False, True])
+    @pytest.mark.parametrize("optimize", [False, True])
+    def test_every_option_gives_pillows_bytes(
+        self, quality: int, subsampling: str, progressive: bool, optimize: bool  # noqa: FBT001
+    ) -> None:  # fmt: skip
+        common: dict[str, Any] = {
+            "quality": quality,
+            "progressive": progressive,
+            "optimize": optimize,
+        }
+        theirs = save(PICTURE, "JPEG", subsampling=SUBSAMPLING[subsampling], **common)
+
+        assert encode(CROP, subsampling=subsampling, **common) == theirs
+
+    @pytest.mark.parametrize("quality", [1, 50, 92, 100])
+    @pytest.mark.parametrize("progressive", [False, True])
+    @pytest.mark.parametrize("subsampling", SUBSAMPLING)
+    def test_gray_has_no_colour_to_subsample(
+        self, quality: int, progressive: bool, subsampling: str  # noqa: FBT001
+    ) -> None:  # fmt: skip
+        # Pillow writes the factors into gray files too when asked, which some decoders refuse.
+        common: dict[str, Any] = {"quality": quality, "progressive": progressive}
+        theirs = save(Image.fromarray(CROP[:, :, 1]), "JPEG", **common)
+
+        assert encode(CROP[:, :, 1], subsampling=subsampling, **common) == theirs
+
+    def test_bgr_is_the_same_picture(self) -> None:
+        assert encode(CROP[:, :, ::-1], color="bgr") == encode(CROP)
+
+    def test_pixels_are_not_changed(self) -> None:
+        pixels = CROP.copy()
+        encode(pixels)
+
+        np.testing.assert_array_equal(pixels, CROP)
+
+    @pytest.mark.parametrize(
+        "shape",
+        [(1, 65_501), (65_501, 1, 3), (0, 5), (5, 0, 3), (4, 4, 2), (4, 4, 5), (2, 4, 4, 3)],
+    )
+    def test_what_opencv_refuses_is_a_problem(self, shape: tuple[int, ...]) -> None:
+        problem = encode_jpeg(np.zeros(shape, np.uint8), JpegOptions(), color="rgb")
+
+        assert isinstance(problem, Problem)
+        assert problem.code is ErrorCode.ENCODE_FAILED
+
+    def test_bytes_do_not_depend_on_threads(self) -> None:
+        images = crops(150)
+        one = encode_images(images, WriteOptions(encode_threads=1))
+        four = encode_images(images, WriteOptions(encode_threads=4))
+        checksums = [
+            [image.checksum for image in each if isinstance(image, StoredImage)]
+            for each in (one, four)
+        ]
+
+        assert len(checksums[0]) == 150
+        assert checksums[0] == checksums[1]
+
+
+class TestDecodeImage:
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "GIF"])
+    @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+    def test_lossless_files_hold_pillows_pixels(self, kind: str, mode: str) -> None:
+        data = save(PICTURE.convert(mode), kind)
+        with Image.open(io.BytesIO(data)) as image:
+            theirs = np.asarray(image.convert("RGB"))
+        ours = decode(data)
+
+        np.testing.assert_array_equal(ours if ours.ndim == 3 else np.dstack([ours] * 3), theirs)
+
+    @pytest.mark.parametrize(
+        ("kind", "settings"),
+        [
+            ("WEBP", {"lossless": True}),
+            ("WEBP", {"quality": 80}),
+            ("TIFF", {"compression": "tiff_lzw"}),
+            ("TIFF", {"compression": "tiff_deflate"}),
+            ("TIFF", {"compression": "packbits"}),
+            ("TIFF", {"compression": "jpeg"}),
+            ("JPEG", {"quality": 92}),
+            ("JPEG", {"progressive": True}),
+            ("JPEG", {"subsampling": 0}),
+        ],
+        ids=str,
+    )
+    def test_compressed_files_hold_pillows_pixels(
+        self, kind: str, settings: dict[str, Any]
+    ) -> None:
+        data = save(PICTURE, kind, **settings)
+        with Image.open(io.BytesIO(data)) as image:
+            theirs = np.asarray(image.convert("RGB"))
+
+        np.testing.assert_array_equal(decode(data), theirs)
+
+    @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+    def test_the_first_of_several_pictures_is_taken(self, kind: str) -> None:
+        others = [PICTURE.rotate(90), PICTURE.rotate(180)]
+        data = save(PICTURE, kind, save_all=True, append_images=others)
+        with Image.open(io.BytesIO(data)) as image:
+            theirs = np.asarray(image.convert("RGB"))
+
+        np.testing.assert_array_equal(decode(data)[:, :, :3], theirs)
+
+    @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "JPEG"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("order", ["<", ">"])
+    def test_pictures_are_turned_upright(self, kind: str, orientation: int, order: str) -> None:
+        exif: Any = Image.Exif()
+        exif[0x0112] = orientation
+        if kind != "TIFF":
+            mark, entry = (
+                {"<": b"II*\x00", ">": b"MM\x00*"}[order],
+                (0x0112, 3, 1, orientation, 0, 0),
+            )
+            exif = b"Exif\x00\x00" + mark + struct.pack(f"{order}IHHHIHHI", 8, 1, *entry)
+        data = save(PICTURE, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+        with Image.open(io.BytesIO(data)) as image:
+            theirs = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+        np.testing.assert_array_equal(decode(data), theirs)
+
+    @pytest.mark.parametrize(
+        "exif", [b"", b"II", b"II*\x00", b"II*\x00\xff\xff\xff\xff", b"XX*\x00"]
+    )
+    def test_broken_exif_turns_nothing(self, exif: bytes) -> None:
+        data = save(PICTURE, "PNG", exif=b"Exif\x00\x00" + exif)
+
+        np.testing.assert_array_equal(decode(data), CROP)
+
+    @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "GIF", "BMP", "JPEG"])
+    @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+    def test_half_a_file_is_a_problem(self, kind: str, share: float) -> None:
+        data = save(PICTURE, kind)
+        image = stored(data[: int(len(data) * share)], reencode=True)
+
+        assert isinstance(image, Problem)
+        assert image.code in (ErrorCode.DECODE_FAILED, ErrorCode.TRUNCATED, ErrorCode.CORRUPT)
+
+
+class TestStoredFiles:
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_copied_jpeg_keeps_its_bytes(self, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = save(PICTURE, "JPEG", exif=exif, quality=70)
+        image = stored(data)
+
+        assert isinstance(image, StoredImage)
+        assert (bytes(image.data), image.action) == (data, "copied")
+        assert (image.height, image.width, image.channels) == CROP.shape
+
+    @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("CMYK", 4)])
+    def test_copied_jpeg_says_its_channels(self, mode: str, channels: int) -> None:
+        image = stored(save(PICTURE.convert(mode), "JPEG"))
+
+        assert isinstance(image, StoredImage)
+        assert (image.action, image.channels) == ("copied", channels)
+
+    def test_reencoded_jpeg_is_upright_and_new(self) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        data = save(PICTURE, "JPEG", exif=exif, quality=95)
+        with Image.open(io.BytesIO(data)) as image:
+            upright = np.asarray(ImageOps.exif_transpose(image))
+        again = stored(data, reencode=True, jpeg=JpegOptions(quality=50))
+
+        assert isinstance(again, StoredImage)
+        assert bytes(again.data) == save(Image.fromarray(upright), "JPEG", quality=50)
+        assert (again.action, again.height, again.width) == ("transcoded", *upright.shape[:2])
+
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
+    @pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+    def test_other_formats_become_the_jpeg_of_their_pixels(self, kind: str, mode: str) -> None:
+        flat = PICTURE.convert(mode)
+        image = stored(save(flat, kind), pixels=PixelOptions(color="bgr", layout="chw"))
+        theirs = flat if mode == "RGB" else flat.convert("L")
+
+        assert isinstance(image, StoredImage)
+        assert bytes(image.data) == save(theirs, "JPEG", quality=92)
+        assert (image.action, image.channels) == ("transcoded", 3 if mode == "RGB" else 1)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(save(with_alpha("RGBA"), "PNG"), id="PNG"),
+            pytest.param(save(with_alpha("LA"), "PNG"), id="PNG, gray"),
+            pytest.param(save(PICTURE.convert("L"), "PNG", transparency=99), id="PNG, one gray"),
+            pytest.param(save(PICTURE, "PNG", transparency=(0, 0, 0)), id="PNG, one colour"),
+            pytest.param(
+                save(PICTURE.convert("P"), "PNG", transparency=bytes(range(256))), id="PNG, palette"
+            ),
+            pytest.param(save(with_alpha("RGBA"), "WEBP", lossless=True), id="WebP"),
+            pytest.param(save(with_alpha("RGBA"), "TIFF"), id="TIFF"),
+            pytest.param(save(with_alpha("LA"), "TIFF"), id="TIFF, gray"),
+            pytest.param(save(with_alpha("RGBA"), "GIF"), id="GIF"),
+        ],
+    )
+    def test_transparent_files_are_laid_over_the_matte(self, data: bytes) -> None:
+        with Image.open(io.BytesIO(data)) as image:
+            rgba = image.convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, (255, 255, 255))
+        expected = np.asarray(Image.alpha_composite(ground, rgba).convert("RGB")).astype(int)
+        image_stored = stored(data, jpeg=JpegOptions(quality=100, subsampling="4:4:4"))
+
+        assert isinstance(image_stored, StoredImage)
+        with Image.open(io.BytesIO(image_stored.data)) as jpeg:
+            written = np.asarray(jpeg.convert("RGB")).astype(int)
+        assert np.abs(written - expected).max() <= 4, "what quality 100 and the matte may round"
+
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+    def test_sixteen_bits_need_a_stated_range(self, kind: str) -> None:
+        deep = CROP[:, :, 1].astype(np.uint16) * 257
+        data = save(Image.fromarray(deep), kind)
+        refused = stored(data)
+        image = stored(data, pixels=PixelOptions(uint16_range=(0, 65_535)))
+
+        assert isinstance(refused, Problem)
+        assert refused.code is ErrorCode.DTYPE
+        assert isinstance(image, StoredImage)
+        assert bytes(image.data) == encode(CROP[:, :, 1])
+
+    def test_a_batch_of_files_that_cannot_be_decoded_writes_nothing(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "half.png").write_bytes(save(PICTURE, "PNG")[:900])
+        batch = ImageBatch.from_files([tmp_path / "in" / "half.png"])
+        with pytest.raises(ImageError) as caught:
+            ImageWriterStage(tmp_path / "out").process(batch)
+
+        assert [problem.code for problem in caught.value.problems] == [ErrorCode.DECODE_FAILED]
+        assert not list(tmp_path.glob("out/*"))

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tarfile
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from arrowimg import FileGroupTask, ImageBatch, ShardWriter, write_shards
+from arrowimg.errors import (
+    DuplicateIdError,
+    MetadataJoinError,
+    SchemaError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+ROWS = 320
+IDS = [f"id{row:03d}" for row in range(ROWS)]
+
+
+def windows(count: int = ROWS) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    photograph = np.asarray(Image.open(PHOTOGRAPH))
+    return np.stack([photograph[at : at + 12, 2 * at % 500 :][:, :16] for at in range(count)])
+
+
+def dataset(count: int = ROWS, **columns: Any) -> pa.Table:  # noqa: ANN401  # any column
+    return ImageBatch.from_arrays(windows(count), IDS[:count], **columns).data
+
+
+def in_batches(table: pa.Table, rows: int) -> Iterator[pa.Table]:
+    """Yield pieces that own their buffers, as batches from elsewhere do."""
+    for start in range(0, table.num_rows, rows):
+        sink = pa.BufferOutputStream()
+        piece = table.slice(start, rows)
+        for at, field in enumerate(piece.schema):
+            if pa.types.is_dictionary(field.type):
+                values = piece[at].cast(field.type.value_type).combine_chunks()
+                piece = piece.set_column(at, field, values.dictionary_encode())
+        with pa.ipc.new_stream(sink, piece.schema) as writer:
+            writer.write_table(piece)
+        yield pa.ipc.open_stream(sink.getvalue()).read_all()
+
+
+def write_all(batches: Iterator[pa.Table], folder: Path, **options: Any) -> FileGroupTask:  # noqa: ANN401
+    with ShardWriter(folder, **options) as writer:
+        for batch in batches:
+            writer.write(batch)
+    return writer.file_group
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def names_in(path: str) -> list[str]:
+    with tarfile.open(path) as tar:
+        return tar.getnames()
+
+
+def rows_in(folder: Path) -> list[dict[str, Any]]:
+    return [
+        row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()
+    ]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("other", "column"),
+        [({"score": [1, 2, 3]}, "score"), ({}, "score"), ({"score": [1.0] * 3, "n": [1] * 3}, "n")],
+        ids=["type", "missing", "more"],
+    )
+    def test_batches_of_another_schema_are_refused(
+        self, tmp_path: Path, other: dict[str, Any], column: str
+    ) -> None:
+        with ShardWriter(tmp_path) as writer:
+            writer.write(dataset(3, score=[1.0, 2.0, 3.0]))
+            with pytest.raises(SchemaError, match=r"in the first batch|no such column") as caught:
+                writer.write(ImageBatch.from_arrays(windows(3), ["x", "y", "z"], **other))
+
+        assert caught.value.column == column
+        assert writer.file_group.num_images == 3
+
+    def test_columns_in_another_order_are_the_same_schema(self, tmp_path: Path) -> None:
+        table = dataset(4, n=range(4), score=np.arange(4.0))
+
+        write_all(iter([table[:2], table[2:].select(table.column_names[::-1])]), tmp_path)
+
+        assert [(row["n"], row["score"]) for row in rows_in(tmp_path)] == [
+            (0, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)
+        ]  # fmt: skip
+
+    def test_an_id_in_two_batches_of_one_shard_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(DuplicateIdError, match="'id000'"):
+            write_all(iter([dataset(3), dataset(1)]), tmp_path / "out")
+
+        assert not list(tmp_path.rglob("*.parquet"))
+
+
+class TestMetadata:
+    FRAME = pl.DataFrame({"image_id": IDS[::-1], "score": list(range(ROWS))[::-1]})
+
+    def test_a_frame_in_any_order_is_joined_by_id(self, tmp_path: Path) -> None:
+        write_shards(in_batches(dataset(), 50), tmp_path, 100, metadata=self.FRAME)
+
+        assert [row["score"] for row in rows_in(tmp_path)] == list(range(ROWS))
+
+    def test_members_can_come_from_the_frame(self, tmp_path: Path) -> None:
+        group = write_shards(
+            dataset(2),
+            tmp_path,
+            metadata=self.FRAME.tail(2).with_columns(caption=pl.lit("naïve")),
+            members={"txt": "caption", "json": ["score", "caption"]},
+        )
+
+        with tarfile.open(group.tar_paths[0]) as tar:
+            assert tar.getnames() == [
+                f"id00{n}.{kind}" for n in (0, 1) for kind in ("jpg", "json", "txt")
+            ]
+            json_member, text = tar.extractfile("id001.json"), tar.extractfile("id001.txt")
+            assert json_member is not None
+            assert text is not None
+            assert json.load(json_member) == {"score": 1, "caption": "naïve"}
+            assert text.read().decode() == "naïve"
+
+    @pytest.mark.parametrize(
+        "source",
+        [lambda: dataset(3), lambda: in_batches(dataset(3), 2)],
+        ids=["in memory", "stream"],
+    )
+    def test_what_does_not_match_leaves_no_dataset(
+        self, tmp_path: Path, source: Callable[[], object]
+    ) -> None:
+        for frame, offenders in ((self.FRAME.tail(2), {"id002"}), (self.FRAME.tail(4), {"id003"})):
+            with pytest.raises(MetadataJoinError) as caught:
+                write_shards(source(), tmp_path / "out", metadata=frame)
+
+            assert set(caught.value.image_ids) == offenders
+            assert not list(tmp_path.rglob("*.json"))
+
+    def test_images_without_an_id_column_cannot_be_joined(self, tmp_path: Path) -> None:
+        with pytest.raises(SchemaError, match="'image_id'"):
+            write_shards(dataset(2).drop_columns(["image_id"]), tmp_path, metadata=self.FRAME)
+
+    def test_a_column_on_both_sides_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(SchemaError, match="'score'"):
+            write_shards(dataset(1, score=[1]), tmp_path, metadata=self.FRAME.tail(1))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestProgress:
+    @pytest.mark.parametrize(
+        ("progress", "is_shown"), [(None, False), (False, False), (True, True)]
+    )
+    def test_a_bar_is_on_stderr_only_where_it_was_asked_for(
+        self,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        progress: bool | None,  # noqa: FBT001
+        is_shown: bool,  # noqa: FBT001
+    ) -> None:
+        write_shards(dataset(3), tmp_path, progress=progress)
+
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert ("3/3" in shown.err) is is_shown
+        assert bool(shown.err) is is_shown
+
+    def test_a_terminal_shows_it_unasked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+
+        write_shards(dataset(3), tmp_path)
+
+        assert "3/3" in terminal.getvalue()
