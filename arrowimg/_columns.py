@@ -46,10 +46,14 @@ def as_table(source: object) -> pa.Table:
         return source
     if isinstance(source, pa.RecordBatch):
         return pa.Table.from_batches([source])
-    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
-        return pa.table(source)
     expected = "a table (something with __arrow_c_stream__)"
-    raise SourceError(expected, f"{type(source).__module__}.{type(source).__qualname__}")
+    found = f"{type(source).__module__}.{type(source).__qualname__}"
+    if not (hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")):
+        raise SourceError(expected, found)
+    try:
+        return pa.table(source)
+    except pa.ArrowInvalid as error:
+        raise SourceError(expected, f"{found}, which holds no rows of columns") from error
 
 
 def image_views(table: pa.Table, image_column: str) -> list[ImageView]:

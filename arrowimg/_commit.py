@@ -106,11 +106,12 @@ class LocalStaging:
         *data, record = self._files
         if not self._is_taken(record.name):
             for file in data:
-                if not file.link() and not self._is_equal(file):
+                is_ours = file.link()
+                if not is_ours and not self._is_equal(file):
                     return None
-                self._sync(file.name)
+                self._sync(None if is_ours else file.name)
             if record.link():
-                self._sync(record.name)
+                self._sync()
                 return Commit([_committed(file) for file in self._files], unchanged=False)
         if if_exists == "error":
             raise self._conflict(record)
@@ -127,12 +128,12 @@ class LocalStaging:
             if if_exists != "overwrite":
                 if is_same is not None and is_same():
                     return self._unchanged([self._describe(file.name) for file in self._files])
-                raise self._conflict(next(file for file in self._files if not self._is_equal(file)))
+                raise self._conflict(*self._files)
             os.unlink(record.name, dir_fd=self._descriptor)
             self._sync()
         elif not is_alone:
             # Data of another writer that may be about to publish its record.
-            raise self._conflict(next(file for file in data if not self._is_equal(file)))
+            raise self._conflict(*data)
         for file in self._files:
             file.replace()
             self._sync()
@@ -156,7 +157,9 @@ class LocalStaging:
         except FileNotFoundError:
             return False
 
-    def _conflict(self, file: StagedFile) -> ShardConflictError:
+    def _conflict(self, *files: StagedFile) -> ShardConflictError:
+        """Return the error that names the last of these files whose committed bytes differ."""
+        file = next((file for file in reversed(files) if not self._is_equal(file)), files[-1])
         try:
             committed = self._describe(file.name).checksum
         except FileNotFoundError:

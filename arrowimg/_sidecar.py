@@ -47,7 +47,6 @@ _FOOTER_NBYTES = 2**20
 _PIECE_NBYTES = 2**30
 _REPEATING = ("tar_file", "action", "error")
 _ROW_GROUP_NBYTES = 100 * 2**20
-_ROW_GROUP_NUM_ROWS = 2**16
 
 
 class Footer(Struct, frozen=True, kw_only=True):
@@ -242,13 +241,13 @@ def _has_empty_lists(kind: pa.DataType) -> bool:
 
 
 def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
-    """Return (first row, rows) of each row group.
-
-    Readers load whole row groups: about 100 MB of pictures, where they are kept, or 65,536 rows.
-    """
-    nbytes = pc.sum(table["size"]).as_py() if "image_data" in table.column_names else None
-    rows_each = max(1, table.num_rows * _ROW_GROUP_NBYTES // max(nbytes or 0, 1))
-    rows_each = min(rows_each, _ROW_GROUP_NUM_ROWS)
+    """Return (first row, rows) of each row group: about 100 MB, since readers load whole ones."""
+    keeps_images = "image_data" in table.column_names
+    metadata = table.drop_columns(["image_data"]) if keeps_images else table
+    # Measured as Arrow would send it, since how rows came in must not show.
+    nbytes = sum(map(pa.ipc.get_record_batch_size, metadata.combine_chunks().to_batches()))
+    nbytes += (pc.sum(table["size"]).as_py() or 0) if keeps_images else 0
+    rows_each = max(1, table.num_rows * _ROW_GROUP_NBYTES // max(nbytes, 1))
     return [
         (start, min(rows_each, table.num_rows - start))
         for start in range(0, table.num_rows, rows_each)

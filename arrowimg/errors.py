@@ -98,7 +98,7 @@ _EXPECTED: dict[ErrorCode, str] = {
     ErrorCode.OUT_OF_RANGE: "values inside the stated range",
     ErrorCode.SHAPE: "as many values as the shape says",
     ErrorCode.UNKNOWN_FORMAT: "a JPEG, PNG, WebP, TIFF, BMP or GIF file",
-    ErrorCode.UNSUPPORTED: "a kind of file that is read in full (JPEG: 8-bit, baseline or progressive)",
+    ErrorCode.UNSUPPORTED: "a JPEG of 8 bits, baseline or progressive, or a file read in full",
     ErrorCode.CORRUPT: "a well-formed image file",
     ErrorCode.TRUNCATED: "a complete image file",
     ErrorCode.TOO_MANY_SCANS: "at most 100 scans in a JPEG",

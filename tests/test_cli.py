@@ -16,12 +16,27 @@ import pyarrow.parquet as pq
 import pytest
 
 from arrowimg import __version__
-from arrowimg._cli import DEMO_HELP, HELP, INSPECT_HELP, WRITE_HELP, build_parser, main
+from arrowimg._cli import (
+    DEMO_HELP,
+    GC_HELP,
+    HELP,
+    INSPECT_HELP,
+    VERIFY_HELP,
+    WRITE_HELP,
+    build_parser,
+    main,
+)
 
 PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
 CLI_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
-HELPS = {"write": WRITE_HELP, "inspect": INSPECT_HELP, "demo": DEMO_HELP}
+HELPS = {
+    "write": WRITE_HELP,
+    "inspect": INSPECT_HELP,
+    "verify": VERIFY_HELP,
+    "gc": GC_HELP,
+    "demo": DEMO_HELP,
+}
 
 
 @pytest.fixture

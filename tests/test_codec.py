@@ -294,14 +294,12 @@ class TestStoredFiles:
         [
             pytest.param(save(with_alpha("RGBA"), "PNG"), id="PNG"),
             pytest.param(save(with_alpha("LA"), "PNG"), id="PNG, gray"),
-            pytest.param(save(PICTURE.convert("L"), "PNG", transparency=99), id="PNG, one gray"),
             pytest.param(save(PICTURE, "PNG", transparency=(0, 0, 0)), id="PNG, one colour"),
             pytest.param(
                 save(PICTURE.convert("P"), "PNG", transparency=bytes(range(256))), id="PNG, palette"
             ),
             pytest.param(save(with_alpha("RGBA"), "WEBP", lossless=True), id="WebP"),
             pytest.param(save(with_alpha("RGBA"), "TIFF"), id="TIFF"),
-            pytest.param(save(with_alpha("LA"), "TIFF"), id="TIFF, gray"),
             pytest.param(save(with_alpha("RGBA"), "GIF"), id="GIF"),
         ],
     )
@@ -316,6 +314,19 @@ class TestStoredFiles:
         with Image.open(io.BytesIO(image_stored.data)) as jpeg:
             written = np.asarray(jpeg.convert("RGB")).astype(int)
         assert np.abs(written - expected).max() <= 4, "what quality 100 and the matte may round"
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pytest.param(save(PICTURE.convert("L"), "PNG", transparency=99), id="PNG, one gray"),
+            pytest.param(save(with_alpha("LA"), "TIFF"), id="TIFF, gray"),
+        ],
+    )
+    def test_files_whose_transparency_opencv_would_drop_are_refused(self, data: bytes) -> None:
+        found = stored(data)
+
+        assert isinstance(found, Problem)
+        assert found.code == ErrorCode.UNSUPPORTED
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
     def test_sixteen_bits_need_a_stated_range(self, kind: str) -> None:

@@ -4,10 +4,12 @@ import errno
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xxhash
 
+from arrowimg import _commit
 from arrowimg._staging import TEMPORARY_PREFIX
 from arrowimg._storage import LocalStorage
 from arrowimg.errors import ShardConflictError
@@ -75,7 +77,7 @@ class TestStaging:
         storage = LocalStorage(tmp_path / "not" / "yet")
         before = list(tmp_path.iterdir())
         with storage.stage("xxh3_128") as staging:
-            staging.publish()
+            staging.create("a.tar").write(b"data")
 
         assert before == []
         assert (tmp_path / "not" / "yet").is_dir()
@@ -88,13 +90,11 @@ class TestStaging:
         with LocalStorage(tmp_path).stage("xxh3_128") as staging:
             file = staging.create("a.tar")
             file.writelines([data[:100], memoryview(data)[100:1000], data[1000:]])
-            positions = file.tell(), file.nbytes
-            file.close()
-            closed = file.closed
+            nbytes = file.nbytes
             staging.publish()
 
-        assert positions == (len(data), len(data))
-        assert closed
+        assert nbytes == len(data)
+        assert file.closed
         assert file.checksum == xxhash.xxh3_128_hexdigest(data)
         assert content(tmp_path) == {"a.tar": data}
 
@@ -113,9 +113,9 @@ class TestPublish:
         steps: list[str] = []
         link, fsync = os.link, os.fsync
 
-        def recording_link(source: Path, target: Path) -> None:
-            steps.append(f"link {target.name}")
-            link(source, target)
+        def recording_link(source: str, target: str, **options: Any) -> None:
+            steps.append(f"link {target}")
+            link(source, target, **options)
 
         def recording_fsync(descriptor: int) -> None:
             path = Path(f"/proc/self/fd/{descriptor}").readlink()
@@ -146,19 +146,18 @@ class TestPublish:
             name: (s.st_ino, s.st_mtime_ns) for name, s in before.items()
         }
 
-    @pytest.mark.parametrize("taken", FILES)
-    def test_other_bytes_are_a_conflict_and_change_nothing(
-        self, tmp_path: Path, taken: str
+    def test_a_record_of_other_bytes_is_a_conflict_and_nothing_changes(
+        self, tmp_path: Path
     ) -> None:
-        (tmp_path / taken).write_bytes(b"older")
+        (tmp_path / "a.parquet").write_bytes(b"older")
 
         with pytest.raises(ShardConflictError, match="already committed") as caught:
             commit(tmp_path, FILES)
 
-        assert content(tmp_path) == {taken: b"older"}
-        assert caught.value.path == str(tmp_path / taken)
+        assert content(tmp_path) == {"a.parquet": b"older"}
+        assert caught.value.path == str(tmp_path / "a.parquet")
         assert caught.value.committed == xxhash.xxh3_128_hexdigest(b"older")
-        assert caught.value.offered == xxhash.xxh3_128_hexdigest(FILES[taken])
+        assert caught.value.offered == xxhash.xxh3_128_hexdigest(FILES["a.parquet"])
 
     def test_an_orphan_tar_of_the_same_bytes_is_completed(self, tmp_path: Path) -> None:
         (tmp_path / "a.tar").write_bytes(FILES["a.tar"])
@@ -167,41 +166,52 @@ class TestPublish:
 
         assert content(tmp_path) == FILES
 
-    @pytest.mark.parametrize(("same", "outcome"), [(True, None), (False, ShardConflictError)])
-    def test_a_name_taken_at_the_last_moment_is_compared_not_overwritten(
-        self,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        same: bool,  # noqa: FBT001  # a parameter of the test
-        outcome: type[Exception] | None,
+    def test_an_orphan_tar_of_other_bytes_is_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "a.tar").write_bytes(b"of a writer that died")
+
+        commit(tmp_path, FILES)
+
+        assert content(tmp_path) == FILES
+
+    def test_a_tar_of_other_bytes_is_left_alone_while_its_writer_may_live(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_commit, "_LOCK_SECONDS", 0)
+        (tmp_path / "a.tar").write_bytes(b"of a writer at work")
+
+        with (
+            _commit.lock_folder(tmp_path, exclusive=False),
+            pytest.raises(ShardConflictError, match=r"a\.tar"),
+        ):
+            commit(tmp_path, FILES)
+
+        assert content(tmp_path) == {"a.tar": b"of a writer at work"}
+
+    @pytest.mark.parametrize("taken", FILES)
+    def test_a_twin_that_is_faster_by_a_moment_is_no_conflict(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
     ) -> None:
         link = os.link
-        rival = FILES["a.tar"] if same else b"of another writer"
 
-        def slow_link(source: Path, target: Path) -> None:
-            if target.suffix == ".tar":
-                target.write_bytes(rival)
-            link(source, target)
+        def slow_link(source: str, target: str, **options: Any) -> None:
+            if target == taken:
+                (tmp_path / target).write_bytes(FILES[target])
+            link(source, target, **options)
 
         monkeypatch.setattr(os, "link", slow_link)
-        raised: type[Exception] | None = None
-        try:
-            commit(tmp_path, FILES)
-        except ShardConflictError as error:
-            raised = type(error)
+        commit(tmp_path, FILES)
 
-        assert raised is outcome
-        assert content(tmp_path) == (FILES if same else {"a.tar": rival})
+        assert content(tmp_path) == FILES
 
     def test_a_name_taken_by_a_dangling_link_is_never_taken_for_committed(
         self, tmp_path: Path
     ) -> None:
         (tmp_path / "a.tar").symlink_to(tmp_path / "nowhere")
 
-        with pytest.raises(OSError, match=r"a\.tar"):
-            commit(tmp_path, FILES)
+        commit(tmp_path, FILES)
 
-        assert not (tmp_path / "a.parquet").exists()
+        assert not (tmp_path / "a.tar").is_symlink()
+        assert content(tmp_path) == FILES
 
 
 class TestFailures:

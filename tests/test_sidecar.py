@@ -290,10 +290,14 @@ class TestFooter:
             "num_rows": 2,
             "num_images": 2,
             "num_errors": 0,
+            "batch_shards": 1,
+            "quarantine_file": None,
+            "quarantine_nbytes": None,
+            "quarantine_checksum": None,
         }
         assert recorded["images_per_tar"] == 7
         assert recorded["jpeg"]["quality"] == 92
-        assert {"encode_threads", "on_error"}.isdisjoint(recorded)
+        assert {"encode_threads", "on_error", "if_exists", "durability"}.isdisjoint(recorded)
 
     def test_the_document_is_canonical(self, write: Write) -> None:
         document = pq.read_metadata(write()).metadata[b"arrowimg"]

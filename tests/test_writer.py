@@ -21,8 +21,8 @@ from arrowimg._manifest import Manifest
 from arrowimg.errors import (
     ArrowimgError,
     ImageError,
+    NotFinishedError,
     ShardConflictError,
-    SourceError,
 )
 
 if TYPE_CHECKING:
@@ -195,9 +195,9 @@ class TestManifest:
         linked: list[str] = []
         link = os.link
 
-        def recording(source: Path, target: Path) -> None:
-            linked.append(target.name)
-            link(source, target)
+        def recording(source: str, target: str, **options: Any) -> None:
+            linked.append(target)
+            link(source, target, **options)
 
         monkeypatch.setattr(os, "link", recording)
 
@@ -214,7 +214,7 @@ class TestManifest:
     def test_the_file_group_is_not_known_before_the_end(self, tmp_path: Path) -> None:
         with ShardWriter(tmp_path) as writer:
             writer.write(dataset(3))
-            with pytest.raises(SourceError, match="has ended"):
+            with pytest.raises(NotFinishedError, match="with-block"):
                 _ = writer.file_group
 
         assert writer.file_group.num_images == 3
@@ -257,10 +257,10 @@ class TestInterruption:
     ) -> None:
         link = os.link
 
-        def failing(source: Path, target: Path) -> None:
-            if target.name == "images-000001.tar":
+        def failing(source: str, target: str, **options: Any) -> None:
+            if target == "images-000001.tar":
                 raise OSError(errno.ENOSPC, "No space left on device")
-            link(source, target)
+            link(source, target, **options)
 
         monkeypatch.setattr(os, "link", failing)
         with suppress(ArrowimgError, OSError), ShardWriter(tmp_path, 4) as writer:
