@@ -13,8 +13,6 @@ BytesLike: TypeAlias = bytes | memoryview | npt.NDArray[np.uint8]
 
 ChecksumName = Literal["xxh3_128", "sha256"]
 
-CHECKSUM_NBYTES: dict[ChecksumName, int] = {"xxh3_128": 16, "sha256": 32}
-
 
 class Hasher(Protocol):
     """What hashlib and xxhash have in common."""

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from arrowimg._checksums import CHECKSUM_NBYTES, BytesLike
 from arrowimg._columns import image_views, plain_table
 from arrowimg._encode import (
     CheckedImage,
@@ -36,6 +35,7 @@ from arrowimg.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from arrowimg._checksums import BytesLike
     from arrowimg._options import WriteOptions
     from arrowimg._tasks import ImageBatch
 
@@ -159,14 +159,14 @@ def encode_samples(
     images = _refuse_oversized(encode_images(checked, options), members, options)
     _raise_problems(images, identity, first_row, options)
     quarantined = quarantined_bytes(views, images) if options.keep_quarantined else None
-    stored = _stored_table(images, keys, identity, quarantined, options)
+    stored = _stored_table(images, keys, identity, quarantined)
     return Samples(stored, metadata, members)
 
 
 def _metadata_of(table: pa.Table, options: WriteOptions) -> pa.Table:
     own = (options.image_column, "image_id", "image_path")
     metadata = plain_table(table.select([name for name in table.column_names if name not in own]))
-    check_metadata(metadata.schema)
+    check_metadata(metadata)
     check_members(metadata.schema, options.members)
     return metadata
 
@@ -218,7 +218,6 @@ def _stored_table(
     keys: list[str],
     identity: Identity,
     quarantined: list[BytesLike | None] | None,
-    options: WriteOptions,
 ) -> pa.Table:
     stored = [None if isinstance(image, Problem) else image for image in images]
     errors = [str(image.code) if isinstance(image, Problem) else None for image in images]
@@ -237,7 +236,7 @@ def _stored_table(
             "width": column("width", pa.int32()),
             "height": column("height", pa.int32()),
             "channels": column("channels", pa.int32()),
-            "checksum": column("checksum", pa.binary(CHECKSUM_NBYTES[options.checksum])),
+            "checksum": column("checksum", pa.binary()),
             "action": column("action", pa.string()),
             "error": pa.array(errors, pa.string()),
             "quarantined": _binary_column(quarantined or [None] * len(images)),

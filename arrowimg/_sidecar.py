@@ -45,6 +45,7 @@ _HUGGING_FACE = msgspec.json.encode({"info": {"features": {"image_data": {"_type
 _NO_CHECKSUM = "0" * 32
 _FOOTER_NBYTES = 2**20
 _PIECE_NBYTES = 2**30
+_READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
 _REPEATING = ("tar_file", "action", "error")
 _ROW_GROUP_NBYTES = 100 * 2**20
 
@@ -72,19 +73,23 @@ class Footer(Struct, frozen=True, kw_only=True):
         return "sha256" if self.options.get("checksum") == "sha256" else "xxh3_128"
 
 
-def check_metadata(schema: pa.Schema) -> None:
+def check_metadata(metadata: pa.Table) -> None:
     """Raise `SchemaError` when a metadata column cannot be a column of the sidecar."""
+    schema = metadata.schema
     for name in schema.names:
         if name in RESERVED:
             expected = "a name that the sidecar does not use itself"
             raise SchemaError(name, expected, repr(name), f"rename it, say to 'source_{name}'")
-    if _parquet_error(schema) is None:
-        return
-    for field in schema:
+    for field in schema if _parquet_error(schema) is not None else ():
         error = _parquet_error(pa.schema([field]))
         if error is not None:
             found = f"{field.type} ({error})"
             raise SchemaError(field.name, "a type that Parquet has", found, "cast it")
+    for name, column in zip(schema.names, metadata.columns, strict=True):
+        if _READS_NO_NULL_VECTORS and column.null_count and _has_fixed_size_lists(column.type):
+            expected = f"no nulls: PyArrow {pa.__version__} cannot read fixed-size lists with nulls"
+            advice = "upgrade PyArrow to 26, or cast the column to variable-size lists"
+            raise SchemaError(name, expected, f"{column.null_count:,} nulls", advice)
 
 
 def sidecar_table(
@@ -230,14 +235,14 @@ def _parquet_error(schema: pa.Schema) -> str | None:
         _leaves(schema)
     except (pa.ArrowException, OSError) as error:
         return str(error)
-    return "lists of size 0" if any(_has_empty_lists(field.type) for field in schema) else None
+    # Of lists of size 0, Parquet cannot bring back which were null.
+    return "lists of size 0" if any(_has_fixed_size_lists(f.type, 0) for f in schema) else None
 
 
-def _has_empty_lists(kind: pa.DataType) -> bool:
-    """Tell whether a type holds lists of fixed size 0, whose nulls Parquet cannot bring back."""
-    if pa.types.is_fixed_size_list(kind) and kind.list_size == 0:
+def _has_fixed_size_lists(kind: pa.DataType, size: int | None = None) -> bool:
+    if pa.types.is_fixed_size_list(kind) and size in (None, kind.list_size):
         return True
-    return any(_has_empty_lists(kind.field(at).type) for at in range(kind.num_fields))
+    return any(_has_fixed_size_lists(kind.field(at).type, size) for at in range(kind.num_fields))
 
 
 def _row_groups(table: pa.Table) -> list[tuple[int, int]]:

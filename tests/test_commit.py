@@ -113,7 +113,7 @@ class TestPublish:
         steps: list[str] = []
         link, fsync = os.link, os.fsync
 
-        def recording_link(source: str, target: str, **options: Any) -> None:
+        def recording_link(source: str, target: str, **options: Any) -> None:  # noqa: ANN401  # passed on
             steps.append(f"link {target}")
             link(source, target, **options)
 
@@ -193,7 +193,7 @@ class TestPublish:
     ) -> None:
         link = os.link
 
-        def slow_link(source: str, target: str, **options: Any) -> None:
+        def slow_link(source: str, target: str, **options: Any) -> None:  # noqa: ANN401  # passed on
             if target == taken:
                 (tmp_path / target).write_bytes(FILES[target])
             link(source, target, **options)

@@ -56,7 +56,7 @@ def in_batches(table: pa.Table, rows: int) -> Iterator[pa.Table]:
         yield pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
-def write_all(batches: Iterator[pa.Table], folder: Path, **options: Any) -> FileGroupTask:  # noqa: ANN401
+def write_all(batches: Iterator[pa.Table], folder: Path, **options: Any)  # noqa: ANN401 -> FileGroupTask:  # noqa: ANN401
     with ShardWriter(folder, **options) as writer:
         for batch in batches:
             writer.write(batch)
@@ -195,7 +195,7 @@ class TestManifest:
         linked: list[str] = []
         link = os.link
 
-        def recording(source: str, target: str, **options: Any) -> None:
+        def recording(source: str, target: str, **options: Any) -> None:  # noqa: ANN401  # passed on
             linked.append(target)
             link(source, target, **options)
 
@@ -257,7 +257,7 @@ class TestInterruption:
     ) -> None:
         link = os.link
 
-        def failing(source: str, target: str, **options: Any) -> None:
+        def failing(source: str, target: str, **options: Any) -> None:  # noqa: ANN401  # passed on
             if target == "images-000001.tar":
                 raise OSError(errno.ENOSPC, "No space left on device")
             link(source, target, **options)
