@@ -56,7 +56,7 @@ def in_batches(table: pa.Table, rows: int) -> Iterator[pa.Table]:
         yield pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
-def write_all(batches: Iterator[pa.Table], folder: Path, **options: Any)  # noqa: ANN401 -> FileGroupTask:  # noqa: ANN401
+def write_all(batches: Iterator[pa.Table], folder: Path, **options: Any) -> FileGroupTask:  # noqa: ANN401
     with ShardWriter(folder, **options) as writer:
         for batch in batches:
             writer.write(batch)
