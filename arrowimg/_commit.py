@@ -131,7 +131,7 @@ class LocalStaging:
                 raise self._conflict(*self._files)
             os.unlink(record.name, dir_fd=self._descriptor)
             self._sync()
-        elif not is_alone:
+        elif data and not is_alone:
             # Data of another writer that may be about to publish its record.
             raise self._conflict(*data)
         for file in self._files:

@@ -72,7 +72,7 @@ def encode_images(
     images: Sequence[CheckedImage], options: WriteOptions
 ) -> list[StoredImage | Problem]:
     """Return the stored form of each image, in order; the bytes do not depend on the threads."""
-    threads = options.encode_threads or len(os.sched_getaffinity(0))
+    threads = options.encode_threads or _usable_cores()
     grains = [
         images[at : at + _IMAGES_PER_GRAIN] for at in range(0, len(images), _IMAGES_PER_GRAIN)
     ]
@@ -81,6 +81,13 @@ def encode_images(
         return [_encode_image(image, options) for image in grain]
 
     return [image for grain in _map(encode_grain, grains, threads) for image in grain]
+
+
+def _usable_cores() -> int:
+    """Return how many cores this process may use, or where nothing tells, how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def quarantined_bytes(

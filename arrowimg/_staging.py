@@ -101,8 +101,8 @@ class StagedFile:
             temporary = _temporary_name()
             self._link(temporary)
             self._temporary = temporary
+        # Between two names of one file a rename does nothing, so `discard` looks again.
         os.replace(self._temporary, self.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        self._temporary = None
 
     def discard(self) -> None:
         """Close the file and remove its temporary name; what was published stays."""
