@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from arrowimg import errors
 from arrowimg._garbage import Garbage, collect_garbage
-from arrowimg._options import JpegOptions, PixelOptions, WriteOptions
+from arrowimg._image_options import JpegOptions, PixelOptions
+from arrowimg._options import WriteOptions
 from arrowimg._stage import ImageWriterStage, ProcessingStage
 from arrowimg._tasks import FileGroupTask, ImageBatch
 from arrowimg._verify import Damage, DamageKind, Report, verify

@@ -261,7 +261,7 @@ def _member(text: str) -> tuple[str, str | list[str]]:
 
 
 def _write(parsed: argparse.Namespace) -> int:
-    from arrowimg._options import JpegOptions
+    from arrowimg._image_options import JpegOptions
     from arrowimg._sources import read_table
     from arrowimg._writer import write_shards
 

@@ -13,7 +13,7 @@ from arrowimg._headers import read_tiff_tags
 from arrowimg.errors import ErrorCode, Problem
 
 if TYPE_CHECKING:
-    from arrowimg._options import JpegOptions
+    from arrowimg._image_options import JpegOptions
 
 __all__ = ["cv2_version", "decode_image", "encode_jpeg"]
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from arrowimg._columns import ImageView
-    from arrowimg._options import PixelOptions, WriteOptions
+    from arrowimg._image_options import PixelOptions
+    from arrowimg._options import WriteOptions
 
 Action = Literal["encoded", "copied", "transcoded"]
 CheckedImage: TypeAlias = npt.NDArray[Any] | tuple[memoryview, Header] | Problem

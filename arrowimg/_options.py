@@ -1,8 +1,7 @@
-"""What a caller may choose, as frozen Structs that refuse bad values when made."""
+"""What a caller may choose about writing, checked once, when the options are made."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
@@ -10,180 +9,15 @@ from typing import Any, Literal, TypedDict
 import msgspec
 from msgspec import Struct, field
 
-from arrowimg.errors import OptionError
-
-Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
-Alpha = Literal["white", "black", "drop", "error"]
+from arrowimg._image_options import JpegOptions, PixelOptions, check_option, is_int
 
 MAX_EXTENSION_LENGTH = 15
 """Longest extension of a member: ``<key>.<extension>`` fits ustar's 100-byte name field."""
 
 _EXTENSION = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
-
-_MATTES = {"white": (255, 255, 255), "black": (0, 0, 0)}
-
-
 _NOT_RECORDED = frozenset(
     {"encode_threads", "on_error", "if_exists", "durability", "max_error_fraction"}
 )
-
-
-def _check(condition: object, option: str, expected: str, found: object) -> None:
-    if not condition:
-        raise OptionError(option, expected, found)
-
-
-def _is_int(value: object, least: int, most: float = float("inf")) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def _is_range(value: object, kind: type | tuple[type, ...]) -> bool:
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(isinstance(end, kind) and not isinstance(end, bool) for end in value)
-        and all(math.isfinite(end) for end in value)
-        and value[0] < value[1]
-    )
-
-
-def option_differences(committed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
-    """Return one line for each recorded option that differs."""
-    return [
-        f"{name}: {committed.get(name)!r} there, {offered.get(name)!r} here"
-        for name in sorted({*committed, *offered})
-        if committed.get(name) != offered.get(name)
-    ]
-
-
-class JpegOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How pixels become JPEG bytes.
-
-    Attributes
-    ----------
-    quality
-        1 to 100. The default, 92, gives the bytes that Pillow gives at ``quality=92``.
-    subsampling
-        How much colour is kept.
-
-        - ``"4:2:0"``: a quarter of it; what photographs on the web use.
-        - ``"4:2:2"``: half of it.
-        - ``"4:4:4"``: all of it; for drawings and screenshots, about a third more bytes.
-    progressive
-        True: about 6 per cent smaller, five times slower to encode.
-    optimize
-        True: Huffman tables fitted to the picture; about 4 per cent smaller, half the speed.
-
-    Raises
-    ------
-    OptionError
-        When a value is not one of the above.
-    """
-
-    quality: int = 92
-    subsampling: Subsampling = "4:2:0"
-    progressive: bool = False
-    optimize: bool = False
-
-    def __post_init__(self) -> None:
-        _check(_is_int(self.quality, 1, 100), "quality", "an int from 1 to 100", self.quality)
-        _check(
-            self.subsampling in ("4:4:4", "4:2:2", "4:2:0"),
-            "subsampling",
-            '"4:4:4", "4:2:2" or "4:2:0"',
-            self.subsampling,
-        )
-        for name in ("progressive", "optimize"):
-            _check(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
-
-
-class PixelOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which pixels are taken, and the conversions that the caller asks for.
-
-    Without any of these, a picture is native uint8 of shape (H, W), (H, W, 1), (H, W, 3) RGB or
-    (H, W, 4) RGBA. Nothing is ever converted by guessing: a guess writes black pictures.
-
-    Attributes
-    ----------
-    alpha
-        What becomes of a fourth channel.
-
-        - ``"white"``, ``"black"`` or an ``(r, g, b)`` tuple of uint8 values: the picture is laid
-          over a matte of that colour.
-        - ``"drop"``: the channel is ignored; hidden colours come to light.
-        - ``"error"``: such rows are refused.
-    float_range
-        The values that mean black and white in float pictures, for example ``(0, 1)``.
-        None: float pictures are refused.
-    uint16_range
-        The same for uint16 pictures, for example ``(0, 65535)``.
-    bool_values
-        The uint8 values that False and True become, for example ``(0, 255)``.
-    clip
-        True: values outside the stated range are clipped to it. False: such rows are refused.
-        NaN and infinity are refused always.
-    layout
-        ``"hwc"`` or ``"chw"``. None: channels last, and arrays that could be either are refused.
-    color
-        Channel order of decoded pixels, ``"rgb"`` or ``"bgr"``. Nothing can detect it.
-    max_pixels
-        Most pixels in a picture, decoded or declared by the header of a file.
-
-    Raises
-    ------
-    OptionError
-        When a value is not one of the above.
-    """
-
-    alpha: Alpha | tuple[int, int, int] = "white"
-    float_range: tuple[float, float] | None = None
-    uint16_range: tuple[int, int] | None = None
-    bool_values: tuple[int, int] | None = None
-    clip: bool = False
-    layout: Literal["hwc", "chw"] | None = None
-    color: Literal["rgb", "bgr"] = "rgb"
-    max_pixels: int = 2**26
-
-    def __post_init__(self) -> None:
-        _check(
-            self.alpha in ("white", "black", "drop", "error")
-            or (
-                isinstance(self.alpha, tuple)
-                and len(self.alpha) == 3
-                and all(_is_int(value, 0, 255) for value in self.alpha)
-            ),
-            "alpha",
-            '"white", "black", "drop", "error" or an (r, g, b) tuple of 0 to 255',
-            self.alpha,
-        )
-        for name, kind in (("float_range", (int, float)), ("uint16_range", int)):
-            value = getattr(self, name)
-            _check(
-                value is None or _is_range(value, kind),
-                name,
-                "(black, white) with black < white, or None",
-                value,
-            )
-        _check(
-            self.bool_values is None
-            or (
-                isinstance(self.bool_values, tuple)
-                and len(self.bool_values) == 2
-                and all(_is_int(value, 0, 255) for value in self.bool_values)
-            ),
-            "bool_values",
-            "two values of 0 to 255, or None",
-            self.bool_values,
-        )
-        _check(isinstance(self.clip, bool), "clip", "a bool", self.clip)
-        _check(self.layout in (None, "hwc", "chw"), "layout", '"hwc", "chw" or None', self.layout)
-        _check(self.color in ("rgb", "bgr"), "color", '"rgb" or "bgr"', self.color)
-        _check(_is_int(self.max_pixels, 1), "max_pixels", "an int of at least 1", self.max_pixels)
-
-    @property
-    def matte(self) -> tuple[int, int, int] | None:
-        """The colour under transparent pixels, (r, g, b) uint8; None where there is no matte."""
-        return self.alpha if isinstance(self.alpha, tuple) else _MATTES.get(self.alpha)
 
 
 class WriteKeywords(TypedDict, total=False):
@@ -285,60 +119,62 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_error_fraction: float | None = None
 
     def __post_init__(self) -> None:
-        _check(
-            _is_int(self.images_per_tar, 1),
+        check_option(
+            is_int(self.images_per_tar, 1),
             "images_per_tar",
             "an int of at least 1",
             self.images_per_tar,
         )
         for name in ("remove_image_data", "reencode", "keep_quarantined"):
-            _check(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
-        _check(isinstance(self.jpeg, JpegOptions), "jpeg", "JpegOptions", self.jpeg)
-        _check(isinstance(self.pixels, PixelOptions), "pixels", "PixelOptions", self.pixels)
-        _check(
+            check_option(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
+        check_option(isinstance(self.jpeg, JpegOptions), "jpeg", "JpegOptions", self.jpeg)
+        check_option(isinstance(self.pixels, PixelOptions), "pixels", "PixelOptions", self.pixels)
+        check_option(
             isinstance(self.image_column, str) and self.image_column,
             "image_column",
             "a column name",
             self.image_column,
         )
-        _check(
+        check_option(
             self.on_error in ("raise", "quarantine"),
             "on_error",
             '"raise" or "quarantine"',
             self.on_error,
         )
-        _check(
-            self.encode_threads is None or _is_int(self.encode_threads, 1),
+        check_option(
+            self.encode_threads is None or is_int(self.encode_threads, 1),
             "encode_threads",
             "an int of at least 1, or None",
             self.encode_threads,
         )
-        _check(
-            self.max_bytes_per_tar is None or _is_int(self.max_bytes_per_tar, 2560),
+        check_option(
+            self.max_bytes_per_tar is None or is_int(self.max_bytes_per_tar, 2560),
             "max_bytes_per_tar",
             "an int of at least 2,560 (one sample of one block), or None",
             self.max_bytes_per_tar,
         )
-        _check(self.keys in ("escaped", "verbatim"), "keys", '"escaped" or "verbatim"', self.keys)
-        _check(
+        check_option(
+            self.keys in ("escaped", "verbatim"), "keys", '"escaped" or "verbatim"', self.keys
+        )
+        check_option(
             self.checksum in ("xxh3_128", "sha256"),
             "checksum",
             '"xxh3_128" or "sha256"',
             self.checksum,
         )
-        _check(
+        check_option(
             self.if_exists in ("verify", "skip", "overwrite", "error"),
             "if_exists",
             '"verify", "skip", "overwrite" or "error"',
             self.if_exists,
         )
-        _check(
+        check_option(
             self.durability in ("full", "process"),
             "durability",
             '"full" or "process"',
             self.durability,
         )
-        _check(
+        check_option(
             self.max_error_fraction is None
             or (
                 isinstance(self.max_error_fraction, (int, float))
@@ -352,9 +188,9 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         self._check_members()
 
     def _check_members(self) -> None:
-        _check(isinstance(self.members, Mapping), "members", "a mapping", self.members)
+        check_option(isinstance(self.members, Mapping), "members", "a mapping", self.members)
         for extension, columns in self.members.items():
-            _check(
+            check_option(
                 isinstance(extension, str)
                 and _EXTENSION.fullmatch(extension)
                 and len(extension) <= MAX_EXTENSION_LENGTH
@@ -364,7 +200,7 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f'at most {MAX_EXTENSION_LENGTH} long, other than "jpg"',
                 extension,
             )
-            _check(
+            check_option(
                 isinstance(columns, str)
                 or (
                     isinstance(columns, list)
@@ -389,3 +225,12 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """
         recorded: dict[str, Any] = msgspec.to_builtins(self, order="deterministic")
         return {name: value for name, value in recorded.items() if name not in _NOT_RECORDED}
+
+
+def option_differences(committed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
+    """Return one line for each recorded option that differs."""
+    return [
+        f"{name}: {committed.get(name)!r} there, {offered.get(name)!r} here"
+        for name in sorted({*committed, *offered})
+        if committed.get(name) != offered.get(name)
+    ]

@@ -11,7 +11,7 @@ from arrowimg._headers import check_size
 from arrowimg.errors import ErrorCode, Problem
 
 if TYPE_CHECKING:
-    from arrowimg._options import PixelOptions
+    from arrowimg._image_options import PixelOptions
 
 Picture = npt.NDArray[np.uint8]
 """Pixels that keep the contract: (H, W), or (H, W, C=3) in the stated colour order."""

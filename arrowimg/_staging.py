@@ -97,6 +97,8 @@ class StagedFile:
 
     def replace(self) -> None:
         """Make the file visible under its name, in place of what stands there."""
+        if self._temporary is None and self._file.closed:
+            return  # a file system without hard links has moved it to its name already
         if self._temporary is None:
             temporary = _temporary_name()
             self._link(temporary)

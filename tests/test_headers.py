@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from arrowimg import ImageWriterStage
+from arrowimg import ImageWriterStage, PixelOptions
 from arrowimg._codec import decode_image
 from arrowimg._encode import check_image
 from arrowimg._headers import Header, read_header, sniff_format
-from arrowimg._options import PixelOptions
 from arrowimg.errors import ErrorCode, Problem
 
 MAX_PIXELS = 2**26

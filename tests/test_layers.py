@@ -11,8 +11,17 @@ PACKAGE = Path(__file__).parents[1] / "arrowimg"
 
 LAYERS = (
     ("errors", "_version"),
-    ("_arrays", "_checksums", "_columns", "_files", "_headers", "_keys", "_members", "_options"),
-    ("_identity", "_pixels", "_staging", "_tasks"),
+    (
+        "_arrays",
+        "_checksums",
+        "_columns",
+        "_files",
+        "_headers",
+        "_image_options",
+        "_keys",
+        "_members",
+    ),
+    ("_identity", "_options", "_pixels", "_staging", "_tasks"),
     ("_codec", "_digest", "_manifest", "_metadata", "_plan", "_sidecar", "_sources", "_tar"),
     ("_commit", "_encode", "_tar_reader"),
     ("_samples", "_storage"),
@@ -95,7 +104,7 @@ def test_no_module_has_two_layers() -> None:
         "if TYPE_CHECKING:\n    from arrowimg._writer import ShardWriter",
         "def lazily():\n    from arrowimg._writer import write_shards",
         "from arrowimg._columns import image_views",
-        "from arrowimg._options import JpegOptions",
+        "from arrowimg._image_options import JpegOptions",
         "from arrowimg._unheard_of import anything",
         "from . import errors",
         "from .errors import SchemaError",
