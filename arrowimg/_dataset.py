@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._options import WriteOptions, option_differences
 from arrowimg._shards import QUARANTINE_PREFIX, Shard
@@ -15,7 +17,7 @@ from arrowimg.errors import DatasetConflictError
 if TYPE_CHECKING:
     from arrowimg._storage import Storage
 
-_SHARD_FILE = re.compile(rf"(?:{QUARANTINE_PREFIX})?images-([0-9]{{6,}})\.(?:tar|parquet)")
+SHARD_FILE = re.compile(rf"(?:{QUARANTINE_PREFIX})?images-[0-9]{{6,}}\.(?:tar|parquet)")
 
 
 def read_manifest(storage: Storage) -> Manifest | None:
@@ -33,11 +35,11 @@ def read_manifest(storage: Storage) -> Manifest | None:
         return None
 
 
-def prepare_folder(storage: Storage, options: WriteOptions) -> None:
+def prepare_folder(storage: Storage, options: WriteOptions) -> int | None:
     """Refuse a folder that holds another dataset, or make way where it is to be replaced.
 
     The manifest of a dataset that is replaced goes first, so that no reader takes new shards for
-    those that it lists.
+    those that it lists. Returns how many shards a dataset has that is there and complete.
 
     Raises
     ------
@@ -46,15 +48,29 @@ def prepare_folder(storage: Storage, options: WriteOptions) -> None:
     """
     manifest = read_manifest(storage)
     if manifest is None:
-        return
+        return None
     if options.if_exists == "overwrite":
         storage.remove([MANIFEST_NAME])
-        return
+        return None
     differences = option_differences(manifest.options, options.recorded())
     if options.if_exists == "error":
         differences = ['a dataset is there, and if_exists="error"', *differences]
     if differences:
         raise DatasetConflictError(storage.path_of(MANIFEST_NAME), differences)
+    return manifest.num_shards
+
+
+def check_room(storage: Storage, complete_shards: int | None, number: int) -> None:
+    """Refuse a shard that would come after the last of a dataset that is complete.
+
+    Raises
+    ------
+    DatasetConflictError
+        When `number`, from 0, is `complete_shards` or more.
+    """
+    if complete_shards is not None and number >= complete_shards:
+        difference = f"num_shards: {complete_shards:,} there, more here"
+        raise DatasetConflictError(storage.path_of(MANIFEST_NAME), [difference])
 
 
 def publish_manifest(storage: Storage, shards: list[Shard], options: WriteOptions) -> None:
@@ -66,16 +82,22 @@ def publish_manifest(storage: Storage, shards: list[Shard], options: WriteOption
         When a manifest of other shards is there.
     """
     if options.if_exists == "overwrite":
-        storage.remove(_stale_files(storage, len(shards)))
+        storage.remove(_stale_files(storage, shards))
+    manifest = _manifest(shards, options)
     with storage.stage(options.checksum) as staging:
-        staging.create(MANIFEST_NAME).write(_manifest(shards, options).to_json())
-        staging.publish(options.if_exists)
+        staging.create(MANIFEST_NAME).write(manifest.to_json())
+        staging.publish(options.if_exists, lambda: _is_same(read_manifest(storage), manifest))
 
 
-def _stale_files(storage: Storage, num_shards: int) -> list[str]:
-    """Return files of shards from `num_shards` on, sidecars before their tars."""
-    numbered = [(name, _SHARD_FILE.fullmatch(name)) for name in storage.names()]
-    stale = [name for name, match in numbered if match and int(match[1]) >= num_shards]
+def _is_same(committed: Manifest | None, offered: Manifest) -> bool:
+    """Tell whether two manifests differ in the versions that wrote them at most."""
+    return committed is not None and structs.replace(committed, writer=offered.writer) == offered
+
+
+def _stale_files(storage: Storage, shards: list[Shard]) -> list[str]:
+    """Return files of shards that are not among these, sidecars before their tars."""
+    needed = {name for shard in shards for name in shard.names}
+    stale = [name for name in storage.names() if SHARD_FILE.fullmatch(name) and name not in needed]
     return sorted(stale, key=lambda name: (name.endswith(".tar"), name))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from arrowimg._manifest import MANIFEST_NAME
+from arrowimg._dataset import read_manifest
+from arrowimg._shards import QUARANTINE_PREFIX
 from arrowimg._sidecar import read_footer
 from arrowimg._staging import TEMPORARY_PREFIX
 from arrowimg._storage import LocalStorage, Storage
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAY_SECONDS = 24 * 60 * 60
+
+_OUR_TAR = re.compile(rf"({QUARANTINE_PREFIX})?images-.+\.tar")
 
 
 class Garbage(Struct, frozen=True):
@@ -75,8 +79,11 @@ def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
     needed = _needed_tars(storage, names)
     found = []
     for name in names:
-        if name.startswith(TEMPORARY_PREFIX) or (name.endswith(".tar") and name not in needed):
-            nbytes, modified_at = storage.stat(name)
+        if name.startswith(TEMPORARY_PREFIX) or (_OUR_TAR.fullmatch(name) and name not in needed):
+            try:
+                nbytes, modified_at = storage.stat(name)
+            except FileNotFoundError:
+                continue  # its writer is alive, and has published or discarded it
             age_days = (now - modified_at) / DAY_SECONDS
             if age_days >= older_than_days:
                 found.append(Garbage(name, nbytes, age_days))
@@ -84,19 +91,20 @@ def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
 
 
 def _needed_tars(storage: Storage, names: list[str]) -> set[str]:
-    needed = {MANIFEST_NAME}
-    for name in names:
-        if name.endswith(".parquet"):
-            # A sidecar that cannot be read may still be mended: its tar stays.
-            needed.add(name.removesuffix(".parquet") + ".tar")
-            needed |= _tars_of(storage, name)
+    manifest = read_manifest(storage)
+    needed = {entry.tar for entry in manifest.shards} if manifest else set()
+    sidecars = {name for name in names if name.endswith(".parquet")}
+    sidecars |= {entry.parquet for entry in manifest.shards} if manifest else set()
+    for name in sidecars:
+        # A sidecar that is gone or cannot be read may still be mended: its tars stay.
+        stem = name.removesuffix(".parquet")
+        needed |= {f"{stem}.tar", f"{QUARANTINE_PREFIX}{stem}.tar", *_tars_of(storage, name)}
     return needed
 
 
 def _tars_of(storage: Storage, sidecar: str) -> set[str]:
     try:
         with storage.open(sidecar) as file:
-            footer = read_footer(file, sidecar)
-    except ManifestError:
+            return set(read_footer(file, sidecar).tar_checksums)
+    except (FileNotFoundError, ManifestError):
         return set()
-    return {footer.tar_file, footer.quarantine_file or footer.tar_file}

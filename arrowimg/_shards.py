@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -16,11 +17,10 @@ from arrowimg._sidecar import Footer, read_footer, sidecar_buffers, sidecar_tabl
 from arrowimg._tar import member_offsets, tar_buffers
 from arrowimg._tasks import FileGroupTask, ImageBatch, WrittenFile
 from arrowimg._version import writer_versions
-from arrowimg.errors import DatasetConflictError, StorageError
+from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from arrowimg._checksums import BytesLike
     from arrowimg._samples import Samples
@@ -31,11 +31,28 @@ QUARANTINE_PREFIX = "quarantine-"
 
 
 class Shard(Struct, frozen=True):
-    """A committed shard, and whether it was there before with the same content."""
+    """A committed shard.
+
+    Attributes
+    ----------
+    tar, parquet
+        Its files.
+    quarantine_file
+        Name of the tar of quarantined bytes, None where there is none.
+    unchanged
+        True: it was there before, with the same content.
+    """
 
     tar: WrittenFile
     parquet: WrittenFile
+    quarantine_file: str | None
     unchanged: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all its files, without folder."""
+        names = [Path(self.tar.path).name, Path(self.parquet.path).name]
+        return names if self.quarantine_file is None else [*names, self.quarantine_file]
 
 
 def write_shard(
@@ -108,6 +125,7 @@ def read_shard(storage: Storage, name: str, options: WriteOptions) -> tuple[Shar
     shard = Shard(
         tar=_written(storage, tar, "tar", footer),
         parquet=_written(storage, parquet, "parquet", footer),
+        quarantine_file=footer.quarantine_file,
         unchanged=True,
     )
     return shard, footer
@@ -140,6 +158,7 @@ def _write_once(
     return Shard(
         tar=_written(storage, commit.files[0], "tar", footer),
         parquet=_written(storage, commit.files[-1], "parquet", footer),
+        quarantine_file=footer.quarantine_file,
         unchanged=commit.unchanged,
     )
 
@@ -152,17 +171,26 @@ def _is_same_shard(storage: Storage, record: str, table: pa.Table, footer: Foote
     DatasetConflictError
         When it was written with other options.
     """
-    with storage.open(record) as file:
-        committed = read_footer(file, storage.path_of(record))
+    try:
+        with storage.open(record) as file:
+            committed = read_footer(file, storage.path_of(record))
+    except ManifestError:
+        return False
     differences = option_differences(committed.options, footer.options)
     if differences:
         raise DatasetConflictError(storage.path_of(record), differences)
     if msgspec.structs.replace(committed, writer=footer.writer) != footer:
         return False
-    with storage.open(record) as file:
-        if not pq.read_table(file).equals(table):
-            return False
-    return storage.describe(footer.tar_file, footer.checksum_name).checksum == footer.tar_checksum
+    try:
+        with storage.open(record) as file:
+            is_same_table = pq.read_table(file).equals(table)
+        return is_same_table and all(
+            storage.describe(name, footer.checksum_name).checksum == stated
+            for name, stated in footer.tar_checksums.items()
+        )
+    except (pa.ArrowException, OSError):
+        # What is damaged or gone is not the same; the caller says what stands there.
+        return False
 
 
 def _members(samples: Samples) -> tuple[list[str], list[BytesLike]]:

@@ -68,6 +68,14 @@ class Footer(Struct, frozen=True, kw_only=True):
     quarantine_checksum: str | None = None
 
     @property
+    def tar_checksums(self) -> dict[str, str]:
+        """Checksums of the shard's tars, by name."""
+        checksums = {self.tar_file: self.tar_checksum}
+        if self.quarantine_file is not None and self.quarantine_checksum is not None:
+            checksums[self.quarantine_file] = self.quarantine_checksum
+        return checksums
+
+    @property
     def checksum_name(self) -> ChecksumName:
         """How the files and members of the shard are hashed."""
         return "sha256" if self.options.get("checksum") == "sha256" else "xxh3_128"

@@ -17,7 +17,7 @@ from arrowimg._commit import (
     lock_folder,
     open_descriptor,
 )
-from arrowimg.errors import ShardConflictError, StorageError
+from arrowimg.errors import ArrowimgError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -98,12 +98,15 @@ class LocalStorage:
         """Return the names of all files, sorted; of none where there is no folder."""
         try:
             return sorted(entry.name for entry in os.scandir(self.folder) if entry.is_file())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading, at any position; `FileNotFoundError` where there is none."""
-        return (self.folder / name).open("rb")
+        try:
+            return (self.folder / name).open("rb")
+        except NotADirectoryError as error:
+            raise FileNotFoundError(*error.args) from error
 
     def describe(self, name: str, checksum_name: ChecksumName) -> CommittedFile:
         """Return size and checksum of a file, by reading it."""
@@ -121,12 +124,21 @@ class LocalStorage:
             yield is_alone
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove files, in this order; those that are not there do not matter."""
-        for name in names:
-            (self.folder / name).unlink(missing_ok=True)
-        if names and self.durability == "full":
-            with open_descriptor(self.folder) as descriptor:
-                os.fsync(descriptor)
+        """Remove files, in this order; those that are not there do not matter.
+
+        Raises
+        ------
+        StorageError
+            When the file system fails.
+        """
+        try:
+            for name in names:
+                (self.folder / name).unlink(missing_ok=True)
+            if names and self.durability == "full":
+                with open_descriptor(self.folder) as descriptor:
+                    os.fsync(descriptor)
+        except OSError as error:
+            raise StorageError.of(error, self.folder) from error
 
     @contextmanager
     def stage(self, checksum_name: ChecksumName) -> Iterator[LocalStaging]:
@@ -145,7 +157,7 @@ class LocalStorage:
                     yield staging
                 finally:
                     staging.discard()
+        except ArrowimgError:
+            raise
         except OSError as error:
-            if isinstance(error, (ShardConflictError, StorageError)):
-                raise
             raise StorageError.of(error, self.folder) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +20,7 @@ from arrowimg._sidecar import Footer, holds_own_checksum, read_footer
 from arrowimg._staging import TEMPORARY_PREFIX
 from arrowimg._storage import LocalStorage, Storage
 from arrowimg._tar_reader import TarMember, read_members
-from arrowimg.errors import ManifestError, Problem
+from arrowimg.errors import ManifestError, OptionError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +132,9 @@ def verify(output_dir: str | Path, depth: Depth = "checksums") -> Report:
     ManifestError
         When there is neither a manifest nor a sidecar, or the manifest cannot be read.
     """
+    if depth not in get_args(Depth):
+        option, expected = "depth", ", ".join(map(repr, get_args(Depth)))
+        raise OptionError(option, expected, depth)
     storage = LocalStorage(output_dir)
     manifest = read_manifest(storage)
     names = storage.names()
@@ -176,27 +179,25 @@ def _check_shard(
         with storage.open(name) as file:
             data = memoryview(file.read())
         footer = read_footer(pa.BufferReader(data), name)
-        table = pq.read_table(pa.BufferReader(data), columns=_COLUMNS)
+        rows = pq.read_table(pa.BufferReader(data), columns=_COLUMNS).to_pylist()
     except FileNotFoundError:
         yield Damage(name, None, DamageKind.MISSING, "the manifest lists it")
         return
-    except (ManifestError, pa.ArrowException, OSError, KeyError) as error:
+    except (ManifestError, pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         yield Damage(name, None, DamageKind.UNREADABLE, str(error).splitlines()[0])
         return
-    rows = table.to_pylist()
     ids = [row["image_id"] for row in rows if row["image_id"] is not None]
     shards.append(_ShardRead(name, footer, ids))
     yield from _check_sidecar(name, footer, data, rows, entry, depth)
+    foreign = [tar for tar in footer.tar_checksums if Path(tar).name != tar or tar in ("", "..")]
+    if foreign:
+        # Nothing outside the folder is opened, whatever a sidecar says.
+        yield Damage(name, None, DamageKind.NAME, f"it names {foreign[0]!r}, which is no file name")
+        return
     yield from _check_tar(storage, footer, rows, depth)
     if footer.quarantine_file is not None:
-        yield from _check_file(
-            storage,
-            footer.quarantine_file,
-            footer.quarantine_nbytes or 0,
-            footer.quarantine_checksum or "",
-            footer,
-            depth,
-        )
+        nbytes, stated = footer.quarantine_nbytes or 0, footer.quarantine_checksum or ""
+        yield from _check_file(storage, footer.quarantine_file, nbytes, stated, footer, depth)
 
 
 _COLUMNS = [
@@ -313,7 +314,7 @@ def _check_member(
     member = members.get(offset)
     if member is None or (member.name, member.size) != (name, size):
         found = "none" if member is None else f"{member.name} of {member.size:,} bytes"
-        detail = f"{size:,} bytes at {offset:,} stated, {found} there"
+        detail = f"{size} bytes at {offset} stated, {found} there"
         yield Damage(tar, name, DamageKind.MEMBER, detail)
         return
     picture = data[offset : offset + size]
@@ -348,24 +349,25 @@ def _check_ids(shards: list[_ShardRead]) -> Iterator[Damage]:
     first_seen: dict[str, str] = {}
     for shard in shards:
         for image_id in shard.ids:
-            first = first_seen.setdefault(image_id, shard.name)
-            if first != shard.name:
-                detail = f"image_id {image_id!r} is in {first} too"
+            if image_id in first_seen:
+                detail = f"image_id {image_id!r} is in {first_seen[image_id]} too"
                 yield Damage(shard.name, None, DamageKind.DUPLICATE_ID, detail)
+            first_seen.setdefault(image_id, shard.name)
 
 
 def _unneeded(names: list[str], listed: list[str], shards: list[_ShardRead]) -> list[str]:
-    needed = {MANIFEST_NAME, *listed}
+    # A listed sidecar that cannot be read is damage already; its tar is not to be taken for lost.
+    needed = {MANIFEST_NAME, *listed, *(f"{Path(name).stem}.tar" for name in listed)}
     for shard in shards:
-        needed |= {shard.footer.tar_file, shard.footer.quarantine_file or MANIFEST_NAME}
-    return [f"{name}: {_what_it_is(name)}" for name in names if name not in needed]
+        needed |= set(shard.footer.tar_checksums)
+    return [f"{name}: {_what_it_is(name, names)}" for name in names if name not in needed]
 
 
-def _what_it_is(name: str) -> str:
+def _what_it_is(name: str, names: list[str]) -> str:
     if name.startswith(TEMPORARY_PREFIX):
         return "a temporary file"
+    if name.endswith(".parquet") or f"{Path(name).stem}.parquet" in names:
+        return "of a shard that is not listed"
     if name.startswith(QUARANTINE_PREFIX) and name.endswith(".tar"):
         return "quarantined bytes that no sidecar names"
-    if name.endswith(".tar"):
-        return "a tar that no sidecar names"
-    return "a shard that is not listed" if name.endswith(".parquet") else "not ours"
+    return "a tar that no sidecar names" if name.endswith(".tar") else "not ours"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import pyarrow as pa
 
 from arrowimg._columns import as_table
-from arrowimg._dataset import prepare_folder, publish_manifest
+from arrowimg._dataset import check_room, prepare_folder, publish_manifest
 from arrowimg._identity import Identity
 from arrowimg._keys import UNNAMED_PREFIX, check_unique
 from arrowimg._options import WriteKeywords, WriteOptions
@@ -78,6 +78,7 @@ class ShardWriter:
         )
         self._metadata = _metadata_frame(metadata)
         self._storage: Storage = LocalStorage(output_dir, self.options.durability)
+        self._complete_shards: int | None = None
         self._committed: CommittedRows | None = None
         self._pending: Samples | None = None
         self._num_rows = 0
@@ -86,7 +87,7 @@ class ShardWriter:
         self._file_group: FileGroupTask | None = None
 
     def __enter__(self) -> Self:
-        prepare_folder(self._storage, self.options)
+        self._complete_shards = prepare_folder(self._storage, self.options)
         if self.options.if_exists == "skip":
             self._committed = CommittedRows(self._storage, self.options)
         return self
@@ -131,39 +132,48 @@ class ShardWriter:
         task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
         if not task.num_items:
             return
-        joined = self._without_committed(_join(task, self._metadata))
-        if not joined.num_items:
-            return
-        samples = encode_samples(joined, self.options, UNNAMED_PREFIX, self._num_rows)
+        joined = _join(task, self._metadata)
+        num_committed = self._match_committed(joined)
+        fresh = ImageBatch(joined.data.slice(num_committed))
+        first_row = self._num_rows + num_committed
+        samples = encode_samples(fresh, self.options, UNNAMED_PREFIX, first_row)
         pending = self._pending.followed_by(samples) if self._pending else samples
-        if self._metadata is not None:
-            self._metadata.confirm()
-        self._num_rows += joined.num_items
-        self._error_codes.update(samples.error_codes())
-        if self._num_rows >= _ROWS_TO_JUDGE:
-            check_error_fraction(self._error_codes, self._num_rows, self.options)
-        self._pending = pending
+        self._confirm(samples, task.num_items)
+        self._check_error_fraction(_ROWS_TO_JUDGE)
+        self._pending = pending if pending.num_rows else None
         for rows in self._plan(pending)[:-1]:
             self._write_shard(pending.slice(rows))
             # At once: should the next one fail, these rows must not be written twice.
             self._pending = pending.slice(slice(rows.stop, pending.num_rows))
 
-    def _without_committed(self, batch: ImageBatch) -> ImageBatch:
-        """Return the rows of a batch that no committed shard holds."""
-        if self._committed is None:
-            return batch
-        num_passed = self._committed.pass_over(Identity.of(batch.data, self.options.image_column))
-        self._num_rows += num_passed
-        return ImageBatch(batch.data.slice(num_passed))
+    def _match_committed(self, batch: ImageBatch) -> int:
+        """Return how many rows of a batch stand in shards of a writer before this one."""
+        if self._committed is None or self._pending is not None or self._shards:
+            return 0
+        return self._committed.match(Identity.of(batch.data, self.options.image_column))
+
+    def _confirm(self, samples: Samples, num_rows: int) -> None:
+        """Count a batch as taken, now that nothing can refuse it any more."""
+        if self._metadata is not None:
+            self._metadata.confirm()
+        if self._committed is not None:
+            self._committed.confirm()
+        self._num_rows += num_rows
+        self._error_codes.update(samples.error_codes())
+
+    def _check_error_fraction(self, rows_to_judge: int = 0) -> None:
+        if self._num_rows >= rows_to_judge:
+            passed = self._committed.error_codes if self._committed else Counter[str]()
+            check_error_fraction(self._error_codes + passed, self._num_rows, self.options)
 
     def _finish(self) -> None:
         if self._metadata is not None:
             self._metadata.check_all_used()
-        check_error_fraction(self._error_codes, self._num_rows, self.options)
-        if self._committed is not None:
-            self._committed.check_ended()
+        self._check_error_fraction()
         if self._pending is not None:
             self._write_shard(self._pending)
+        elif self._committed is not None and not self._shards:
+            self._committed.check_ended()
         publish_manifest(self._storage, self._all_shards(), self.options)
         self._file_group = file_group(
             self._all_shards(), self.output_dir, self.options, ImageBatch(pa.table({}))
@@ -179,7 +189,9 @@ class ShardWriter:
 
     def _write_shard(self, samples: Samples) -> None:
         samples.check_unique()
-        name = f"images-{len(self._all_shards()):06d}"
+        number = len(self._all_shards())
+        check_room(self._storage, self._complete_shards, number)
+        name = f"images-{number:06d}"
         self._shards.append(write_shard(self._storage, name, samples, self.options))
 
 
