@@ -7,153 +7,22 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from arrowimg._cli_help import DEMO, GC, INSPECT, OVERVIEW, VERIFY, WRITE
 from arrowimg._version import __version__
 from arrowimg.errors import ArrowimgError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from arrowimg._damage import Report
     from arrowimg._inspect import Inspection
     from arrowimg._tasks import FileGroupTask
-    from arrowimg._verify import Report
 
 _SHARDS_LISTED = 10
 
-HELP = """\
-usage: arrowimg COMMAND ...
-
-Write Arrow tables of images as tar shards with Parquet sidecars.
-
-commands:
-  write          encode the images of a source and write its shards
-  inspect        show what a folder of shards holds
-  verify         compare every shard with its sidecar
-  gc             list, or delete, what writers that died left behind
-  demo           write shards of real photographs, to try things on
-
-options:
-  -h, --help     show this help and exit
-  -V, --version  show the version and exit
-
-examples:
-  arrowimg write photographs/ out/
-  arrowimg write images.parquet out/ --images-per-tar 5000 --members txt=caption
-  arrowimg inspect out/
-  arrowimg verify out/ --decode
-
-Run 'arrowimg COMMAND --help' for the options of one command.
-"""
-
-WRITE_HELP = """\
-usage: arrowimg write SOURCE OUT [options]
-
-Write the images of SOURCE to OUT: tars of at most so many images, and beside each
-a Parquet file with one row per image. The manifest comes last.
-
-arguments:
-  SOURCE                 folder of images, image file, or Parquet or Arrow file
-  OUT                    folder to write to
-
-shards:
-  --images-per-tar N     images in every tar but the last [1000]
-  --max-bytes-per-tar N  most bytes in one tar [no limit]
-  --members EXT=COLUMNS  columns beside the picture in the tar, for example txt=caption
-                         or json=caption,score; may be given several times
-  --metadata FILE        Parquet or Arrow file joined to the images by image_id
-  --keep-image-data      keep the stored pictures in the Parquet files too
-  --if-exists POLICY     what to do with a shard that is there: verify, skip,
-                         overwrite, error [verify]
-
-images:
-  --image-column NAME    column of images [image_data]
-  --on-error POLICY      what to do with a bad image: raise, quarantine [raise]
-  --keep-quarantined     keep the bytes of bad images in quarantine-*.tar
-  --max-error-fraction F stop when more than this fraction of the images is bad [1]
-  --quality Q            JPEG quality, 1 to 100 [92]
-  --subsampling S        colour kept: 4:4:4, 4:2:2 or 4:2:0 [4:2:0]
-  --reencode             encode JPEG files again instead of copying them
-  --threads N            threads that encode [one per core]
-
-output:
-  --json                 print the file group as one JSON document
-  -q, --quiet            no progress on stderr
-  -h, --help             show this help and exit
-
-exit status:
-  0  committed
-  1  the source or the storage failed; there is no manifest
-  2  wrong usage
-"""
-
-INSPECT_HELP = """\
-usage: arrowimg inspect OUT [options]
-
-Show what a folder of shards holds: shards, images, bytes, columns, first rows.
-
-arguments:
-  OUT         folder of shards
-
-options:
-  --rows N    rows to show [5]
-  --json      print one JSON document
-  -h, --help  show this help and exit
-"""
-
-VERIFY_HELP = """\
-usage: arrowimg verify OUT [options]
-
-Compare every shard in OUT with its sidecar, and the sidecars with the manifest.
-
-arguments:
-  OUT         folder of shards
-
-options:
-  --quick     compare names, sizes and counts only; read no tar
-  --decode    decode every picture too
-  --json      print the report as one JSON document
-  -h, --help  show this help and exit
-
-exit status:
-  0  everything is as it was written
-  1  something is damaged, or OUT holds no shards
-  2  wrong usage
-"""
-
-GC_HELP = """\
-usage: arrowimg gc OUT [options]
-
-List files that no shard needs: temporary files, and tars that no sidecar names.
-
-arguments:
-  OUT                folder of shards
-
-options:
-  --delete           delete them
-  --older-than DAYS  leave younger files alone [7]
-  --json             print one JSON document
-  -h, --help         show this help and exit
-"""
-
-DEMO_HELP = """\
-usage: arrowimg demo OUT [options]
-
-Cut varied pictures out of the photographs that scikit-image and scikit-learn carry,
-give them ids, captions, scores, embeddings and timestamps, and write them to OUT.
-
-arguments:
-  OUT                 folder to write to
-
-options:
-  --num-images N      pictures to write [3000]
-  --images-per-tar N  images in every tar but the last [1000]
-  --json              print the file group as one JSON document
-  -q, --quiet         no progress on stderr
-  -h, --help          show this help and exit
-"""
-
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose help is written by a person, above."""
+    """A parser whose help is written by a person, in `_cli_help`."""
 
     help_text = ""
 
@@ -185,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = _Parser(prog="arrowimg", allow_abbrev=False)
-    parser.help_text = HELP
+    parser.help_text = OVERVIEW
     parser.add_argument("-V", "--version", action="version", version=f"arrowimg {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
 
-    write = _add_command(commands, "write", WRITE_HELP, _write)
+    write = _add_command(commands, "write", WRITE, _write)
     write.add_argument("source", metavar="SOURCE")
     _add_output_arguments(write)
     write.add_argument("--max-bytes-per-tar", type=int)
@@ -208,25 +77,25 @@ def build_parser() -> argparse.ArgumentParser:
     write.add_argument("--reencode", action="store_true")
     write.add_argument("--threads", type=int)
 
-    inspect = _add_command(commands, "inspect", INSPECT_HELP, _inspect)
+    inspect = _add_command(commands, "inspect", INSPECT, _inspect)
     inspect.add_argument("out", metavar="OUT")
     inspect.add_argument("--rows", type=int, default=5)
     inspect.add_argument("--json", action="store_true")
 
-    verify = _add_command(commands, "verify", VERIFY_HELP, _verify)
+    verify = _add_command(commands, "verify", VERIFY, _verify)
     verify.add_argument("out", metavar="OUT")
     depth = verify.add_mutually_exclusive_group()
     depth.add_argument("--quick", dest="depth", action="store_const", const="quick")
     depth.add_argument("--decode", dest="depth", action="store_const", const="decode")
     verify.add_argument("--json", action="store_true")
 
-    gc = _add_command(commands, "gc", GC_HELP, _gc)
+    gc = _add_command(commands, "gc", GC, _gc)
     gc.add_argument("out", metavar="OUT")
     gc.add_argument("--delete", action="store_true")
     gc.add_argument("--older-than", type=float, default=7)
     gc.add_argument("--json", action="store_true")
 
-    demo = _add_command(commands, "demo", DEMO_HELP, _demo)
+    demo = _add_command(commands, "demo", DEMO, _demo)
     _add_output_arguments(demo)
     demo.add_argument("--num-images", type=int, default=3000)
     return parser

@@ -16,26 +16,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from arrowimg import __version__
-from arrowimg._cli import (
-    DEMO_HELP,
-    GC_HELP,
-    HELP,
-    INSPECT_HELP,
-    VERIFY_HELP,
-    WRITE_HELP,
-    build_parser,
-    main,
-)
+from arrowimg._cli import build_parser, main
+from arrowimg._cli_help import DEMO, GC, INSPECT, OVERVIEW, VERIFY, WRITE
 
 PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
 CLI_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 HELPS = {
-    "write": WRITE_HELP,
-    "inspect": INSPECT_HELP,
-    "verify": VERIFY_HELP,
-    "gc": GC_HELP,
-    "demo": DEMO_HELP,
+    "write": WRITE,
+    "inspect": INSPECT,
+    "verify": VERIFY,
+    "gc": GC,
+    "demo": DEMO,
 }
 
 
@@ -251,7 +243,7 @@ class TestDemo:
 
 class TestHelp:
     def test_help_is_the_text_a_person_wrote(self, capsys: pytest.CaptureFixture[str]) -> None:
-        for arguments, text in [([], HELP), *(([name], text) for name, text in HELPS.items())]:
+        for arguments, text in [([], OVERVIEW), *(([name], text) for name, text in HELPS.items())]:
             with pytest.raises(SystemExit) as exit_info:
                 main([*arguments, "--help"])
 
@@ -274,13 +266,14 @@ class TestHelp:
 
     def test_lines_fit_a_terminal(self) -> None:
         assert (
-            max(len(line) for text in (HELP, *HELPS.values()) for line in text.splitlines()) <= 88
+            max(len(line) for text in (OVERVIEW, *HELPS.values()) for line in text.splitlines())
+            <= 88
         )
 
     def test_the_page_in_the_docs_is_the_help(self) -> None:
         page = CLI_PAGE.read_text(encoding="utf-8")
 
-        assert [block for block in (HELP, *HELPS.values()) if block not in page] == []
+        assert [block for block in (OVERVIEW, *HELPS.values()) if block not in page] == []
 
     def test_the_version_is_printed(self) -> None:
         command = [sys.executable, "-m", "arrowimg", "--version"]

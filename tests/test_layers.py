@@ -14,7 +14,9 @@ LAYERS = (
     (
         "_arrays",
         "_checksums",
+        "_cli_help",
         "_columns",
+        "_damage",
         "_files",
         "_headers",
         "_image_options",

@@ -1,0 +1,135 @@
+"""What the command line says of itself: the specification of its options, written by a person."""
+
+from __future__ import annotations
+
+OVERVIEW = """\
+usage: arrowimg COMMAND ...
+
+Write Arrow tables of images as tar shards with Parquet sidecars.
+
+commands:
+  write          encode the images of a source and write its shards
+  inspect        show what a folder of shards holds
+  verify         compare every shard with its sidecar
+  gc             list, or delete, what writers that died left behind
+  demo           write shards of real photographs, to try things on
+
+options:
+  -h, --help     show this help and exit
+  -V, --version  show the version and exit
+
+examples:
+  arrowimg write photographs/ out/
+  arrowimg write images.parquet out/ --images-per-tar 5000 --members txt=caption
+  arrowimg inspect out/
+  arrowimg verify out/ --decode
+
+Run 'arrowimg COMMAND --help' for the options of one command.
+"""
+
+WRITE = """\
+usage: arrowimg write SOURCE OUT [options]
+
+Write the images of SOURCE to OUT: tars of at most so many images, and beside each
+a Parquet file with one row per image. The manifest comes last.
+
+arguments:
+  SOURCE                 folder of images, image file, or Parquet or Arrow file
+  OUT                    folder to write to
+
+shards:
+  --images-per-tar N     images in every tar but the last [1000]
+  --max-bytes-per-tar N  most bytes in one tar [no limit]
+  --members EXT=COLUMNS  columns beside the picture in the tar, for example txt=caption
+                         or json=caption,score; may be given several times
+  --metadata FILE        Parquet or Arrow file joined to the images by image_id
+  --keep-image-data      keep the stored pictures in the Parquet files too
+  --if-exists POLICY     what to do with a shard that is there: verify, skip,
+                         overwrite, error [verify]
+
+images:
+  --image-column NAME    column of images [image_data]
+  --on-error POLICY      what to do with a bad image: raise, quarantine [raise]
+  --keep-quarantined     keep the bytes of bad images in quarantine-*.tar
+  --max-error-fraction F stop when more than this fraction of the images is bad [1]
+  --quality Q            JPEG quality, 1 to 100 [92]
+  --subsampling S        colour kept: 4:4:4, 4:2:2 or 4:2:0 [4:2:0]
+  --reencode             encode JPEG files again instead of copying them
+  --threads N            threads that encode [one per core]
+
+output:
+  --json                 print the file group as one JSON document
+  -q, --quiet            no progress on stderr
+  -h, --help             show this help and exit
+
+exit status:
+  0  committed
+  1  the source or the storage failed; there is no manifest
+  2  wrong usage
+"""
+
+INSPECT = """\
+usage: arrowimg inspect OUT [options]
+
+Show what a folder of shards holds: shards, images, bytes, columns, first rows.
+
+arguments:
+  OUT         folder of shards
+
+options:
+  --rows N    rows to show [5]
+  --json      print one JSON document
+  -h, --help  show this help and exit
+"""
+
+VERIFY = """\
+usage: arrowimg verify OUT [options]
+
+Compare every shard in OUT with its sidecar, and the sidecars with the manifest.
+
+arguments:
+  OUT         folder of shards
+
+options:
+  --quick     compare names, sizes and counts only; read no tar
+  --decode    decode every picture too
+  --json      print the report as one JSON document
+  -h, --help  show this help and exit
+
+exit status:
+  0  everything is as it was written
+  1  something is damaged, or OUT holds no shards
+  2  wrong usage
+"""
+
+GC = """\
+usage: arrowimg gc OUT [options]
+
+List files that no shard needs: temporary files, and tars that no sidecar names.
+
+arguments:
+  OUT                folder of shards
+
+options:
+  --delete           delete them
+  --older-than DAYS  leave younger files alone [7]
+  --json             print one JSON document
+  -h, --help         show this help and exit
+"""
+
+DEMO = """\
+usage: arrowimg demo OUT [options]
+
+Cut varied pictures out of the photographs that scikit-image and scikit-learn carry,
+give them ids, captions, scores, embeddings and timestamps, and write them to OUT.
+
+arguments:
+  OUT                 folder to write to
+
+options:
+  --num-images N      pictures to write [3000]
+  --images-per-tar N  images in every tar but the last [1000]
+  --json              print the file group as one JSON document
+  -q, --quiet         no progress on stderr
+  -h, --help          show this help and exit
+"""

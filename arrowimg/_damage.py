@@ -1,0 +1,82 @@
+"""Damages, and the report that lists them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+Depth: TypeAlias = Literal["quick", "checksums", "decode"]
+
+
+class DamageKind(StrEnum):
+    """What is wrong with a file."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    SIZE = "size"
+    CHECKSUM = "checksum"
+    COUNT = "count"
+    NAME = "name"
+    TAR = "tar"
+    MEMBER = "member"
+    PICTURE = "picture"
+    DUPLICATE_ID = "duplicate_id"
+
+
+class Damage(Struct, frozen=True):
+    """One thing that is not as it was written.
+
+    Attributes
+    ----------
+    file
+        Name of the file, without folder.
+    member
+        Name of the member, where the damage is known to be in one.
+    kind
+        What is wrong.
+    detail
+        What was expected and what was found.
+    """
+
+    file: str
+    member: str | None
+    kind: DamageKind
+    detail: str
+
+    def __str__(self) -> str:
+        place = self.file if self.member is None else f"{self.file}: {self.member}"
+        return f"{place}: {self.kind}: {self.detail}"
+
+
+class Report(Struct, frozen=True):
+    """What `verify` found.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    depth
+        How closely was looked.
+    num_shards, num_images, num_rows
+        What the sidecars that could be read say.
+    damages
+        What is not as it was written. Empty: all is well.
+    notices
+        Names of files that no shard needs: temporary files, tars without a sidecar, shards that the
+        manifest does not list, files of others.
+    """
+
+    path: str
+    depth: Depth
+    num_shards: int
+    num_images: int
+    num_rows: int
+    damages: list[Damage]
+    notices: list[str]
+
+    @property
+    def is_sound(self) -> bool:
+        """True where nothing is damaged."""
+        return not self.damages
