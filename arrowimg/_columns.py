@@ -94,20 +94,6 @@ def image_paths(table: pa.Table, image_column: str) -> pa.ChunkedArray | None:
     )
 
 
-def plain_table(table: pa.Table) -> pa.Table:
-    """Return the table with types that every Parquet reader knows, the values unchanged.
-
-    Extension types become their storage, view types (Polars' ``string_view``) their 64-bit
-    counterparts; everything else, also field metadata, is kept. Schema metadata is dropped.
-    """
-    fields = [_plain_field(field) for field in table.schema]
-    columns = [
-        _plain_column(column, field.type)
-        for column, field in zip(table.columns, fields, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
-
-
 def is_text(kind: pa.DataType) -> bool:
     """Tell whether a column can hold ids or paths: strings, integers or nulls."""
     if pa.types.is_dictionary(kind):
@@ -119,23 +105,6 @@ def is_text(kind: pa.DataType) -> bool:
         or pa.types.is_integer(kind)
         or pa.types.is_null(kind)
     )
-
-
-def canonical_table(table: pa.Table) -> pa.Table:
-    """Return the table in one chunk per column, dictionaries made anew from the values.
-
-    How rows came in, in which chunks and with which unused dictionary entries, must not show in the
-    bytes that are written. The order of an ordered dictionary is data and stays.
-    """
-    columns = [_canonical_column(column) for column in table.columns]
-    return pa.Table.from_arrays(columns, schema=table.schema)
-
-
-def _canonical_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if not pa.types.is_dictionary(column.type) or column.type.ordered:
-        return pa.chunked_array([column.combine_chunks()], column.type)
-    values = column.cast(column.type.value_type).combine_chunks()
-    return pa.chunked_array([values.dictionary_encode().cast(column.type)], column.type)
 
 
 def _field(table: pa.Table, name: str) -> pa.Field:
@@ -348,45 +317,3 @@ def _is_uniform(kind: pa.DataType, shape: list[int] | None) -> bool:
 def _child_type(kind: pa.DataType, name: str) -> pa.DataType | None:
     index = kind.get_field_index(name) if pa.types.is_struct(kind) else -1
     return kind.field(index).type if index >= 0 else None
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  # a type each
-    if isinstance(kind, pa.BaseExtensionType):
-        return _plain_type(kind.storage_type)
-    if pa.types.is_string_view(kind):
-        return pa.large_string()
-    if pa.types.is_binary_view(kind):
-        return pa.large_binary()
-    if pa.types.is_dictionary(kind):
-        return pa.dictionary(kind.index_type, _plain_type(kind.value_type), kind.ordered)
-    if pa.types.is_struct(kind):
-        return pa.struct([_plain_field(field) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(
-            _plain_field(kind.key_field), _plain_field(kind.item_field), kind.keys_sorted
-        )
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_plain_field(kind.value_field), kind.list_size)
-    if pa.types.is_large_list(kind):
-        return pa.large_list(_plain_field(kind.value_field))
-    if pa.types.is_list(kind):
-        return pa.list_(_plain_field(kind.value_field))
-    return kind
-
-
-def _plain_field(field: pa.Field) -> pa.Field:
-    metadata = {
-        key: value
-        for key, value in (field.metadata or {}).items()
-        if not key.startswith(b"ARROW:extension:")
-    }
-    return pa.field(field.name, _plain_type(field.type), field.nullable, metadata or None)
-
-
-def _plain_column(column: pa.ChunkedArray, plain_type: pa.DataType) -> pa.ChunkedArray:
-    if isinstance(column.type, pa.BaseExtensionType):
-        storage = pa.chunked_array(
-            [chunk.storage for chunk in column.chunks], column.type.storage_type
-        )
-        return _plain_column(storage, plain_type)
-    return column if column.type == plain_type else column.cast(plain_type)

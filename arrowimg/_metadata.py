@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from arrowimg._columns import as_table, is_text, plain_table
+from arrowimg._columns import as_table, is_text
+from arrowimg._plain_tables import plain_table
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 _ID, _ROW = "image_id", "metadata_row"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from arrowimg._columns import image_views, plain_table
+from arrowimg._columns import image_views
 from arrowimg._encode import (
     CheckedImage,
     StoredImage,
@@ -21,6 +21,7 @@ from arrowimg._encode import (
 from arrowimg._identity import Identity
 from arrowimg._keys import check_unique, sample_keys
 from arrowimg._members import check_members, extra_members
+from arrowimg._plain_tables import plain_table
 from arrowimg._sidecar import check_metadata
 from arrowimg._tar import tar_nbytes
 from arrowimg.errors import (

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._checksums import ChecksumName, new_hasher
-from arrowimg._columns import canonical_table
+from arrowimg._plain_tables import canonical_table
 from arrowimg._version import FORMAT_VERSION
 from arrowimg.errors import ManifestError, SchemaError
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrowimg._columns import plain_table
 from arrowimg._digest import batch_digest
 from arrowimg._encode import check_image, encode_images
 from arrowimg._keys import UNNAMED_PREFIX, check_member_names
 from arrowimg._options import WriteKeywords, WriteOptions
+from arrowimg._plain_tables import plain_table
 from arrowimg._plan import plan_shards
 from arrowimg._resume import committed_batch
 from arrowimg._samples import Samples, check_error_fraction, encode_samples

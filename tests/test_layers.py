@@ -22,6 +22,7 @@ LAYERS = (
         "_image_options",
         "_keys",
         "_members",
+        "_plain_tables",
     ),
     ("_identity", "_options", "_pixels", "_staging", "_tasks"),
     ("_codec", "_digest", "_manifest", "_metadata", "_plan", "_sidecar", "_sources", "_tar"),
