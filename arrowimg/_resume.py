@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Struct
 
 from arrowimg._shards import Shard, read_shard
 from arrowimg.errors import ShardConflictError
@@ -27,12 +28,20 @@ def committed_batch(storage: Storage, base_name: str, options: WriteOptions) -> 
     first = read_shard(storage, f"{base_name}-000000", options)
     if first is None:
         return None
-    num_shards = first[1].batch_shards or 1
+    num_shards = first.footer.batch_shards or 1
     rest = [
         read_shard(storage, f"{base_name}-{number:06d}", options) for number in range(1, num_shards)
     ]
-    shards = [found[0] for found in (first, *rest) if found is not None]
+    shards = [found.shard for found in (first, *rest) if found is not None]
     return shards if len(shards) == num_shards else None
+
+
+class _ShardRows(Struct, frozen=True):
+    """A committed shard, the ids and paths of its rows, and the error codes of the bad ones."""
+
+    shard: Shard
+    rows: list[Row]
+    error_codes: list[str]
 
 
 class CommittedRows:
@@ -56,8 +65,10 @@ class CommittedRows:
     def __init__(self, storage: Storage, options: WriteOptions) -> None:
         self._storage = storage
         self._options = options
-        self._position = self._matched = (0, 0)
-        self._current: tuple[int, Shard, list[Row]] | None = None
+        self._number = self._row = 0
+        self._current: _ShardRows | None = None
+        self._current_number = 0
+        self._matched: tuple[int, int, list[_ShardRows]] = (0, 0, [])
         self.passed: list[Shard] = []
         self.error_codes: Counter[str] = Counter()
 
@@ -71,54 +82,55 @@ class CommittedRows:
         ShardConflictError
             When a committed row has another id or path.
         """
-        number, row = self._position
+        asked = list(zip(identity.image_ids, identity.original_paths, strict=True))
+        number, row, ended = self._number, self._row, list[_ShardRows]()
         num_matched = 0
-        for asked in zip(identity.image_ids, identity.original_paths, strict=True):
-            rows = self._rows_of(number)
-            if rows is None:
+        while num_matched < len(asked):
+            committed = self._rows_of(number)
+            if committed is None:
                 break
-            if rows[row] != asked:
-                self._refuse(number, f"a row of id {asked[0]!r}")
-            num_matched += 1
-            number, row = (number, row + 1) if row + 1 < len(rows) else (number + 1, 0)
-        self._matched = number, row
+            step = min(len(committed.rows) - row, len(asked) - num_matched)
+            there = committed.rows[row : row + step]
+            here = asked[num_matched : num_matched + step]
+            if there != here:
+                first = next(new for new, old in zip(here, there, strict=True) if new != old)
+                self._refuse(number, f"a row of id {first[0]!r}")
+            num_matched += step
+            row += step
+            if row == len(committed.rows):
+                ended.append(committed)
+                number, row = number + 1, 0
+        self._matched = number, row, ended
         return num_matched
 
     def confirm(self) -> None:
         """Count the rows that were matched last as asked for."""
-        for number in range(self._position[0], self._matched[0]):
-            shard = self._read(number)
-            if shard is not None:
-                self.passed.append(shard)
-                self.error_codes.update(self._column(number, "error").drop_null().to_pylist())
-        self._position = self._matched
+        self._number, self._row, ended = self._matched
+        for committed in ended:
+            self.passed.append(committed.shard)
+            self.error_codes.update(committed.error_codes)
+        self._matched = self._number, self._row, []
 
     def check_ended(self) -> None:
         """Raise `ShardConflictError` when a committed shard holds rows that were not asked for."""
-        number, row = self._position
-        if row or self._rows_of(number) is not None:
-            self._refuse(number, "no more rows")
+        if self._row or self._rows_of(self._number) is not None:
+            self._refuse(self._number, "no more rows")
 
-    def _rows_of(self, number: int) -> list[Row] | None:
-        """Return ids and paths of a committed shard, None where there is none of that number."""
-        if self._current is None or self._current[0] != number:
-            shard = self._read(number)
-            if shard is None:
-                return None
-            columns = (self._column(number, name) for name in ("image_id", "original_path"))
-            rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
-            self._current = number, shard, rows
-        return self._current[2]
+    def _rows_of(self, number: int) -> _ShardRows | None:
+        """Return the rows of a committed shard, None where there is none of that number."""
+        if self._current is None or self._current_number != number:
+            self._current_number, self._current = number, self._read_rows(number)
+        return self._current
 
-    def _read(self, number: int) -> Shard | None:
-        if self._current is not None and self._current[0] == number:
-            return self._current[1]
+    def _read_rows(self, number: int) -> _ShardRows | None:
         found = read_shard(self._storage, f"images-{number:06d}", self._options)
-        return None if found is None else found[0]
-
-    def _column(self, number: int, name: str) -> pa.ChunkedArray:
-        with self._storage.open(f"images-{number:06d}.parquet") as file:
-            return pq.read_table(file, columns=[name])[name]
+        if found is None:
+            return None
+        columns = ["image_id", "original_path", "error"]
+        table = pq.ParquetFile(pa.BufferReader(found.sidecar)).read(columns, use_threads=False)
+        image_ids, paths, errors = (table[name].to_pylist() for name in columns)
+        rows = list(zip(image_ids, paths, strict=True))
+        return _ShardRows(found.shard, rows, [code for code in errors if code is not None])
 
     def _refuse(self, number: int, offered: str) -> None:
         path = self._storage.path_of(f"images-{number:06d}.parquet")

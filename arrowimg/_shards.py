@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
+from arrowimg._checksums import checksum
 from arrowimg._columns import binary_views
 from arrowimg._commit import CommittedFile
 from arrowimg._options import WriteOptions, option_differences
@@ -101,8 +102,26 @@ def file_group(
     return FileGroupTask.from_files(files, batch.dataset_name, batch.task_id, metadata)
 
 
-def read_shard(storage: Storage, name: str, options: WriteOptions) -> tuple[Shard, Footer] | None:
-    """Return a committed shard by its sidecar alone, None where there is no sidecar.
+class CommittedShard(Struct, frozen=True):
+    """A shard that was committed before, by its sidecar alone.
+
+    Attributes
+    ----------
+    shard
+        Its files; the tar's size and checksum as the sidecar states them.
+    footer
+        The sidecar's footer document.
+    sidecar
+        The whole sidecar.
+    """
+
+    shard: Shard
+    footer: Footer
+    sidecar: memoryview
+
+
+def read_shard(storage: Storage, name: str, options: WriteOptions) -> CommittedShard | None:
+    """Return a committed shard, None where there is no sidecar. The tar is not looked at.
 
     Raises
     ------
@@ -114,21 +133,22 @@ def read_shard(storage: Storage, name: str, options: WriteOptions) -> tuple[Shar
     record = f"{name}.parquet"
     try:
         with storage.open(record) as file:
-            footer = read_footer(file, storage.path_of(record))
+            data = memoryview(file.read())
     except FileNotFoundError:
         return None
+    footer = read_footer(pa.BufferReader(data), storage.path_of(record))
     differences = option_differences(footer.options, options.recorded())
     if differences:
         raise DatasetConflictError(storage.path_of(record), differences)
     tar = CommittedFile(footer.tar_file, footer.tar_nbytes, footer.tar_checksum)
-    parquet = storage.describe(record, options.checksum)
+    parquet = CommittedFile(record, len(data), checksum(data, options.checksum).hex())
     shard = Shard(
         tar=_written(storage, tar, "tar", footer),
         parquet=_written(storage, parquet, "parquet", footer),
         quarantine_file=footer.quarantine_file,
         unchanged=True,
     )
-    return shard, footer
+    return CommittedShard(shard, footer, data)
 
 
 def _write_once(

@@ -134,11 +134,14 @@ class ShardWriter:
             return
         joined = _join(task, self._metadata)
         num_committed = self._match_committed(joined)
+        if num_committed == task.num_items:
+            self._confirm(task.num_items, Counter())
+            return
         fresh = ImageBatch(joined.data.slice(num_committed))
         first_row = self._num_rows + num_committed
         samples = encode_samples(fresh, self.options, UNNAMED_PREFIX, first_row)
         pending = self._pending.followed_by(samples) if self._pending else samples
-        self._confirm(samples, task.num_items)
+        self._confirm(task.num_items, samples.error_codes())
         self._check_error_fraction(_ROWS_TO_JUDGE)
         self._pending = pending if pending.num_rows else None
         for rows in self._plan(pending)[:-1]:
@@ -152,14 +155,14 @@ class ShardWriter:
             return 0
         return self._committed.match(Identity.of(batch.data, self.options.image_column))
 
-    def _confirm(self, samples: Samples, num_rows: int) -> None:
+    def _confirm(self, num_rows: int, error_codes: Counter[str]) -> None:
         """Count a batch as taken, now that nothing can refuse it any more."""
         if self._metadata is not None:
             self._metadata.confirm()
         if self._committed is not None:
             self._committed.confirm()
         self._num_rows += num_rows
-        self._error_codes.update(samples.error_codes())
+        self._error_codes.update(error_codes)
 
     def _check_error_fraction(self, rows_to_judge: int = 0) -> None:
         if self._num_rows >= rows_to_judge:
