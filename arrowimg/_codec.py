@@ -41,6 +41,11 @@ def encode_jpeg(
         How to encode.
     color
         ``"rgb"`` or ``"bgr"``.
+
+    Raises
+    ------
+    MemoryError
+        When OpenCV finds no memory.
     """
     parameters = [
         cv2.IMWRITE_JPEG_QUALITY,
@@ -58,7 +63,7 @@ def encode_jpeg(
         picture = cv2.cvtColor(contiguous, cv2.COLOR_RGB2BGR) if is_rgb else contiguous
         succeeded, encoded = cv2.imencode(".jpg", picture, parameters)
     except cv2.error as error:
-        return Problem(ErrorCode.ENCODE_FAILED, f"OpenCV's error: {error}")
+        return _problem(ErrorCode.ENCODE_FAILED, error)
     # OpenCV refuses some pictures without an exception.
     if not succeeded or not encoded.size:
         return Problem(ErrorCode.ENCODE_FAILED, "no bytes from OpenCV")
@@ -75,19 +80,31 @@ def decode_image(data: memoryview) -> npt.NDArray[Any] | Problem:
     ----------
     data
         The whole file; its header must have been checked, since OpenCV allocates what it says.
+
+    Raises
+    ------
+    MemoryError
+        When OpenCV finds no memory.
     """
     try:
         pixels, kinds, metadata = cv2.imdecodeWithMetadata(
             np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED
         )
     except cv2.error as error:
-        return Problem(ErrorCode.DECODE_FAILED, f"OpenCV's error: {error}")
+        return _problem(ErrorCode.DECODE_FAILED, error)
     if pixels is None:
         return Problem(ErrorCode.DECODE_FAILED, "nothing from OpenCV")
     for kind, content in zip(kinds, metadata, strict=True):
         if kind == cv2.IMAGE_METADATA_EXIF:
             return _upright(pixels, _exif_orientation(content.tobytes()))
     return pixels
+
+
+def _problem(code: ErrorCode, error: cv2.error) -> Problem:
+    if error.code == cv2.Error.StsNoMem:
+        # The machine's state, not the picture's: no row may be quarantined for it.
+        raise MemoryError(str(error)) from error
+    return Problem(code, f"OpenCV's error: {error}")
 
 
 def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:

@@ -12,7 +12,7 @@ from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._options import WriteOptions, option_differences
 from arrowimg._shards import QUARANTINE_PREFIX, Shard
 from arrowimg._version import writer_versions
-from arrowimg.errors import DatasetConflictError
+from arrowimg.errors import DatasetConflictError, StorageError
 
 if TYPE_CHECKING:
     from arrowimg._storage import Storage
@@ -46,11 +46,11 @@ def prepare_folder(storage: Storage, options: WriteOptions) -> int | None:
     DatasetConflictError
         When the folder holds a dataset, and `options` are others or forbid it.
     """
-    manifest = read_manifest(storage)
-    if manifest is None:
-        return None
     if options.if_exists == "overwrite":
         storage.remove([MANIFEST_NAME])
+        return None
+    manifest = read_manifest(storage)
+    if manifest is None:
         return None
     differences = option_differences(manifest.options, options.recorded())
     if options.if_exists == "error":
@@ -84,6 +84,14 @@ def publish_manifest(storage: Storage, shards: list[Shard], options: WriteOption
     if options.if_exists == "overwrite":
         storage.remove(_stale_files(storage, shards))
     manifest = _manifest(shards, options)
+    try:
+        _publish_once(storage, manifest, options)
+    except StorageError:
+        # As with shards: once more, into a new file.
+        _publish_once(storage, manifest, options)
+
+
+def _publish_once(storage: Storage, manifest: Manifest, options: WriteOptions) -> None:
     with storage.stage(options.checksum) as staging:
         staging.create(MANIFEST_NAME).write(manifest.to_json())
         staging.publish(options.if_exists, lambda: _is_same(read_manifest(storage), manifest))

@@ -61,5 +61,5 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 expected = f"a format version up to {FORMAT_VERSION}"
                 raise ManifestError(path, expected, f"version {version}")
             return msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ManifestError(path, "a manifest of arrowimg", str(error)) from error

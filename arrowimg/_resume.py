@@ -28,12 +28,13 @@ def committed_batch(storage: Storage, base_name: str, options: WriteOptions) -> 
     first = read_shard(storage, f"{base_name}-000000", options)
     if first is None:
         return None
-    num_shards = first.footer.batch_shards or 1
-    rest = [
-        read_shard(storage, f"{base_name}-{number:06d}", options) for number in range(1, num_shards)
-    ]
-    shards = [found.shard for found in (first, *rest) if found is not None]
-    return shards if len(shards) == num_shards else None
+    shards = [first.shard]
+    for number in range(1, first.footer.batch_shards or 1):
+        found = read_shard(storage, f"{base_name}-{number:06d}", options)
+        if found is None:
+            return None
+        shards.append(found.shard)
+    return shards
 
 
 class _ShardRows(Struct, frozen=True):
@@ -110,6 +111,13 @@ class CommittedRows:
             self.passed.append(committed.shard)
             self.error_codes.update(committed.error_codes)
         self._matched = self._number, self._row, []
+
+    def check_more_rows_fit(self) -> None:
+        """Raise `ShardConflictError` when rows would come after a last shard that is short."""
+        last = self.passed[-1].tar if self.passed and not self._row else None
+        is_counted = self._options.max_bytes_per_tar is None
+        if last is not None and is_counted and last.num_images < self._options.images_per_tar:
+            raise ShardConflictError(last.path, f"a last shard of {last.num_images:,}", "more rows")
 
     def check_ended(self) -> None:
         """Raise `ShardConflictError` when a committed shard holds rows that were not asked for."""

@@ -120,6 +120,9 @@ class LocalStorage:
     @contextmanager
     def lock(self) -> Iterator[bool]:
         """Keep writers from publishing; yields False where they cannot be kept from it."""
+        if not self.folder.is_dir():
+            yield True
+            return
         with lock_folder(self.folder, exclusive=True) as is_alone:
             yield is_alone
 
@@ -140,6 +143,13 @@ class LocalStorage:
         except OSError as error:
             raise StorageError.of(error, self.folder) from error
 
+    def _make_folder(self) -> None:
+        missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in missing if self.durability == "full" else ():
+            with open_descriptor(path.parent) as descriptor:
+                os.fsync(descriptor)
+
     @contextmanager
     def stage(self, checksum_name: ChecksumName) -> Iterator[LocalStaging]:
         """Open a commit; files that were not published when it closes leave no trace.
@@ -150,7 +160,7 @@ class LocalStorage:
             When the file system fails; what failed is its ``__cause__``.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             with open_descriptor(self.folder) as descriptor:
                 staging = LocalStaging(self.folder, descriptor, checksum_name, self.durability)
                 try:

@@ -48,8 +48,8 @@ def verify(output_dir: str | Path, depth: Depth = "checksums") -> Report:
     depth
         How closely to look.
 
-        - ``"quick"``: files are there, have their sizes, can be parsed, and counts agree. One
-          footer is read per shard.
+        - ``"quick"``: files are there, have their sizes, can be parsed, and counts agree. Sidecars
+          are read, tars are not.
         - ``"checksums"``: every byte of every tar and sidecar, every header, offset and end mark.
         - ``"decode"``: and every picture is decoded.
 

@@ -10,10 +10,14 @@ FORMAT_VERSION = 1
 """Version of what is written: tar, sidecar, footer, manifest (``docs/reference/format.md``)."""
 
 
+_WRITER_VERSIONS = {
+    # Read once: a disk that fails later must not show in what is written.
+    "arrowimg": __version__,
+    "opencv": version("opencv-python-headless"),
+    "pyarrow": version("pyarrow"),
+}
+
+
 def writer_versions() -> dict[str, str]:
     """Return name and version of everything that the written bytes depend on."""
-    return {
-        "arrowimg": __version__,
-        "opencv": version("opencv-python-headless"),
-        "pyarrow": version("pyarrow"),
-    }
+    return dict(_WRITER_VERSIONS)

@@ -142,6 +142,8 @@ class ShardWriter:
         samples = encode_samples(fresh, self.options, UNNAMED_PREFIX, first_row)
         pending = self._pending.followed_by(samples) if self._pending else samples
         self._confirm(task.num_items, samples.error_codes())
+        if self._committed is not None and self._pending is None and not self._shards:
+            self._committed.check_more_rows_fit()
         self._check_error_fraction(_ROWS_TO_JUDGE)
         self._pending = pending if pending.num_rows else None
         for rows in self._plan(pending)[:-1]:

@@ -336,7 +336,10 @@ class NotFinishedError(ArrowimgError, RuntimeError):
 
 
 class StorageError(ArrowimgError, OSError):
-    """The file system failed. No record of what was being written is visible.
+    """The file system failed, twice. No record of what was being written is visible.
+
+    Where only the last sync of the folder failed, the record is visible, and sound; whether it
+    would survive a power cut is not known. Writing the same again settles it.
 
     Attributes
     ----------

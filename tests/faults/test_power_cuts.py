@@ -152,7 +152,7 @@ def cut_everywhere(
                 continue
             job = Job(folder=str(folder), is_named=is_named)
             kills = kills_of(writers, job, folder, before)
-            for kill in kills[:: -3 if is_short else -1]:
+            for kill in kills[::-1]:
                 prepare(folder, before)
                 ending, _ = writers.run_traced(job, *kill.arguments())
                 assert ending.signal in {0, signal.SIGKILL}
