@@ -55,13 +55,19 @@ def blocks_of(text: str) -> list[Block]:
     return blocks
 
 
-def run_page(text: str, page: str) -> None:
-    """Execute the Python blocks of a page in one namespace, with the page's own line numbers."""
+def run_page(text: str, page: str) -> list[int]:
+    """Execute the Python blocks of a page in one namespace, with the page's own line numbers.
+
+    Returns the line of each block that ran.
+    """
     namespace: dict[str, Any] = {"__name__": "__main__"}
+    ran = []
     for block in blocks_of(text):
         if block.language == "python" and block.opt_out is None:
             source = "\n" * (block.line - 1) + block.code
             exec(compile(source, page, "exec", dont_inherit=True), namespace)  # noqa: S102  # our own pages
+            ran.append(block.line)
+    return ran
 
 
 def broken_links(text: str, folder: Path) -> list[str]:
@@ -76,7 +82,9 @@ def broken_links(text: str, folder: Path) -> list[str]:
 def test_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    run_page((ROOT / page).read_text(encoding="utf-8"), page)
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    assert len(run_page(text, page)) + len(OPT_OUT.findall(text)) == text.count("```python\n")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -98,7 +106,9 @@ def test_relative_links_lead_to_a_file(page: str) -> None:
 
 class TestThisModule:
     def test_blocks_share_a_namespace_and_run_in_order(self) -> None:
-        run_page("```python\na = 1\n```\n\n```python\nassert a == 1\n```\n", "page.md")
+        text = "```python\na = 1\n```\n\n```python\nassert a == 1\n```\n"
+
+        assert run_page(text, "page.md") == [2, 6]
 
     def test_a_failure_names_the_page_and_its_line(self) -> None:
         with pytest.raises(ZeroDivisionError) as failure:
@@ -108,10 +118,12 @@ class TestThisModule:
         assert (str(last.path), last.lineno + 1) == ("page.md", 5)
 
     def test_other_languages_are_not_run(self) -> None:
-        run_page("```console\nexit 1\n```\n\n```\n1 / 0\n```\n\n```pycon\n1 / 0\n```\n", "page.md")
+        text = "```console\nexit 1\n```\n\n```\n1 / 0\n```\n\n```pycon\n1 / 0\n```\n"
+
+        assert run_page(text, "page.md") == []
 
     def test_a_block_inside_a_longer_fence_is_text(self) -> None:
-        run_page("````markdown\n```python\n1 / 0\n```\n````\n", "page.md")
+        assert run_page("````markdown\n```python\n1 / 0\n```\n````\n", "page.md") == []
 
     def test_an_indented_block_runs(self) -> None:
         with pytest.raises(ZeroDivisionError):

@@ -2,85 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import shutil
-from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
-from PIL import Image
-
-from arrowimg import Report, verify, write_shards
-from arrowimg._sidecar import Footer, read_footer, sidecar_buffers
-
-Depth = Literal["quick", "checksums", "decode"]
-Places = list[tuple[str, str | None, str]]
-
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
-TAR, SIDECAR, QUARANTINE, MANIFEST = (
-    "images-000000.tar",
-    "images-000000.parquet",
-    "quarantine-images-000000.tar",
-    "manifest.json",
+from verify_data import (
+    MANIFEST,
+    SIDECAR,
+    TAR,
+    Depth,
+    change,
+    details,
+    places,
+    rewrite,
+    with_value,
+    write_two_shards,
 )
+
+from arrowimg import verify
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write pictures a and b and the torn c as the first shard, d and e as the second."""
-    photograph = Image.open(PHOTOGRAPH).convert("RGB")
-    files = []
-    for at in range(5):
-        sink = io.BytesIO()
-        photograph.crop((60 * at, 9 * at, 60 * at + 32, 9 * at + 24)).save(sink, "JPEG")
-        files.append(sink.getvalue())
-    files[2] = files[2][:200]
-    folder = tmp_path_factory.mktemp("written")
-    table = pa.table({"image_id": list("abcde"), "image_data": files})
-    write_shards(table, folder, 2, on_error="quarantine", keep_quarantined=True)
-    return folder
+    return write_two_shards(tmp_path_factory.mktemp("written"))
 
 
 @pytest.fixture
 def folder(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(written, tmp_path / "out"))
-
-
-def places(report: Report) -> Places:
-    return [(damage.file, damage.member, str(damage.kind)) for damage in report.damages]
-
-
-def details(report: Report) -> list[str]:
-    return [damage.detail for damage in report.damages]
-
-
-def change(path: Path, at: int, data: bytes) -> None:
-    content = bytearray(path.read_bytes())
-    content[at : at + len(data)] = data
-    path.write_bytes(content)
-
-
-def rewrite(folder: Path, table: pa.Table | None = None, **fields: Any) -> None:  # noqa: ANN401
-    """Write another sidecar in place of the first, sound in itself, and forget the manifest."""
-    path = folder / SIDECAR
-    with path.open("rb") as file:
-        footer: Footer = msgspec.structs.replace(read_footer(file, SIDECAR), **fields)
-    rows = pq.read_table(path) if table is None else table
-    path.write_bytes(b"".join(sidecar_buffers(rows, footer)))
-    (folder / MANIFEST).unlink(missing_ok=True)
-
-
-def with_value(table: pa.Table, name: str, row: int, value: object) -> pa.Table:
-    at = table.column_names.index(name)
-    values = table[name].to_pylist()
-    values[row] = value
-    return table.set_column(at, table.schema.field(name), pa.array(values, table[name].type))
 
 
 class TestRows:
