@@ -243,8 +243,11 @@ def _parquet_error(schema: pa.Schema) -> str | None:
         _leaves(schema)
     except (pa.ArrowException, OSError) as error:
         return str(error)
+    kinds = [field.type for field in schema]
+    if any(pa.types.is_dictionary(kind) and pa.types.is_nested(kind.value_type) for kind in kinds):
+        return "a dictionary of nested values"
     # Of lists of size 0, Parquet cannot bring back which were null.
-    return "lists of size 0" if any(_has_fixed_size_lists(f.type, 0) for f in schema) else None
+    return "lists of size 0" if any(_has_fixed_size_lists(kind, 0) for kind in kinds) else None
 
 
 def _has_fixed_size_lists(kind: pa.DataType, size: int | None = None) -> bool:

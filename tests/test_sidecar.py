@@ -120,6 +120,7 @@ UNWRITABLE = {
     "run-end encoded": pa.RunEndEncodedArray.from_arrays([2], [1]),
     "struct without fields": pa.array([{}, None], pa.struct([])),
     "binary of no bytes": pa.array([b"", None], pa.binary(0)),
+    "dictionary of lists": pa.DictionaryArray.from_arrays([0, 1], pa.array([[1], [2]])),
     "list of no values": pa.array([[], None], pa.list_(pa.float32(), 0)),
 }
 
