@@ -19,7 +19,7 @@ from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._sources import count_rows, known_ids, read_batches
 from arrowimg._storage import LocalStorage, Storage
 from arrowimg._tasks import FileGroupTask, ImageBatch
-from arrowimg.errors import NotFinishedError, SchemaError
+from arrowimg.errors import NotFinishedError, NotOpenError, SchemaError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +78,7 @@ class ShardWriter:
         )
         self._metadata = _metadata_frame(metadata)
         self._storage: Storage = LocalStorage(output_dir, self.options.durability)
+        self._is_open = False
         self._complete_shards: int | None = None
         self._committed: CommittedRows | None = None
         self._pending: Samples | None = None
@@ -90,6 +91,7 @@ class ShardWriter:
         self._complete_shards = prepare_folder(self._storage, self.options)
         if self.options.if_exists == "skip":
             self._committed = CommittedRows(self._storage, self.options)
+        self._is_open = True
         return self
 
     def __exit__(
@@ -98,6 +100,7 @@ class ShardWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_open = False
         if kind is None:
             self._finish()
 
@@ -128,7 +131,11 @@ class ShardWriter:
             When the batch cannot be written. None of its rows was.
         ShardConflictError
             When a name is taken by other content.
+        NotOpenError
+            Outside of the writer's with-block.
         """
+        if not self._is_open:
+            raise NotOpenError
         task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
         if not task.num_items:
             return
@@ -194,7 +201,7 @@ class ShardWriter:
 
     def _write_shard(self, samples: Samples) -> None:
         samples.check_unique()
-        number = len(self._all_shards())
+        number = len(self._shards) + (len(self._committed.passed) if self._committed else 0)
         check_room(self._storage, self._complete_shards, number)
         name = f"images-{number:06d}"
         self._shards.append(write_shard(self._storage, name, samples, self.options))

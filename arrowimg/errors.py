@@ -14,6 +14,7 @@
     ├── ShardConflictError        (FileExistsError)  a committed file has other content
     ├── DatasetConflictError      (FileExistsError)  the folder holds a dataset of other options
     ├── NotFinishedError          (RuntimeError)     a writer is still open
+    ├── NotOpenError              (RuntimeError)     a writer is not open
     ├── StorageError              (OSError)          the file system failed
     ├── ManifestError             (ValueError)       a manifest or footer that cannot be read
     └── MissingDependencyError    (ImportError)      an extra that is not installed
@@ -46,6 +47,7 @@ __all__ = [
     "MetadataJoinError",
     "MissingDependencyError",
     "NotFinishedError",
+    "NotOpenError",
     "OptionError",
     "Problem",
     "RowProblem",
@@ -333,6 +335,13 @@ class NotFinishedError(ArrowimgError, RuntimeError):
 
     def __str__(self) -> str:
         return "the writer has not committed its manifest: leave its with-block first"
+
+
+class NotOpenError(ArrowimgError, RuntimeError):
+    """A writer was given a batch outside of its with-block, where it could not keep all of it."""
+
+    def __str__(self) -> str:
+        return "the writer is not open: write inside its with-block, which commits the last shard"
 
 
 class StorageError(ArrowimgError, OSError):

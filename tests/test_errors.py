@@ -19,6 +19,7 @@ from arrowimg.errors import (
     MetadataJoinError,
     MissingDependencyError,
     NotFinishedError,
+    NotOpenError,
     OptionError,
     Problem,
     RowProblem,
@@ -123,6 +124,12 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         RuntimeError,
         {},
         "the writer has not committed its manifest: leave its with-block first",
+    ),
+    (
+        NotOpenError(),
+        RuntimeError,
+        {},
+        "the writer is not open: write inside its with-block, which commits the last shard",
     ),
     (
         StorageError("out", "No space left on device", 28, 4096, 1000),

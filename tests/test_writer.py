@@ -29,6 +29,7 @@ from arrowimg.errors import (
     ArrowimgError,
     ImageError,
     NotFinishedError,
+    NotOpenError,
     ShardConflictError,
 )
 
@@ -168,6 +169,17 @@ class TestManifest:
             "images-000001.parquet",
             "manifest.json",
         ]
+
+    def test_nothing_is_taken_outside_of_the_block(self, tmp_path: Path) -> None:
+        writer = ShardWriter(tmp_path)
+        with pytest.raises(NotOpenError, match="inside its with-block"):
+            writer.write(dataset(3))
+        with writer:
+            writer.write(dataset(3))
+        with pytest.raises(NotOpenError):
+            writer.write(dataset(3))
+
+        assert writer.file_group.num_images == 3
 
     def test_the_file_group_is_not_known_before_the_end(self, tmp_path: Path) -> None:
         with ShardWriter(tmp_path) as writer:
