@@ -134,11 +134,14 @@ class CommittedRows:
         found = read_shard(self._storage, f"images-{number:06d}", self._options)
         if found is None:
             return None
-        columns = ["image_id", "original_path", "error"]
-        table = pq.ParquetFile(pa.BufferReader(found.sidecar)).read(columns, use_threads=False)
-        image_ids, paths, errors = (table[name].to_pylist() for name in columns)
+        columns = ["image_id", "original_path", *(["error"] if found.footer.num_errors else [])]
+        file = pq.ParquetFile(pa.BufferReader(found.sidecar), pre_buffer=False)
+        image_ids, paths, *errors = (
+            column.to_pylist() for column in file.read(columns, use_threads=False).columns
+        )
         rows = list(zip(image_ids, paths, strict=True))
-        return _ShardRows(found.shard, rows, [code for code in errors if code is not None])
+        codes = [code for column in errors for code in column if code is not None]
+        return _ShardRows(found.shard, rows, codes)
 
     def _refuse(self, number: int, offered: str) -> None:
         path = self._storage.path_of(f"images-{number:06d}.parquet")
