@@ -75,7 +75,8 @@ def write_shard(
     ShardConflictError, DatasetConflictError
         When a name is taken by other content. Nothing is changed.
     StorageError
-        When the storage fails, twice. No sidecar is visible, and so no shard.
+        When the storage fails, twice. No sidecar is visible, and so no shard, unless only the last
+        sync of the folder failed.
     """
     try:
         return _write_once(storage, name, samples, options, batch_shards)

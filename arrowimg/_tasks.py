@@ -318,5 +318,5 @@ def _encode_table(value: object) -> memoryview:
 
 def _decode_table(kind: type, value: Any) -> pa.Table:  # noqa: ANN401  # msgspec's hook
     if kind is not pa.Table:
-        raise NotImplementedError(kind)
+        raise NotImplementedError(kind)  # how msgspec is told that a hook does not know a type
     return pa.ipc.open_stream(pa.py_buffer(value)).read_all()

@@ -4,7 +4,6 @@ import inspect
 import logging
 import pickle
 import tarfile
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from stage_data import seven_faces, seven_windows, state_of
 
 from arrowimg import (
     FileGroupTask,
@@ -33,28 +32,15 @@ from arrowimg.errors import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/astronaut.png")))
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pixels() -> npt.NDArray[np.uint8]:
-    """Seven windows of a photograph, stacked."""
-    photograph = np.asarray(Image.open(PHOTOGRAPH))
-    return np.stack([photograph[at : at + 24, at + 60 : at + 92] for at in range(100, 170, 10)])
+    return seven_windows()
 
 
 @pytest.fixture
-def batch(pixels: npt.NDArray[np.uint8]) -> ImageBatch:
-    """Give the windows ids and a score."""
-    made = ImageBatch.from_arrays(pixels, [f"id{at}" for at in range(7)], score=np.arange(7.0))
-    return ImageBatch(made.data, "faces", "t7", {"epoch": 3})
-
-
-def state_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    return {
-        path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
-        for path in folder.iterdir()
-    }
+def batch() -> ImageBatch:
+    return seven_faces()
 
 
 class TestInterface:

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import tarfile
-from importlib.metadata import distribution
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from stage_data import seven_faces, seven_windows, state_of
 
 from arrowimg import (
     ImageBatch,
@@ -25,30 +23,19 @@ from arrowimg.errors import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy.typing as npt
-
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/astronaut.png")))
-
-
-@pytest.fixture(scope="module")
-def pixels() -> npt.NDArray[np.uint8]:
-    """Seven windows of a photograph, stacked."""
-    photograph = np.asarray(Image.open(PHOTOGRAPH))
-    return np.stack([photograph[at : at + 24, at + 60 : at + 92] for at in range(100, 170, 10)])
 
 
 @pytest.fixture
-def batch(pixels: npt.NDArray[np.uint8]) -> ImageBatch:
-    """Give the windows ids and a score."""
-    made = ImageBatch.from_arrays(pixels, [f"id{at}" for at in range(7)], score=np.arange(7.0))
-    return ImageBatch(made.data, "faces", "t7", {"epoch": 3})
+def pixels() -> npt.NDArray[np.uint8]:
+    return seven_windows()
 
 
-def state_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    return {
-        path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
-        for path in folder.iterdir()
-    }
+@pytest.fixture
+def batch() -> ImageBatch:
+    return seven_faces()
 
 
 class TestAgain:
