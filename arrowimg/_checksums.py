@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BytesLike: TypeAlias = bytes | memoryview | npt.NDArray[np.uint8]
 
@@ -37,6 +40,13 @@ def new_hasher(name: ChecksumName) -> Hasher:
 
 def checksum(data: BytesLike, name: ChecksumName) -> bytes:
     """Return the checksum of `data`: 16 bytes of XXH3-128 (big-endian) or 32 of SHA-256."""
-    hasher = new_hasher(name)
-    hasher.update(data)
-    return hasher.digest()
+    return digest_function(name)(data)
+
+
+def digest_function(name: ChecksumName) -> Callable[[BytesLike], bytes]:
+    """Return the function that `checksum` calls, for those who call it often."""
+    return xxhash.xxh3_128_digest if name == "xxh3_128" else _sha256_digest
+
+
+def _sha256_digest(data: BytesLike) -> bytes:
+    return hashlib.sha256(data).digest()

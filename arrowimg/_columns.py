@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Struct
 
+from arrowimg._binary_columns import as_large_binary, binary_views, is_binary, views_of_views
 from arrowimg.errors import ErrorCode, Problem, SchemaError, SourceError
 
 if TYPE_CHECKING:
@@ -20,6 +22,19 @@ if TYPE_CHECKING:
 Pixels: TypeAlias = npt.NDArray[Any]
 ImageView: TypeAlias = Pixels | memoryview | Problem
 """One image of a column: pixels, the bytes of an encoded file, or what is wrong with the row."""
+
+
+class Files(Struct, frozen=True):
+    """Encoded files of consecutive rows, null where a row has none; over the source's bytes."""
+
+    data: pa.LargeBinaryArray
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+ImageRun: TypeAlias = Files | Pixels | list[ImageView]
+"""The images of consecutive rows: files; pixels of one shape, stacked (N, ...); or views."""
 
 _NULL = Problem(ErrorCode.MISSING, "null")
 _SUPPORTED = (
@@ -56,11 +71,12 @@ def as_table(source: object) -> pa.Table:
         raise SourceError(expected, f"{found}, which holds no rows of columns") from error
 
 
-def image_views(table: pa.Table, image_column: str) -> list[ImageView]:
-    """Return one view per row of an image column.
+def image_runs(table: pa.Table, image_column: str) -> list[ImageRun]:
+    """Return the images of a column, in order, a run per chunk.
 
-    Pixels come as read-only arrays over the Arrow buffers, encoded files as memoryviews over
-    them; neither is copied, except bool pixels, which Arrow packs into bits.
+    Pixels are read-only arrays over the Arrow buffers; they are not copied, except bool pixels,
+    which Arrow packs into bits. Files are not copied, except those of ``binary_view`` columns whose
+    values do not stand one behind the other.
 
     Raises
     ------
@@ -70,12 +86,33 @@ def image_views(table: pa.Table, image_column: str) -> list[ImageView]:
     field = _field(table, image_column)
     # A column without chunks is held against the supported types all the same.
     chunks = table[image_column].chunks or [pa.nulls(0, field.type)]
-    return [view for chunk in chunks for view in _chunk_views(chunk, field)]
+    return [run for chunk in chunks for run in _chunk_runs(chunk, field)]
 
 
-def binary_views(column: pa.ChunkedArray) -> list[memoryview]:
-    """Return one view per row of a binary column, empty for null; nothing is copied."""
-    return [view for chunk in column.chunks for view in _binary_views(chunk)]
+def image_views(table: pa.Table, image_column: str) -> list[ImageView]:
+    """Return one view per row of an image column: read-only arrays, or memoryviews of files.
+
+    Raises
+    ------
+    SchemaError
+        When the column is missing or of a type that holds no images.
+    """
+    column = table[_field(table, image_column).name]
+    if pa.types.is_binary_view(column.type):
+        # As one run these might have to be copied.
+        return [
+            view
+            for chunk in column.chunks
+            for view in _without_nulls(chunk, list(views_of_views(chunk)))
+        ]
+    return [view for run in image_runs(table, image_column) for view in run_views(run)]
+
+
+def run_views(run: ImageRun) -> list[ImageView]:
+    """Return one view per row of a run."""
+    if isinstance(run, Files):
+        return _without_nulls(run.data, list(binary_views(run.data)))
+    return list(run)
 
 
 def image_paths(table: pa.Table, image_column: str) -> pa.ChunkedArray | None:
@@ -114,21 +151,20 @@ def _field(table: pa.Table, name: str) -> pa.Field:
     raise SchemaError(name, "one column of that name", f"columns {columns}", "see image_column=")
 
 
-def _chunk_views(chunk: pa.Array, field: pa.Field) -> list[ImageView]:
+def _chunk_runs(chunk: pa.Array, field: pa.Field) -> list[ImageRun]:
     storage = chunk.storage if isinstance(chunk.type, pa.BaseExtensionType) else chunk
     kind = storage.type
     shape, permutation = _declared_layout(chunk.type, field)
-    if _is_binary(kind):
-        views = _encoded_views(storage)
-    elif _is_binary(_child_type(kind, "bytes")):
-        views = _encoded_views(storage.field("bytes"))
-    elif _is_ragged(kind):
-        views = _ragged_views(storage, permutation)
-    elif _is_uniform(kind, shape):
-        views = _uniform_views(storage, shape, permutation)
-    else:
-        raise SchemaError(field.name, _SUPPORTED, str(chunk.type))
-    return _without_nulls(chunk, views)
+    if is_binary(kind):
+        return [Files(piece) for piece in as_large_binary(storage)]
+    if is_binary(_child_type(kind, "bytes")):
+        # Unlike the array's own `field`, this makes the bytes of a null struct null.
+        return [Files(piece) for piece in as_large_binary(pc.struct_field(storage, "bytes"))]
+    if _is_ragged(kind):
+        return [_without_nulls(chunk, _ragged_views(storage, permutation))]
+    if _is_uniform(kind, shape):
+        return [_uniform_run(chunk, storage, shape, permutation)]
+    raise SchemaError(field.name, _SUPPORTED, str(chunk.type))
 
 
 def _declared_layout(
@@ -151,10 +187,6 @@ def _declared_layout(
     return (declared, None) if isinstance(declared, list) else (None, None)
 
 
-def _encoded_views(array: pa.Array) -> list[ImageView]:
-    return _without_nulls(array, list(_binary_views(array)))
-
-
 def _without_nulls(array: pa.Array, views: list[ImageView]) -> list[ImageView]:
     if not array.null_count:
         return views
@@ -162,64 +194,34 @@ def _without_nulls(array: pa.Array, views: list[ImageView]) -> list[ImageView]:
     return [view if is_valid else _NULL for view, is_valid in zip(views, valid, strict=True)]
 
 
-def _binary_views(array: pa.Array) -> list[memoryview]:
-    if pa.types.is_binary_view(array.type):
-        return _binary_view_views(array)
-    if not len(array):
-        return []
-    _, offsets_buffer, data = array.buffers()
-    kind = np.int64 if pa.types.is_large_binary(array.type) else np.int32
-    offsets = np.frombuffer(offsets_buffer, kind)[array.offset : array.offset + len(array) + 1]
-    whole = _bytes_of(data)
-    return [whole[start:end] for start, end in pairwise(offsets.tolist())]
-
-
-def _bytes_of(buffer: pa.Buffer | None) -> memoryview:
-    # Arrow's buffers say they hold signed bytes, which would make 0xFF a -1.
-    return memoryview(b"" if buffer is None else buffer).cast("B").toreadonly()
-
-
-def _binary_view_views(array: pa.Array) -> list[memoryview]:
-    """Read Arrow's variable-size binary view layout: 16 bytes a row, short values inline.
-
-    https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
-    """
-    if not len(array):
-        return []
-    _, headers, *data = array.buffers()
-    whole = [_bytes_of(buffer) for buffer in data]
-    inline = _bytes_of(headers)
-    rows = np.frombuffer(headers, np.int32).reshape(-1, 4)[array.offset :][: len(array)]
-    if array.null_count:
-        # What stands in a null row means nothing, and may point anywhere.
-        is_null = array.is_null().to_numpy(zero_copy_only=False)
-        rows = np.where(is_null[:, None], np.int32(0), rows)
-    return [
-        inline[16 * row + 4 : 16 * row + 4 + size]
-        if size <= 12
-        else whole[buffer][offset : offset + size]
-        for row, (size, _, buffer, offset) in enumerate(rows.tolist(), array.offset)
-    ]
-
-
-def _uniform_views(
-    array: pa.Array, shape: list[int] | None, permutation: list[int] | None
-) -> list[ImageView]:
-    num_rows, nested_shape = len(array), []
+def _uniform_run(
+    chunk: pa.Array, storage: pa.Array, shape: list[int] | None, permutation: list[int] | None
+) -> ImageRun:
+    num_rows, nested_shape, array = len(storage), list[int](), storage
     if not pa.types.is_fixed_size_list(array.type):
         # A null row of a variable-size list takes no space, so rows are found by their offsets.
-        return _list_views(array, [shape or []] * num_rows, permutation)
+        return _without_nulls(chunk, _list_views(array, [shape or []] * num_rows, permutation))
     while pa.types.is_fixed_size_list(array.type):
         size = array.type.list_size
         nested_shape.append(size)
         array = array.values.slice(array.offset * size, len(array) * size)
-    size = math.prod(nested_shape)
-    views = [
-        _shaped(row, shape or nested_shape, permutation)
-        for row in _values(array).reshape(num_rows, size)
-    ]
-    starts = np.arange(num_rows + 1) * size
-    return _without_null_pixels(views, array, starts)
+    rows = _values(array).reshape(num_rows, math.prod(nested_shape))
+    if num_rows and not chunk.null_count and not array.null_count:
+        # Pictures of one shape are checked, and their colours converted, many at once.
+        stack = _stacked(rows, shape or nested_shape, permutation)
+        if stack is not None:
+            return stack
+    views = [_shaped(row, shape or nested_shape, permutation) for row in rows]
+    starts = np.arange(num_rows + 1) * rows.shape[1]
+    return _without_nulls(chunk, _without_null_pixels(views, array, starts))
+
+
+def _stacked(rows: Pixels, shape: list[int], permutation: list[int] | None) -> Pixels | None:
+    """Return pictures of one shape as one array, None where that is not their shape."""
+    if isinstance(_shaped(rows[0], shape, permutation), Problem):
+        return None
+    stack = rows.reshape(len(rows), *shape)
+    return stack.transpose(0, *(axis + 1 for axis in permutation)) if permutation else stack
 
 
 def _ragged_views(array: pa.StructArray, permutation: list[int] | None) -> list[ImageView]:
@@ -275,12 +277,6 @@ def _values(array: pa.Array) -> Pixels:
     values = np.frombuffer(buffer, dtype)[array.offset : array.offset + len(array)]
     values.flags.writeable = False
     return values
-
-
-def _is_binary(kind: pa.DataType | None) -> bool:
-    return kind is not None and (
-        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-    )
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from arrowimg._binary_columns import value_bytes, value_offsets
 from arrowimg._checksums import new_hasher
 from arrowimg._columns import ImageView, image_views
 from arrowimg._identity import Identity
@@ -29,16 +32,29 @@ def batch_digest(batch: ImageBatch, options: WriteOptions) -> str:
     cent of the writing.
     """
     identity = Identity.of(batch.data, options.image_column)
-    rows: list[Any] = list(zip(identity.image_ids, identity.original_paths, strict=True))
-    if (None, None) in rows:
-        views = image_views(batch.data, options.image_column)
-        rows = [
-            (*row, _picture_digest(view) if row == (None, None) else None)
-            for row, view in zip(rows, views, strict=True)
-        ]
-    content = (_SCHEME, batch.dataset_name, batch.task_id, options.recorded(), rows)
+    names = (identity.image_ids, identity.original_paths)
+    unnamed = pc.and_(*(texts.is_null() for texts in names)).to_numpy(zero_copy_only=False)
+    pictures = image_views(batch.data, options.image_column) if unnamed.any() else []
+    content = (
+        _SCHEME,
+        batch.dataset_name,
+        batch.task_id,
+        options.recorded(),
+        [_texts_digest(texts) for texts in names],
+        [_picture_digest(pictures[row]) for row in np.flatnonzero(unnamed).tolist()],
+    )
     encoded = msgspec.msgpack.encode(content, order="deterministic")
     return hashlib.blake2b(encoded, digest_size=_DIGEST_NBYTES).hexdigest()
+
+
+def _texts_digest(texts: pa.StringArray) -> bytes:
+    filled = texts.fill_null("") if texts.null_count else texts
+    offsets = value_offsets(filled)
+    hasher = hashlib.blake2b(digest_size=2 * _DIGEST_NBYTES)
+    hasher.update(texts.is_null().to_numpy(zero_copy_only=False))
+    hasher.update(np.diff(offsets).astype("<i8"))
+    hasher.update(value_bytes(filled)[offsets[0] : offsets[-1]])
+    return hasher.digest()
 
 
 def _picture_digest(view: ImageView) -> bytes:

@@ -17,7 +17,9 @@ ImageFormat: TypeAlias = Literal["jpeg", "png", "gif", "bmp", "webp", "tiff"]
 MAX_SIDE = 65_500
 """Longest side that libjpeg encodes, in pixels."""
 
-_MAX_NBYTES = 2**31 - 1
+MAX_NBYTES = 2**31 - 1
+"""Largest file that OpenCV takes."""
+
 _MAX_SCANS = 100
 
 _START_OF_IMAGE = b"\xff\xd8\xff"
@@ -64,7 +66,7 @@ def read_header(data: memoryview, max_pixels: int) -> Header | Problem:
     max_pixels
         Most pixels that the header may declare.
     """
-    if len(data) > _MAX_NBYTES:
+    if len(data) > MAX_NBYTES:
         return Problem(ErrorCode.TOO_LARGE, f"{len(data):,} bytes")
     kind = sniff_format(data)
     if kind is None:
@@ -118,14 +120,14 @@ def _read_jpeg_header(data: memoryview) -> Header | Problem:
             (length,) = struct.unpack_from(">H", data, at + 2)
             if marker in _START_OF_FRAME:
                 frame = (marker, *struct.unpack_from(">BHHB", data, at + 4))
-            at += 2 + length
+            start, at = at, at + 2 + length
             if marker == _START_OF_SCAN:
                 break
     except (IndexError, struct.error):
         return Problem(ErrorCode.TRUNCATED, f"{len(data):,} bytes that end inside the header")
     if frame is None:
         return Problem(ErrorCode.CORRUPT, "a JPEG scan without a frame header")
-    return _check_frame(frame) or _check_scans(data, at) or _jpeg_header(frame)
+    return _check_frame(frame) or _check_scans(data, start, at, frame) or _jpeg_header(frame)
 
 
 def _jpeg_header(frame: tuple[int, int, int, int, int]) -> Header:
@@ -142,10 +144,16 @@ def _check_frame(frame: tuple[int, int, int, int, int]) -> Problem | None:
     return None
 
 
-def _check_scans(data: memoryview, first_scan: int) -> Problem | None:
-    scans = bytes(data[first_scan:])
+def _check_scans(
+    data: memoryview, first_scan: int, scan_data: int, frame: tuple[int, int, int, int, int]
+) -> Problem | None:
+    scans = bytes(data[scan_data:])
     if _END_OF_IMAGE not in scans:
         return Problem(ErrorCode.TRUNCATED, f"{len(data):,} bytes without an end-of-image marker")
+    marker, *_, channels = frame
+    if marker != _PROGRESSIVE and data[first_scan + 4] == channels:
+        # The first scan is the whole picture, and decoders stop at another one.
+        return None
     num_scans = 1 + scans.count(bytes((0xFF, _START_OF_SCAN)))
     if num_scans > _MAX_SCANS:
         return Problem(ErrorCode.TOO_MANY_SCANS, f"{num_scans:,} scans")

@@ -13,6 +13,11 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from arrowimg._binary_columns import value_bytes, value_offsets
 from arrowimg.errors import DuplicateIdError, SampleKeyError
 
 if TYPE_CHECKING:
@@ -31,6 +36,7 @@ _VERBATIM = re.compile(r"(?!row-|__)[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Z
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9_%][A-Za-z0-9_%~.-]*(/[A-Za-z0-9_%][A-Za-z0-9_%~.-]*)*")
 _SAFE_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _LONG_PREFIX_LENGTH = 54
+_IS_SAFE = np.isin(np.arange(256), list(_SAFE_BYTES))
 
 
 def sample_key(image_id: str) -> str:
@@ -103,6 +109,48 @@ def sample_keys(
             len(keys),
         )
     return keys
+
+
+def sample_key_column(
+    image_ids: pa.StringArray,
+    unnamed_prefix: str,
+    first_row: int,
+    style: Literal["escaped", "verbatim"] = "escaped",
+) -> pa.StringArray:
+    """Return what `sample_keys` returns, of a column; the ids themselves where all are keys."""
+    if _are_keys(image_ids):
+        return image_ids
+    keys = sample_keys(image_ids.to_pylist(), unnamed_prefix, first_row, style)
+    return pa.array(keys, pa.string())
+
+
+def _are_keys(image_ids: pa.StringArray) -> bool:
+    """Tell whether ids are their own keys, and different even where case does not count."""
+    if image_ids.null_count or not len(image_ids):
+        return False
+    offsets = value_offsets(image_ids)
+    nbytes = np.diff(offsets)
+    return bool(
+        nbytes.min() > 0
+        and nbytes.max() <= MAX_KEY_LENGTH
+        and _IS_SAFE[value_bytes(image_ids)[offsets[0] : offsets[-1]]].all()
+        and not any(
+            pc.any(pc.starts_with(image_ids, reserved)).as_py()
+            for reserved in ("-", "__", UNNAMED_PREFIX)
+        )
+        and are_unique(pc.ascii_lower(image_ids))
+    )
+
+
+def are_unique(texts: pa.StringArray | pa.ChunkedArray) -> bool:
+    """Tell whether no text stands twice, nulls apart."""
+    return bool(pc.count_distinct(texts).as_py() == len(texts) - texts.null_count)
+
+
+def check_unique_column(keys: pa.ChunkedArray, image_ids: pa.ChunkedArray) -> None:
+    """Raise `DuplicateIdError` when two rows have one key."""
+    if not are_unique(keys):
+        check_unique(keys.to_pylist(), image_ids.to_pylist())
 
 
 def check_unique(

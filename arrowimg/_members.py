@@ -26,29 +26,39 @@ def check_members(schema: pa.Schema, members: Mapping[str, str | list[str]]) -> 
             raise SchemaError(columns, f"plain values for .{extension} members", found, advice)
 
 
-def extra_members(
-    metadata: pa.Table, members: Mapping[str, str | list[str]]
-) -> dict[str, list[bytes]]:
-    """Return the data of the extra members: for each extension, one value per row.
+def extra_members(metadata: pa.Table, members: Mapping[str, str | list[str]]) -> pa.Table:
+    """Return the data of the extra members: a large_binary column in one chunk per extension.
 
     One column gives its value as it stands: text as UTF-8, bytes untouched, numbers in decimal,
     nothing for null, so that every sample has the same members. Several give a JSON object.
     """
-    return {
+    columns = {
         extension: _plain_values(metadata[columns])
         if isinstance(columns, str)
         else _json_values(metadata.select(columns))
         for extension, columns in members.items()
     }
+    return pa.table(columns)
 
 
-def _plain_values(column: pa.ChunkedArray) -> list[bytes]:
-    return [_as_bytes(value) for value in column.to_pylist()]
+def _plain_values(column: pa.ChunkedArray) -> pa.LargeBinaryArray:
+    if _is_text_or_bytes(column.type):
+        return column.cast(pa.large_binary()).combine_chunks().fill_null(b"")
+    return pa.array([_as_bytes(value) for value in column.to_pylist()], pa.large_binary())
 
 
-def _json_values(columns: pa.Table) -> list[bytes]:
+def _json_values(columns: pa.Table) -> pa.LargeBinaryArray:
     encode = msgspec.json.Encoder(enc_hook=str).encode
-    return [encode(row) for row in columns.to_pylist()]
+    return pa.array([encode(row) for row in columns.to_pylist()], pa.large_binary())
+
+
+def _is_text_or_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
 
 
 def _as_bytes(value: Any) -> bytes:  # noqa: ANN401  # any Arrow scalar as Python

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from arrowimg._image_options import JpegOptions, PixelOptions, check_option, is_int
+from arrowimg._threads import usable_cores
 
 MAX_EXTENSION_LENGTH = 15
 """Longest extension of a member: ``<key>.<extension>`` fits ustar's 100-byte name field."""
@@ -62,7 +63,9 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ``"raise"``: a batch with a bad row is refused as a whole, with a list of the offenders.
         ``"quarantine"``: a bad row stays in the sidecar with its error code, without a member.
     encode_threads
-        Threads that encode. None: one per core this process may use. The bytes do not depend on it.
+        Threads that encode, shared by all writers of the process. None: ``OMP_NUM_THREADS`` where
+        it is set, as Ray does to the cores of a task, else one per core that this process may run
+        on. The bytes do not depend on it.
     members
         Columns to put beside the picture in the tar, by extension. ``{"txt": "caption"}`` writes
         the column's value to ``<key>.txt``; ``{"json": ["caption", "score"]}`` writes an object.
@@ -211,6 +214,11 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f"a column name or a list of column names for {extension!r}",
                 columns,
             )
+
+    @property
+    def threads(self) -> int:
+        """Threads that encode: `encode_threads`, or as many as there are cores for this process."""
+        return self.encode_threads or usable_cores()
 
     @property
     def max_members_nbytes(self) -> int | None:

@@ -19,6 +19,16 @@ Picture = npt.NDArray[np.uint8]
 _CHANNELS = (1, 3, 4)
 
 
+def is_plain(stack: npt.NDArray[Any], options: PixelOptions) -> bool:
+    """Tell whether pictures of one shape, stacked, are encoded as they stand.
+
+    They are then in order all alike, or all alike not.
+    """
+    shape = stack.shape[1:]
+    is_picture = len(shape) == 2 or (len(shape) == 3 and shape[2] == 3 and options.layout != "chw")
+    return len(stack) > 0 and stack.dtype == np.uint8 and is_picture
+
+
 def check_pixels(pixels: npt.NDArray[Any], options: PixelOptions) -> Problem | None:
     """Return what is wrong with an array as a picture, or None.
 

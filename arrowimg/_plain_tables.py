@@ -29,9 +29,21 @@ def canonical_table(table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=table.schema)
 
 
+def in_one_chunk(table: pa.Table) -> pa.Table:
+    """Return the table in one chunk per column, copied where there are several."""
+    columns = [_one_chunk(column) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    # `combine_chunks` would copy even a single one.
+    chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return pa.chunked_array([chunk], column.type)
+
+
 def _canonical_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if not pa.types.is_dictionary(column.type) or column.type.ordered:
-        return pa.chunked_array([column.combine_chunks()], column.type)
+        return _one_chunk(column)
     values = column.cast(column.type.value_type).combine_chunks()
     return pa.chunked_array([values.dictionary_encode().cast(column.type)], column.type)
 

@@ -1,15 +1,15 @@
-"""Which rows go in which shard: arithmetic only."""
+"""Which rows go together: in a shard, in a piece of work. Arithmetic only."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+import numpy as np
+import numpy.typing as npt
 
 
 def plan_shards(
-    tar_nbytes: Sequence[int], images_per_tar: int, max_members_nbytes: int | None = None
+    tar_nbytes: npt.ArrayLike, images_per_tar: int, max_members_nbytes: int | None = None
 ) -> list[slice]:
     """Return the rows of each shard: consecutive, in order, every row in exactly one.
 
@@ -20,24 +20,41 @@ def plan_shards(
     Parameters
     ----------
     tar_nbytes
-        Bytes that each row's members take in a tar, headers and padding included; 0 for a row
-        without members.
+        (N,) int64: bytes that each row's members take in a tar, headers and padding included; 0
+        for a row without members. Without `max_members_nbytes` any number above 0 will do.
     images_per_tar
         Most rows with members in one shard.
     max_members_nbytes
         Most bytes of members in one shard. A row that is larger gets a shard of its own.
     """
-    if not tar_nbytes:
-        return []
-    starts, num_images, nbytes = [0], 0, 0
-    for row, size in enumerate(tar_nbytes):
-        over = max_members_nbytes is not None and nbytes + size > max_members_nbytes
-        if size and num_images and (num_images == images_per_tar or over):
-            starts.append(row)
-            num_images = nbytes = 0
-        num_images += size > 0
-        nbytes += size
-    return [
-        slice(start, stop)
-        for start, stop in zip(starts, [*starts[1:], len(tar_nbytes)], strict=True)
-    ]
+    sizes = np.asarray(tar_nbytes, np.int64)
+    rows = np.flatnonzero(sizes)
+    ends = np.cumsum(sizes[rows])
+    starts, first = [0], 0
+    while first < len(rows):
+        last = first + images_per_tar
+        if max_members_nbytes is not None:
+            before = ends[first - 1] if first else 0
+            fits = int(np.searchsorted(ends, before + max_members_nbytes, "right"))
+            last = max(first + 1, min(last, fits))
+        starts += rows[last : last + 1].tolist()
+        first = last
+    return [slice(*bounds) for bounds in pairwise([*starts, len(sizes)])] if len(sizes) else []
+
+
+def cut_rows(nbytes: npt.ArrayLike, most_nbytes: int, most_rows: int) -> list[slice]:
+    """Return consecutive pieces of at most so many bytes and rows; a larger row is one by itself.
+
+    Parameters
+    ----------
+    nbytes
+        (N,) int64: bytes of each row.
+    """
+    ends = np.cumsum(np.asarray(nbytes, np.int64))
+    cuts, start, before = [0], 0, 0
+    while start < len(ends):
+        fits = int(np.searchsorted(ends, before + most_nbytes, "right"))
+        start = max(start + 1, min(start + most_rows, fits))
+        before = int(ends[start - 1])
+        cuts.append(start)
+    return [slice(*bounds) for bounds in pairwise(cuts)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
+from arrowimg._identity import RowName
 from arrowimg._shards import Shard, read_shard
 from arrowimg.errors import ShardConflictError
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from arrowimg._identity import Identity
     from arrowimg._options import WriteOptions
     from arrowimg._storage import Storage
-
-Row: TypeAlias = tuple[str | None, str | None]
 
 
 def committed_batch(storage: Storage, base_name: str, options: WriteOptions) -> list[Shard] | None:
@@ -41,7 +40,7 @@ class _ShardRows(Struct, frozen=True):
     """A committed shard, the ids and paths of its rows, and the error codes of the bad ones."""
 
     shard: Shard
-    rows: list[Row]
+    rows: list[RowName]
     error_codes: list[str]
 
 
@@ -83,7 +82,7 @@ class CommittedRows:
         ShardConflictError
             When a committed row has another id or path.
         """
-        asked = list(zip(identity.image_ids, identity.original_paths, strict=True))
+        asked = list(identity.row_names())
         number, row, ended = self._number, self._row, list[_ShardRows]()
         num_matched = 0
         while num_matched < len(asked):

@@ -11,19 +11,19 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._checksums import checksum
-from arrowimg._columns import binary_views
 from arrowimg._commit import CommittedFile
+from arrowimg._keys import check_unique_column
 from arrowimg._options import WriteOptions, option_differences
-from arrowimg._sidecar import Footer, read_footer, sidecar_buffers, sidecar_table
-from arrowimg._tar import member_offsets, tar_buffers
+from arrowimg._sidecar import Footer, read_footer, sidecar_table, write_sidecar
+from arrowimg._tar import END_OF_ARCHIVE
+from arrowimg._tar_writer import write_quarantined, write_samples
 from arrowimg._tasks import FileGroupTask, ImageBatch, WrittenFile
 from arrowimg._version import writer_versions
 from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from arrowimg._checksums import BytesLike
     from arrowimg._samples import Samples
     from arrowimg._staging import StagedFile
     from arrowimg._storage import Storage
@@ -59,7 +59,7 @@ class Shard(Struct, frozen=True):
 def write_shard(
     storage: Storage,
     name: str,
-    samples: Samples,
+    parts: Iterable[Samples],
     options: WriteOptions,
     batch_shards: int | None = None,
 ) -> Shard:
@@ -67,6 +67,9 @@ def write_shard(
 
     Parameters
     ----------
+    parts
+        The rows, at least one. Each part is written as it comes; all are kept until the shard is
+        committed, and gone through again should the storage fail.
     batch_shards
         How many shards the batch has, where that is known.
 
@@ -79,10 +82,10 @@ def write_shard(
         sync of the folder failed.
     """
     try:
-        return _write_once(storage, name, samples, options, batch_shards)
+        return _write_once(storage, name, parts, options, batch_shards)
     except StorageError:
         # A file whose fsync failed must not be synced again, but the samples are still here.
-        return _write_once(storage, name, samples, options, batch_shards)
+        return _write_once(storage, name, parts, options, batch_shards)
 
 
 def file_group(
@@ -153,26 +156,35 @@ def read_shard(storage: Storage, name: str, options: WriteOptions) -> CommittedS
 
 
 def _write_once(
-    storage: Storage, name: str, samples: Samples, options: WriteOptions, batch_shards: int | None
+    storage: Storage,
+    name: str,
+    parts: Iterable[Samples],
+    options: WriteOptions,
+    batch_shards: int | None,
 ) -> Shard:
     with storage.stage(options.checksum) as staging:
         tar = staging.create(f"{name}.tar")
-        names, data = _members(samples)
-        tar.writelines(tar_buffers(names, data))
+        written = [(part, write_samples(tar, part, options.checksum)) for part in parts]
+        tar.write(END_OF_ARCHIVE)
+        names = written[0][0].metadata.column_names
+        stored = pa.concat_tables([part.stored for part, _ in written])
+        metadata = pa.concat_tables([part.metadata.select(names) for part, _ in written])
+        check_unique_column(stored["key"], stored["image_id"])
         quarantine = None
-        if options.keep_quarantined and samples.num_quarantined:
+        if stored["quarantined"].null_count < len(stored):
             quarantine = staging.create(f"{QUARANTINE_PREFIX}{name}.tar")
-            quarantine.writelines(tar_buffers(*_quarantined_members(samples)))
-        footer = _footer(tar, quarantine, samples, options, batch_shards)
+            write_quarantined(quarantine, stored, options.checksum)
+            quarantine.write(END_OF_ARCHIVE)
+        footer = _footer(tar, quarantine, stored, options, batch_shards)
         table = sidecar_table(
-            samples.stored,
-            samples.metadata,
+            stored,
+            pa.concat_tables([places for _, places in written]),
+            metadata,
             tar.name,
-            _image_offsets(data, samples),
             keep_images=not options.remove_image_data,
         )
         parquet = staging.create(f"{name}.parquet")
-        parquet.writelines(sidecar_buffers(table, footer))
+        write_sidecar(parquet, table, footer)
         commit = staging.publish(
             options.if_exists, lambda: _is_same_shard(storage, parquet.name, table, footer)
         )
@@ -214,73 +226,23 @@ def _is_same_shard(storage: Storage, record: str, table: pa.Table, footer: Foote
         return False
 
 
-def _members(samples: Samples) -> tuple[list[str], list[BytesLike]]:
-    """Return names and data of all members: sample by sample, extensions in sorted order."""
-    is_present = samples.stored["error"].is_null().to_pylist()
-    views = {name: binary_views(column) for name, column in _member_columns(samples).items()}
-    keys = samples.stored["key"].to_pylist()
-    names = [
-        f"{key}.{extension}"
-        for key, present in zip(keys, is_present, strict=True)
-        if present
-        for extension in views
-    ]
-    data = [
-        view
-        for present, *row in zip(is_present, *views.values(), strict=True)
-        if present
-        for view in row
-    ]
-    return names, data
-
-
-def _member_columns(samples: Samples) -> dict[str, pa.ChunkedArray]:
-    """Return the data of the members of each extension, extensions in sorted order."""
-    columns = {"jpg": samples.stored["image_data"]} | {
-        name: samples.members[name] for name in samples.members.column_names
-    }
-    return {name: columns[name] for name in sorted(columns)}
-
-
-def _quarantined_members(samples: Samples) -> tuple[list[str], list[BytesLike]]:
-    """Return names, ``<key>.<error code>``, and data of the offending bytes that are kept."""
-    column = samples.stored["quarantined"]
-    rows = zip(
-        samples.stored["key"].to_pylist(),
-        samples.stored["error"].to_pylist(),
-        column.is_valid().to_pylist(),
-        binary_views(column),
-        strict=True,
-    )
-    kept = [(f"{key}.{code}", view) for key, code, is_kept, view in rows if is_kept]
-    return [name for name, _ in kept], [view for _, view in kept]
-
-
-def _image_offsets(data: list[BytesLike], samples: Samples) -> pa.Array:
-    """Return where each row's picture starts in the tar; null for a row without one."""
-    extensions = list(_member_columns(samples))
-    offsets = member_offsets([len(member) for member in data])
-    of_images = iter(offsets[extensions.index("jpg") :: len(extensions)])
-    is_present = samples.stored["error"].is_null().to_pylist()
-    return pa.array([next(of_images) if present else None for present in is_present], pa.int64())
-
-
 def _footer(
     tar: StagedFile,
     quarantine: StagedFile | None,
-    samples: Samples,
+    stored: pa.Table,
     options: WriteOptions,
     batch_shards: int | None,
 ) -> Footer:
+    num_images = stored["error"].null_count
     return Footer(
         writer=writer_versions(),
         options=options.recorded(),
         tar_file=tar.name,
         tar_nbytes=tar.nbytes,
         tar_checksum=tar.checksum,
-        num_rows=samples.num_rows,
-        num_images=samples.num_rows - samples.num_errors,
-        num_errors=samples.num_errors,
+        num_rows=len(stored),
+        num_images=num_images,
+        num_errors=len(stored) - num_images,
         batch_shards=batch_shards,
         quarantine_file=None if quarantine is None else quarantine.name,
         quarantine_nbytes=None if quarantine is None else quarantine.nbytes,

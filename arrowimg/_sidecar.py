@@ -11,16 +11,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from arrowimg._checksums import ChecksumName, new_hasher
+from arrowimg._binary_columns import value_offsets
+from arrowimg._parquet import BinaryWriter, parquet_leaves, write_parquet
 from arrowimg._plain_tables import canonical_table
+from arrowimg._plan import cut_rows
 from arrowimg._version import FORMAT_VERSION
 from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from arrowimg._checksums import ChecksumName
+
 FOOTER_KEY = "arrowimg"
-CHECKSUM_KEY = "arrowimg.checksum"
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Arrow type of Hugging Face's ``Image`` feature: only this one shows as pictures there."""
@@ -42,12 +45,9 @@ RESERVED = (
 )
 
 _HUGGING_FACE = msgspec.json.encode({"info": {"features": {"image_data": {"_type": "Image"}}}})
-_NO_CHECKSUM = "0" * 32
-_FOOTER_NBYTES = 2**20
 _PIECE_NBYTES = 2**30
 _READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
-_REPEATING = ("tar_file", "action", "error")
-_ROW_GROUP_NBYTES = 100 * 2**20
+_PLAIN = {*RESERVED} - {"tar_file", "action", "error"}
 
 
 class Footer(Struct, frozen=True, kw_only=True):
@@ -101,73 +101,53 @@ def check_metadata(metadata: pa.Table) -> None:
 
 
 def sidecar_table(
-    stored: pa.Table, metadata: pa.Table, tar_file: str, offsets: pa.Array, *, keep_images: bool
+    stored: pa.Table, places: pa.Table, metadata: pa.Table, tar_file: str, *, keep_images: bool
 ) -> pa.Table:
     """Return the sidecar of one shard.
 
     Parameters
     ----------
     stored
-        The samples as encoded, with the columns of `_samples.STORED_SCHEMA`.
+        The samples as encoded, with the columns of `Samples.stored`.
+    places
+        Columns offset and checksum of the same rows' pictures; null for a row without one.
     metadata
         The user's columns for the same rows.
     tar_file
         Name of the tar, without folder.
-    offsets
-        Where each member's data starts in the tar; null for a row without a member.
     keep_images
         True: with the ``image_data`` column.
     """
-    metadata = canonical_table(metadata)
     has_member = pc.is_null(stored["error"])
     all_names = pc.binary_join_element_wise(stored["key"], "jpg", ".")
-    member_name = pc.if_else(has_member, all_names, pa.scalar(None, pa.string()))
     columns = {
         "image_id": stored["image_id"],
         "tar_file": pa.array([tar_file] * len(stored), pa.string()),
-        "member_name": member_name,
+        "member_name": pc.if_else(has_member, all_names, pa.scalar(None, pa.string())),
         "original_path": stored["original_path"],
-        "offset": offsets,
+        "offset": places["offset"],
         "size": pc.binary_length(stored["image_data"]),
-        **{name: stored[name] for name in RESERVED[6:12]},
-        **dict(zip(metadata.column_names, metadata.columns, strict=True)),
+        "width": stored["width"],
+        "height": stored["height"],
+        "channels": stored["channels"],
+        "checksum": places["checksum"],
+        "action": stored["action"],
+        "error": stored["error"],
     }
-    if keep_images:
-        columns["image_data"] = _image_column(stored["image_data"], member_name)
-    user_fields = {field.name: field for field in metadata.schema}
-    fields = [
-        user_fields.get(name, pa.field(name, column.type)) for name, column in columns.items()
-    ]
-    schema = pa.schema(fields, {"huggingface": _HUGGING_FACE} if keep_images else None)
-    return pa.Table.from_arrays(list(columns.values()), schema=schema)
+    table = canonical_table(pa.table(columns))
+    for field, column in zip(metadata.schema, canonical_table(metadata).columns, strict=True):
+        table = table.append_column(field, column)
+    if not keep_images:
+        return table
+    images = _image_column(stored["image_data"], table["member_name"])
+    table = table.append_column("image_data", images)
+    return table.replace_schema_metadata({"huggingface": _HUGGING_FACE})
 
 
-def sidecar_buffers(table: pa.Table, footer: Footer) -> list[memoryview]:
-    """Return the buffers that make up a sidecar: Parquet that carries its own checksum.
-
-    zstd, page index, and for each column the encoding that fits it. The checksum is that of the
-    whole file with zeros in its own place, so that any changed byte shows.
-    """
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, table.schema, **_parquet_options(table.schema)) as writer:
-        for start, num_rows in _row_groups(table):
-            writer.write_table(table.slice(start, num_rows), row_group_size=num_rows)
-        document = msgspec.json.encode(footer, order="deterministic").decode()
-        writer.add_key_value_metadata({FOOTER_KEY: document})
-        writer.add_key_value_metadata({CHECKSUM_KEY: _NO_CHECKSUM})
-    data = memoryview(sink.getvalue())
-    place = _checksum_place(data)
-    return [
-        data[: place.start],
-        memoryview(_own_checksum(data, place).encode()),
-        data[place.stop :],
-    ]
-
-
-def holds_own_checksum(data: memoryview) -> bool:
-    """Tell whether a sidecar is, byte for byte, what was written."""
-    place = _checksum_place(data)
-    return bytes(data[place]).decode("ascii", "replace") == _own_checksum(data, place)
+def write_sidecar(file: BinaryWriter, table: pa.Table, footer: Footer) -> None:
+    """Write a sidecar, as `sidecar_table` returned it, with its footer document."""
+    document = msgspec.json.encode(footer, order="deterministic").decode()
+    write_parquet(file, table, {FOOTER_KEY: document}, _PLAIN)
 
 
 def read_footer(file: IO[bytes], path: str) -> Footer:
@@ -190,57 +170,9 @@ def read_footer(file: IO[bytes], path: str) -> Footer:
     return footer
 
 
-def _checksum_place(data: memoryview) -> slice:
-    """Return where the checksum stands: just after its key, which is the last of its kind."""
-    # The footer is small; only there can the key be the file's own and not the user's data.
-    tail_start = max(0, len(data) - _FOOTER_NBYTES)
-    tail = bytes(data[tail_start:])
-    key = CHECKSUM_KEY.encode()
-    at = tail.rfind(key)
-    # Thrift's compact protocol: one byte of field header and one of length precede the value.
-    start = tail_start + at + len(key) + 2
-    return slice(start, start + len(_NO_CHECKSUM)) if at >= 0 else slice(0, 0)
-
-
-def _own_checksum(data: memoryview, place: slice) -> str:
-    hasher = new_hasher("xxh3_128")
-    hasher.update(data[: place.start])
-    hasher.update(_NO_CHECKSUM.encode())
-    hasher.update(data[place.stop :])
-    return hasher.hexdigest()
-
-
-def _parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    leaves = _leaves(schema)
-    images = {path for path, _ in leaves if path.startswith("image_data.")}
-    floats = {path for path, kind in leaves if kind in ("FLOAT", "DOUBLE") and "." in path}
-    own = {path for path, _ in leaves if path in RESERVED}
-    rest = [path for path, _ in leaves if path not in images | floats]
-    return {
-        "compression": {
-            path: "NONE" if path == "image_data.bytes" else "ZSTD" for path, _ in leaves
-        },
-        "use_dictionary": [path for path in rest if path in _REPEATING or path not in own],
-        "column_encoding": dict.fromkeys(sorted(floats), "BYTE_STREAM_SPLIT"),
-        "write_statistics": [path for path in rest if path != "checksum"],
-        "write_page_index": True,
-    }
-
-
-def _leaves(schema: pa.Schema) -> list[tuple[str, str]]:
-    """Return path and physical type of each Parquet column that an Arrow schema becomes."""
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, schema):
-        pass
-    columns = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
-    return [
-        (columns.column(at).path, columns.column(at).physical_type) for at in range(len(columns))
-    ]
-
-
 def _parquet_error(schema: pa.Schema) -> str | None:
     try:
-        _leaves(schema)
+        parquet_leaves(schema)
     except (pa.ArrowException, OSError) as error:
         return str(error)
     kinds = [field.type for field in schema]
@@ -256,45 +188,29 @@ def _has_fixed_size_lists(kind: pa.DataType, size: int | None = None) -> bool:
     return any(_has_fixed_size_lists(kind.field(at).type, size) for at in range(kind.num_fields))
 
 
-def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
-    """Return (first row, rows) of each row group: about 100 MB, since readers load whole ones."""
-    keeps_images = "image_data" in table.column_names
-    metadata = table.drop_columns(["image_data"]) if keeps_images else table
-    # Measured as Arrow would send it, since how rows came in must not show.
-    nbytes = sum(map(pa.ipc.get_record_batch_size, metadata.combine_chunks().to_batches()))
-    nbytes += (pc.sum(table["size"]).as_py() or 0) if keeps_images else 0
-    rows_each = max(1, table.num_rows * _ROW_GROUP_NBYTES // max(nbytes, 1))
-    return [
-        (start, min(rows_each, table.num_rows - start))
-        for start in range(0, table.num_rows, rows_each)
-    ]
-
-
 def _image_column(data: pa.ChunkedArray, names: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return stored pictures and their names as Hugging Face's struct, with one copy at most."""
-    pictures, paths = data.combine_chunks(), names.combine_chunks()
-    chunks = [
-        pa.StructArray.from_arrays(
-            [piece, paths.slice(start, len(piece))], fields=list(IMAGE_TYPE), mask=piece.is_null()
-        )
-        for start, piece in _binary_pieces(pictures)
-    ]
+    """Return stored pictures and their names as Hugging Face's struct; pictures are not copied."""
+    paths, first, chunks = names.combine_chunks(), 0, list[pa.StructArray]()
+    for chunk in data.chunks:
+        for piece in _binary_pieces(chunk):
+            columns = [piece, paths.slice(first, len(piece))]
+            chunks.append(
+                pa.StructArray.from_arrays(columns, fields=list(IMAGE_TYPE), mask=piece.is_null())
+            )
+            first += len(piece)
     return pa.chunked_array(chunks, IMAGE_TYPE)
 
 
-def _binary_pieces(array: pa.LargeBinaryArray) -> Iterator[tuple[int, pa.BinaryArray]]:
-    """Yield (first row, values), cut so that the 32-bit offsets of each piece suffice."""
-    offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset :][: len(array) + 1]
-    start = 0
-    while start < len(array):
-        limit = offsets[start] + _PIECE_NBYTES
-        stop = max(start + 1, int(np.searchsorted(offsets, limit, "right")) - 1)
-        piece = offsets[start : stop + 1] - offsets[start]
-        is_valid = array.slice(start, stop - start).is_valid().to_numpy(zero_copy_only=False)
+def _binary_pieces(array: pa.LargeBinaryArray) -> Iterator[pa.BinaryArray]:
+    """Yield the values, cut so that the 32-bit offsets of each piece suffice."""
+    offsets = value_offsets(array)
+    for rows in cut_rows(np.diff(offsets), _PIECE_NBYTES, len(array)):
+        piece = array.slice(rows.start, rows.stop - rows.start)
+        starts = offsets[rows.start : rows.stop + 1] - offsets[rows.start]
+        is_valid = piece.is_valid().to_numpy(zero_copy_only=False)
         buffers = [
             pa.array(is_valid).buffers()[1],
-            pa.py_buffer(piece.astype(np.int32)),
-            array.buffers()[2].slice(offsets[start], piece[-1]),
+            pa.py_buffer(starts.astype(np.int32)),
+            array.buffers()[2].slice(offsets[rows.start], starts[-1]),
         ]
-        yield start, pa.BinaryArray.from_buffers(pa.binary(), stop - start, buffers)
-        start = stop
+        yield pa.BinaryArray.from_buffers(pa.binary(), len(piece), buffers)

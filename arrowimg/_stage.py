@@ -9,25 +9,33 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from arrowimg._batches import EncodedBatch, check_batch, encode_batch
+from arrowimg._binary_columns import binary_views, gather
+from arrowimg._check import check_run
+from arrowimg._columns import Files, ImageRun
 from arrowimg._digest import batch_digest
-from arrowimg._encode import check_image, encode_images
+from arrowimg._encode import encode_run
 from arrowimg._keys import UNNAMED_PREFIX, check_member_names
 from arrowimg._options import WriteKeywords, WriteOptions
+from arrowimg._parts import PartStream, ReplayedParts
 from arrowimg._plain_tables import plain_table
 from arrowimg._plan import plan_shards
 from arrowimg._resume import committed_batch
-from arrowimg._samples import Samples, check_error_fraction, encode_samples
+from arrowimg._samples import Samples, check_error_fraction
 from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._storage import LocalStorage, Storage
-from arrowimg._tar import tar_buffers
+from arrowimg._tar import END_OF_ARCHIVE, tar_part
+from arrowimg._tar_writer import write_part
 from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
-from arrowimg.errors import ImageError, OptionError, Problem, RowProblem
+from arrowimg._threads import map_ahead
+from arrowimg.errors import ImageError, OptionError, RowProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -157,15 +165,10 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
             if committed is not None:
                 return file_group(committed, self.output_dir, self.options, task)
         unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(NAME_PREFIX)}-"
-        samples = encode_samples(task, self.options, unnamed_prefix)
-        plan = plan_shards(
-            samples.tar_nbytes(), self.images_per_tar, self.options.max_members_nbytes
-        )
-        check_error_fraction(samples.error_codes(), samples.num_rows, self.options)
-        shards = [
-            self._write_shard(f"{base_name}-{number:06d}", samples.slice(rows), len(plan))
-            for number, rows in enumerate(plan)
-        ]
+        batch = check_batch(task, self.options, unnamed_prefix)
+        encoded = encode_batch(batch, self.options)
+        check_error_fraction(encoded.error_codes, batch.num_rows, self.options)
+        shards = self._write_shards(base_name, encoded, side_by_side=batch.is_copied)
         return file_group(shards, self.output_dir, self.options, task)
 
     def construct_base_name(self, batch: ImageBatch) -> str:
@@ -177,8 +180,27 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         unique = batch_digest(batch, self.options) if self.deterministic_name else uuid.uuid4().hex
         return f"{NAME_PREFIX}{unique}"
 
-    def _write_shard(self, name: str, samples: Samples, batch_shards: int) -> Shard:
-        shard = write_shard(self._storage, name, samples, self.options, batch_shards)
+    def _write_shards(
+        self, base_name: str, encoded: EncodedBatch, *, side_by_side: bool
+    ) -> list[Shard]:
+        plan = plan_shards(encoded.tar_nbytes, self.images_per_tar, self.options.max_members_nbytes)
+        stream = PartStream(encoded.parts)
+
+        def shards() -> Iterator[tuple[str, Iterable[Samples]]]:
+            for number, rows in enumerate(plan):
+                parts = stream.take(rows.stop - rows.start)
+                name = f"{base_name}-{number:06d}"
+                yield name, list(parts) if side_by_side else ReplayedParts(parts)
+
+        def write(shard: tuple[str, Iterable[Samples]]) -> Shard:
+            return self._write_shard(*shard, len(plan))
+
+        # While one shard is written its successor is encoded; copied files leave the threads free.
+        at_once = self.options.threads if side_by_side else 1
+        return list(map_ahead(write, shards(), at_once, at_once))
+
+    def _write_shard(self, name: str, parts: Iterable[Samples], batch_shards: int) -> Shard:
+        shard = write_shard(self._storage, name, parts, self.options, batch_shards)
         if self.verbose:
             logger.info(
                 "%s: %d images, %d rows, %d bytes",
@@ -191,19 +213,25 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
     def _encode_image_to_bytes(self, image: npt.NDArray[Any]) -> tuple[bytes, str]:
         """Return the JPEG of one picture, the same bytes as `process` writes, and ``".jpg"``."""
-        (stored,) = encode_images([check_image(image, self.options.pixels)], self.options)
-        if isinstance(stored, Problem):
-            raise ImageError([RowProblem(0, None, stored.code, stored.found)], 1)
-        return bytes(stored.data), ".jpg"
+        is_file = isinstance(image, (bytes, memoryview))
+        run: ImageRun = Files(pa.array([image], pa.large_binary())) if is_file else [image]
+        stored = encode_run(check_run(run, self.options), self.options)
+        if stored.problems:
+            problem = stored.problems[0]
+            raise ImageError([RowProblem(0, None, problem.code, problem.found)], 1)
+        return bytes(binary_views(stored.data)[0]), ".jpg"
 
     def _write_tar(self, base_name: str, members: Sequence[tuple[str, bytes]]) -> str:
         """Write ``<base name>.tar`` of these (name, data) members; returns its path."""
         _check_base_name(base_name)
         check_member_names([name for name, _ in members])
-        buffers = tar_buffers([name for name, _ in members], [data for _, data in members])
+        names = pa.array([name for name, _ in members], pa.string())
+        data = gather([data for _, data in members])
+        part = tar_part([names], [data], np.arange(len(members)))
         with self._storage.stage(self.options.checksum) as staging:
             tar = staging.create(f"{base_name}.tar")
-            tar.writelines(buffers)
+            write_part(tar, part, slice(0, 0), self.options.checksum)
+            tar.write(END_OF_ARCHIVE)
             staging.publish(self.options.if_exists)
         return self._storage.path_of(tar.name)
 

@@ -7,82 +7,204 @@ https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html (ustar inter
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+
+from arrowimg._binary_columns import binary_views, value_bytes, value_offsets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from arrowimg._checksums import BytesLike
+    from collections.abc import Mapping, Sequence
 
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 
 MAX_NAME_LENGTH = 100
 
-_MODE, _UID, _GID, _MTIME = b"0000644\0", b"0000000\0", b"0000000\0", b"00000000000\0"
 _SIZE_FIELD = slice(124, 136)
 _CHECKSUM_FIELD = slice(148, 156)
+_CHECKSUM_DIGITS = slice(148, 154)
+_USED = 265
 
-_PADDING = bytes(BLOCK)
+_FRAME = 2 * BLOCK
+
+Sizes = TypeVar("Sizes", int, npt.NDArray[np.int64])
 
 
-def tar_nbytes(member_nbytes: int) -> int:
-    """Return the bytes that one member takes in a tar: header, data, padding."""
+def tar_nbytes(member_nbytes: Sizes) -> Sizes:
+    """Return the bytes that a member takes in a tar, or each of many: header, data, padding."""
     return BLOCK + -(-member_nbytes // BLOCK) * BLOCK
 
 
-def member_offsets(member_nbytes: Sequence[int]) -> list[int]:
-    """Return where each member's data starts in a tar of members of these sizes, in order."""
-    offsets, at = [], 0
-    for size in member_nbytes:
-        offsets.append(at + BLOCK)
-        at += tar_nbytes(size)
-    return offsets
+class TarPart(Struct, frozen=True):
+    """Consecutive members of a tar: their headers in one array, their data where it stands.
+
+    Attributes
+    ----------
+    frames
+        (N + 1, 1024) uint8: in row i a block of zeros, whose end pads member i - 1, and the header
+        of member i. The last row only pads.
+    sizes
+        (N,) int64: bytes of each member's data.
+    addresses
+        (N,) int64: where the data begins in memory; `members` keep it there.
+    members
+        The data of each member.
+    """
+
+    frames: npt.NDArray[np.uint8]
+    sizes: npt.NDArray[np.int64]
+    addresses: npt.NDArray[np.int64]
+    members: list[memoryview]
+
+    def slice(self, start: int, stop: int) -> TarPart:
+        """Return some of the members; nothing is copied."""
+        return TarPart(
+            self.frames[start : stop + 1],
+            self.sizes[start:stop],
+            self.addresses[start:stop],
+            self.members[start:stop],
+        )
+
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """Return where each member's data begins, counted from the part's first byte: (N,)."""
+        nbytes = tar_nbytes(self.sizes)
+        return np.cumsum(nbytes) - nbytes + BLOCK
+
+    def buffers(self) -> list[memoryview]:
+        """Return the bytes of the part, in order: frame, data, frame, data, ..., padding."""
+        whole = memoryview(self.frames.reshape(-1)).toreadonly()
+        starts, stops = self._frame_bounds()
+        frames = [whole[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        buffers = [frames[-1]] * (2 * len(frames) - 1)
+        buffers[0::2], buffers[1::2] = frames, self.members
+        return buffers
+
+    def vectors(self) -> npt.NDArray[np.int64]:
+        """Return address and length of each of the `buffers`: (2 N + 1, 2)."""
+        starts, stops = self._frame_bounds()
+        vectors = np.empty((2 * len(starts) - 1, 2), np.int64)
+        vectors[0::2, 0], vectors[0::2, 1] = starts + self.frames.ctypes.data, stops - starts
+        vectors[1::2, 0], vectors[1::2, 1] = self.addresses, self.sizes
+        return vectors
+
+    def _frame_bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        padding = np.concatenate([[0], -self.sizes % BLOCK])
+        rows = _FRAME * np.arange(len(padding))
+        stops = rows + _FRAME
+        stops[-1] -= BLOCK
+        return rows + BLOCK - padding, stops
 
 
-def tar_buffers(names: Sequence[str], members: Sequence[BytesLike]) -> Iterator[BytesLike]:
-    """Yield the buffers that make up a tar, in order; members are passed on, not copied.
+def sample_members(keys: pa.StringArray, members: Mapping[str, pa.LargeBinaryArray]) -> TarPart:
+    """Return the members of samples: of each that has a picture, one per extension, sorted.
+
+    Parameters
+    ----------
+    keys
+        Of the samples. With a dot and the longest extension, at most 100 ASCII bytes each (`_keys`
+        sees to that).
+    members
+        The data of each extension's members, not copied; of ``"jpg"``, null for a sample without a
+        picture.
+    """
+    has_picture = members["jpg"].is_valid()
+    rows = np.flatnonzero(has_picture.to_numpy(zero_copy_only=False))
+    present = keys if len(rows) == len(keys) else keys.filter(has_picture)
+    extensions = sorted(members)
+    names = [pc.binary_join_element_wise(present, extension, ".") for extension in extensions]
+    return tar_part(names, [members[extension] for extension in extensions], rows)
+
+
+def tar_part(
+    names: Sequence[pa.StringArray],
+    data: Sequence[pa.LargeBinaryArray],
+    rows: npt.NDArray[np.int64],
+) -> TarPart:
+    """Return the members that stand in several columns, row by row.
 
     Parameters
     ----------
     names
-        ASCII, at most 100 bytes each (`_keys` sees to that).
-    members
-        The data of each member.
+        Of the members of each column, ASCII, at most 100 bytes.
+    data
+        Columns that hold the members, not copied.
+    rows
+        Which rows of `data` they are, (N,).
     """
-    headers = tar_headers(names, [len(member) for member in members])
-    for header, member in zip(headers, members, strict=True):
-        yield header.tobytes()
-        yield member
-        yield _PADDING[: -len(member) % BLOCK]
-    yield END_OF_ARCHIVE
+    shape = (len(rows), len(names))
+    blocks = np.empty((*shape, MAX_NAME_LENGTH), np.uint8)
+    sizes, addresses = np.empty(shape, np.int64), np.empty(shape, np.int64)
+    members = [memoryview(b"")] * sizes.size
+    for at, (column, values) in enumerate(zip(names, data, strict=True)):
+        offsets, views = value_offsets(values), binary_views(values)
+        blocks[:, at] = _padded(column)
+        sizes[:, at] = np.diff(offsets)[rows]
+        addresses[:, at] = offsets[rows] + value_bytes(values).ctypes.data
+        is_all = len(rows) == len(views)
+        members[at :: len(names)] = views if is_all else [views[row] for row in rows.tolist()]
+    return TarPart(
+        _frames(blocks.reshape(-1, MAX_NAME_LENGTH), sizes.reshape(-1)),
+        sizes.reshape(-1),
+        addresses.reshape(-1),
+        members,
+    )
 
 
-def tar_headers(names: Sequence[str], member_nbytes: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """Return the headers of all members: (N, 512) uint8."""
-    headers = np.zeros((len(names), BLOCK), np.uint8)
-    headers[:, :MAX_NAME_LENGTH] = _ascii(names, MAX_NAME_LENGTH)
-    headers[:, 100:124] = np.frombuffer(_MODE + _UID + _GID, np.uint8)
-    headers[:, _SIZE_FIELD] = _octal(np.asarray(member_nbytes, np.int64), 11, b"\0")
-    headers[:, 136:148] = np.frombuffer(_MTIME, np.uint8)
-    headers[:, _CHECKSUM_FIELD] = ord(" ")
-    headers[:, 156:157] = ord("0")
-    headers[:, 257:265] = np.frombuffer(b"ustar\0" + b"00", np.uint8)
+def tar_header(name: str, member_nbytes: int) -> bytes:
+    """Return the header of one member."""
+    header = np.zeros((1, BLOCK), np.uint8)
+    _write_headers(header, _padded(pa.array([name])), np.array([member_nbytes]))
+    return header.tobytes()
+
+
+def _frames(names: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    frames = np.zeros((len(sizes) + 1, _FRAME), np.uint8)
+    _write_headers(frames[:-1, BLOCK:], names, sizes)
+    return frames
+
+
+def _write_headers(
+    headers: npt.NDArray[np.uint8], names: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]
+) -> None:
+    """Write the headers of members into zeros: (N, 512) uint8."""
+    headers[:, MAX_NAME_LENGTH:_USED] = _TEMPLATE[MAX_NAME_LENGTH:_USED]
+    headers[:, :MAX_NAME_LENGTH] = names
+    size_field = headers[:, _SIZE_FIELD]
+    _write_octal(size_field[:, :-1], sizes)
     # The sum counts its own field as spaces, and ends in NUL and space for old readers' sake.
-    headers[:, _CHECKSUM_FIELD] = _octal(headers.sum(axis=1, dtype=np.int64), 6, b"\0 ")
-    return headers
+    sums = names.sum(axis=1, dtype=np.int64) + size_field.sum(axis=1, dtype=np.int64)
+    sums += _TEMPLATE_SUM
+    _write_octal(headers[:, _CHECKSUM_DIGITS], sums)
+    headers[:, _CHECKSUM_DIGITS.stop] = 0
 
 
-def _ascii(texts: Sequence[str], width: int) -> npt.NDArray[np.uint8]:
-    encoded = np.array([text.encode("ascii") for text in texts], f"S{width}")
-    return encoded.view(np.uint8).reshape(len(texts), width)
+def _template() -> npt.NDArray[np.uint8]:
+    """Return what all headers have in common; name and size are zeros, the checksum spaces."""
+    header = np.zeros(BLOCK, np.uint8)
+    header[100:124] = np.frombuffer(b"0000644\0" + 2 * b"0000000\0", np.uint8)
+    header[136:148] = np.frombuffer(b"00000000000\0", np.uint8)
+    header[_CHECKSUM_FIELD] = ord(" ")
+    header[156] = ord("0")
+    header[257:265] = np.frombuffer(b"ustar\0" + b"00", np.uint8)
+    return header
 
 
-def _octal(numbers: npt.NDArray[np.int64], digits: int, end: bytes) -> npt.NDArray[np.uint8]:
-    shifts = 3 * np.arange(digits - 1, -1, -1)
-    field = ((numbers[:, None] >> shifts) & 7) + ord("0")
-    tail = np.broadcast_to(np.frombuffer(end, np.uint8), (len(numbers), len(end)))
-    return np.concatenate([field.astype(np.uint8), tail], axis=1)
+_TEMPLATE = _template()
+_TEMPLATE_SUM = int(_TEMPLATE.sum())
+
+
+def _padded(names: pa.StringArray) -> npt.NDArray[np.uint8]:
+    """Return ASCII names, padded with NUL: (N, 100) uint8."""
+    padded = pc.ascii_rpad(names, width=MAX_NAME_LENGTH, padding="\0")
+    return value_bytes(padded)[: MAX_NAME_LENGTH * len(names)].reshape(-1, MAX_NAME_LENGTH)
+
+
+def _write_octal(field: npt.NDArray[np.uint8], numbers: npt.NDArray[np.int64]) -> None:
+    """Write numbers in octal digits: one number and one row of digits each."""
+    shifts = 3 * np.arange(field.shape[1] - 1, -1, -1)
+    np.bitwise_or((numbers[:, None] >> shifts) & 7, ord("0"), out=field, casting="unsafe")

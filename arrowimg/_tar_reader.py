@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from arrowimg._tar import BLOCK, END_OF_ARCHIVE, MAX_NAME_LENGTH, tar_headers
+from arrowimg._tar import BLOCK, END_OF_ARCHIVE, MAX_NAME_LENGTH, tar_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ class TarMember(Struct, frozen=True):
 def read_members(data: memoryview) -> Iterator[TarMember | str]:
     """Yield the members of a tar in order, and a sentence for each thing that is wrong.
 
-    Only tars that `tar_buffers` makes are in order: plain headers, zeros for padding, two zero
+    Only tars that `TarPart` makes are in order: plain headers, zeros for padding, two zero
     blocks and nothing behind them. Reading ends at the first header that cannot be read, since
     nothing tells where the next one is.
     """
@@ -64,6 +64,6 @@ def _member(header: bytes, at: int) -> TarMember | None:
         size = int(header[124:135], 8)
     except ValueError:
         return None
-    if header != tar_headers([name], [size]).tobytes():
+    if header != tar_header(name, size):
         return None
     return TarMember(name, at + BLOCK, size)

@@ -15,8 +15,9 @@ from arrowimg._codec import decode_image
 from arrowimg._damage import Damage, DamageKind, Depth, Report
 from arrowimg._dataset import read_manifest
 from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
+from arrowimg._parquet import holds_own_checksum
 from arrowimg._shards import QUARANTINE_PREFIX
-from arrowimg._sidecar import Footer, holds_own_checksum, read_footer
+from arrowimg._sidecar import Footer, read_footer
 from arrowimg._staging import TEMPORARY_PREFIX
 from arrowimg._storage import LocalStorage, Storage
 from arrowimg._tar_reader import TarMember, read_members

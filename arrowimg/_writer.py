@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Self, Unpack
 
+import numpy as np
 import pyarrow as pa
 
+from arrowimg._batches import EncodedBatch, check_batch, encode_batch
 from arrowimg._columns import as_table
 from arrowimg._dataset import check_room, prepare_folder, publish_manifest
 from arrowimg._identity import Identity
 from arrowimg._keys import UNNAMED_PREFIX, check_unique
 from arrowimg._options import WriteKeywords, WriteOptions
+from arrowimg._parts import PartStream, ReplayedParts
 from arrowimg._plan import plan_shards
 from arrowimg._resume import CommittedRows
-from arrowimg._samples import Samples, check_error_fraction, encode_samples
+from arrowimg._samples import Samples, check_error_fraction, check_same_columns
 from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._sources import count_rows, known_ids, read_batches
 from arrowimg._storage import LocalStorage, Storage
@@ -22,6 +26,7 @@ from arrowimg._tasks import FileGroupTask, ImageBatch
 from arrowimg.errors import NotFinishedError, NotOpenError, SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -61,7 +66,7 @@ class ShardWriter:
 
     Notes
     -----
-    Memory: one batch, plus the encoded bytes of one batch and one shard, plus `metadata`.
+    Memory: one batch, plus the encoded bytes of one shard, plus `metadata`.
     """
 
     def __init__(
@@ -81,7 +86,7 @@ class ShardWriter:
         self._is_open = False
         self._complete_shards: int | None = None
         self._committed: CommittedRows | None = None
-        self._pending: Samples | None = None
+        self._pending: list[Samples] = []
         self._num_rows = 0
         self._error_codes: Counter[str] = Counter()
         self._shards: list[Shard] = []
@@ -146,21 +151,38 @@ class ShardWriter:
             return
         fresh = ImageBatch(joined.data.slice(num_committed))
         first_row = self._num_rows + num_committed
-        samples = encode_samples(fresh, self.options, UNNAMED_PREFIX, first_row)
-        pending = self._pending.followed_by(samples) if self._pending else samples
-        self._confirm(task.num_items, samples.error_codes())
-        if self._committed is not None and self._pending is None and not self._shards:
+        checked = check_batch(fresh, self.options, UNNAMED_PREFIX, first_row)
+        if self._pending:
+            check_same_columns(self._pending[0].metadata.schema, checked.metadata.schema)
+        encoded = encode_batch(checked, self.options)
+        self._confirm(task.num_items, encoded.error_codes)
+        if self._committed is not None and not self._pending and not self._shards:
             self._committed.check_more_rows_fit()
         self._check_error_fraction(_ROWS_TO_JUDGE)
-        self._pending = pending if pending.num_rows else None
-        for rows in self._plan(pending)[:-1]:
-            self._write_shard(pending.slice(rows))
-            # At once: should the next one fail, these rows must not be written twice.
-            self._pending = pending.slice(slice(rows.stop, pending.num_rows))
+        self._add(encoded)
+
+    def _add(self, encoded: EncodedBatch) -> None:
+        """Write every shard that is full now, and keep the rest."""
+        pending_nbytes = [part.tar_nbytes() for part in self._pending]
+        plan = plan_shards(
+            np.concatenate([*pending_nbytes, encoded.tar_nbytes]),
+            self.options.images_per_tar,
+            self.options.max_members_nbytes,
+        )
+        stream = PartStream(chain(self._pending, encoded.parts))
+        for rows in plan[:-1]:
+            parts = ReplayedParts(stream.take(rows.stop - rows.start))
+            try:
+                self._write_shard(parts)
+            except Exception:
+                # None of these rows may be lost, nor those of whole shards be written twice.
+                self._pending = [*parts.seen, *stream.rest()]
+                raise
+        self._pending = stream.rest()
 
     def _match_committed(self, batch: ImageBatch) -> int:
         """Return how many rows of a batch stand in shards of a writer before this one."""
-        if self._committed is None or self._pending is not None or self._shards:
+        if self._committed is None or self._pending or self._shards:
             return 0
         return self._committed.match(Identity.of(batch.data, self.options.image_column))
 
@@ -182,7 +204,7 @@ class ShardWriter:
         if self._metadata is not None:
             self._metadata.check_all_used()
         self._check_error_fraction()
-        if self._pending is not None:
+        if self._pending:
             self._write_shard(self._pending)
         elif self._committed is not None and not self._shards:
             self._committed.check_ended()
@@ -194,17 +216,11 @@ class ShardWriter:
     def _all_shards(self) -> list[Shard]:
         return [*(self._committed.passed if self._committed else []), *self._shards]
 
-    def _plan(self, samples: Samples) -> list[slice]:
-        return plan_shards(
-            samples.tar_nbytes(), self.options.images_per_tar, self.options.max_members_nbytes
-        )
-
-    def _write_shard(self, samples: Samples) -> None:
-        samples.check_unique()
+    def _write_shard(self, parts: Iterable[Samples]) -> None:
         number = len(self._shards) + (len(self._committed.passed) if self._committed else 0)
         check_room(self._storage, self._complete_shards, number)
         name = f"images-{number:06d}"
-        self._shards.append(write_shard(self._storage, name, samples, self.options))
+        self._shards.append(write_shard(self._storage, name, parts, self.options))
 
 
 def write_shards(

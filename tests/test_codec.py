@@ -5,14 +5,19 @@ import struct
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageOps
 
 from arrowimg import ImageBatch, ImageWriterStage, JpegOptions, PixelOptions, WriteOptions
-from arrowimg._codec import decode_image, encode_jpeg
-from arrowimg._encode import StoredImage, check_image, encode_images
+from arrowimg._batches import check_batch, encode_batch
+from arrowimg._check import check_run
+from arrowimg._codec import decode_image, encode_jpegs
+from arrowimg._columns import Files, ImageRun
+from arrowimg._encode import StoredImages, encode_run
 from arrowimg.errors import ErrorCode, ImageError, Problem
 
 if TYPE_CHECKING:
@@ -67,7 +72,7 @@ def save(image: Image.Image, kind: str, **settings: Any) -> bytes:  # noqa: ANN4
 
 
 def encode(pixels: Pixels, color: str = "rgb", **options: Any) -> bytes:  # noqa: ANN401
-    encoded = encode_jpeg(pixels, JpegOptions(**options), color=color)
+    (encoded,) = encode_jpegs([pixels], JpegOptions(**options), color=color)
 
     assert isinstance(encoded, np.ndarray)
     return encoded.tobytes()
@@ -81,10 +86,27 @@ def decode(data: bytes) -> Pixels:
     return pixels if pixels.ndim == 2 else pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
 
 
-def stored(data: bytes, **options: Any) -> StoredImage | Problem:  # noqa: ANN401
+class StoredImage(msgspec.Struct, frozen=True):
+    """One of `StoredImages`."""
+
+    data: bytes
+    width: int
+    height: int
+    channels: int
+    action: str
+
+
+def encode_all(run: ImageRun, **options: Any) -> StoredImages:  # noqa: ANN401
     write_options = WriteOptions(**options)
-    (image,) = encode_images([check_image(memoryview(data), write_options.pixels)], write_options)
-    return image
+    return encode_run(check_run(run, write_options), write_options)
+
+
+def stored(data: bytes, **options: Any) -> StoredImage | Problem:  # noqa: ANN401
+    images = encode_all(Files(pa.array([data], pa.large_binary())), **options)
+    if images.problems:
+        assert images.data.to_pylist() == [None]
+        return images.problems[0]
+    return StoredImage(images.data[0].as_py(), *images.sizes[0].tolist(), *images.actions)
 
 
 class TestEncodeJpeg:
@@ -149,22 +171,25 @@ class TestEncodeJpeg:
         [(1, 65_501), (65_501, 1, 3), (0, 5), (5, 0, 3), (4, 4, 2), (4, 4, 5), (2, 4, 4, 3)],
     )
     def test_what_opencv_refuses_is_a_problem(self, shape: tuple[int, ...]) -> None:
-        problem = encode_jpeg(np.zeros(shape, np.uint8), JpegOptions(), color="rgb")
+        (problem,) = encode_jpegs([np.zeros(shape, np.uint8)], JpegOptions(), color="rgb")
 
         assert isinstance(problem, Problem)
         assert problem.code is ErrorCode.ENCODE_FAILED
 
     def test_bytes_do_not_depend_on_threads(self) -> None:
         images = crops(150)
-        one = encode_images(images, WriteOptions(encode_threads=1))
-        four = encode_images(images, WriteOptions(encode_threads=4))
-        checksums = [
-            [image.checksum for image in each if isinstance(image, StoredImage)]
-            for each in (one, four)
-        ]
+        table = ImageBatch.from_arrays([*images, *images])
+        written = []
+        for threads in (1, 4):
+            options = WriteOptions(encode_threads=threads, pixels=PixelOptions(layout="hwc"))
+            parts = [*encode_batch(check_batch(table, options, "row-"), options).parts]
+            tables = pa.concat_tables([part.stored for part in parts])
+            written.append(tables["image_data"].to_pylist())
 
-        assert len(checksums[0]) == 150
-        assert checksums[0] == checksums[1]
+        assert (
+            written[0] == [save(Image.fromarray(crop), "JPEG", quality=92) for crop in images] * 2
+        )
+        assert written[0] == written[1]
 
 
 class TestDecodeImage:

@@ -17,7 +17,6 @@ from hypothesis.extra import numpy as hnp
 
 from arrowimg._columns import (
     as_table,
-    binary_views,
     image_paths,
     image_views,
     is_text,
@@ -339,11 +338,6 @@ class TestFileColumns:
 
         assert views_of(array) == [*FILES, missing, missing]
         assert views_of(array.slice(1, 2), array.slice(5, 2)) == [*FILES[1:3], FILES[5], missing]
-
-    def test_binary_views_are_empty_for_null(self, kind: pa.DataType) -> None:
-        column = pa.chunked_array([pa.array([b"a", None], kind), pa.array([b"bc" * 10], kind)])
-
-        assert binary_views(column) == [b"a", b"", b"bc" * 10]
 
 
 class TestBinaryViewLayout:

@@ -11,14 +11,16 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from arrowimg import ImageWriterStage, PixelOptions
+from arrowimg import ImageWriterStage, WriteOptions
+from arrowimg._check import check_run
 from arrowimg._codec import decode_image
-from arrowimg._encode import check_image
+from arrowimg._columns import Files
 from arrowimg._headers import Header, read_header, sniff_format
 from arrowimg.errors import ErrorCode, Problem
 
@@ -96,6 +98,34 @@ def at_frame(jpeg: bytes) -> int:
 
 def patched(data: bytes, at: int, new: bytes) -> bytes:
     return data[:at] + new + data[at + len(new) :]
+
+
+def first_scan_header(jpeg: bytes) -> bytes:
+    at = jpeg.index(b"\xff\xda")
+    return jpeg[at : at + 2 + int.from_bytes(jpeg[at + 2 : at + 4])]
+
+
+def jpeg_of_three_scans() -> bytes:
+    """Return a sequential JPEG whose channels, those of `SMALL`, stand in a scan each."""
+    gray = [save(plane, quality=95) for plane in SMALL.split()]
+    frame, scan = at_frame(gray[0]), gray[0].index(b"\xff\xda")
+    start, tables = gray[0][:frame], gray[0][frame + 13 : scan]
+    size = gray[0][frame + 4 : frame + 9]
+    channels = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    scans = [
+        b"\xff\xda\x00\x08\x01" + bytes((number, 0)) + jpeg[scan + 7 : -2]
+        for number, jpeg in enumerate(gray, 1)
+    ]
+    return (
+        start
+        + b"\xff\xc0\x00\x11"
+        + size
+        + b"\x03"
+        + channels
+        + tables
+        + b"".join(scans)
+        + b"\xff\xd9"
+    )
 
 
 def jpeg_declaring(height: int, width: int) -> bytes:
@@ -207,14 +237,44 @@ class TestJpegHeader:
 
     @pytest.mark.parametrize("mode", ["baseline", "progressive"])
     def test_more_than_a_hundred_scans_are_refused(self, mode: str) -> None:
-        jpeg = JPEGS[f"L, {mode}"]
-        first = jpeg.index(b"\xff\xda")
-        num_scans = jpeg.count(b"\xff\xda")
-        scan = jpeg[first : first + 2 + int.from_bytes(jpeg[first + 2 : first + 4]) + 1]
-        full = jpeg[:-2] + scan * (100 - num_scans) + jpeg[-2:]
+        jpeg = JPEGS["L, progressive"] if mode == "progressive" else jpeg_of_three_scans()
+        scan = first_scan_header(jpeg) + b"\x00"
+        full = jpeg[:-2] + scan * (100 - jpeg.count(b"\xff\xda")) + jpeg[-2:]
 
         assert code_of(full) is None
         assert code_of(full[:-2] + scan + full[-2:]) is ErrorCode.TOO_MANY_SCANS
+
+    def test_a_sequential_jpeg_may_have_a_scan_for_each_channel(self) -> None:
+        jpeg = jpeg_of_three_scans()
+        with Image.open(io.BytesIO(jpeg)) as image:
+            image.draft("YCbCr", image.size)
+            channels = image.split()
+
+        assert read(jpeg) == Header("jpeg", *SMALL.size, 3)
+        for channel, plane in zip(channels, SMALL.split(), strict=True):
+            theirs = Image.open(io.BytesIO(save(plane, quality=95)))
+            np.testing.assert_array_equal(np.asarray(channel), np.asarray(theirs))
+
+    @pytest.mark.parametrize("num_scans", [2, 100, 101, 1000])
+    @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+    @pytest.mark.parametrize("frame", [b"\xc0", b"\xc1"], ids=["baseline", "extended"])
+    @pytest.mark.parametrize("data", [b"", b"\x12\x34" * 100, b"\xff\x00" * 20])
+    def test_scans_behind_one_of_all_channels_do_not_count_and_are_not_decoded(
+        self, num_scans: int, mode: str, frame: bytes, data: bytes
+    ) -> None:
+        clean = JPEGS[f"{mode}, baseline"]
+        clean = patched(clean, at_frame(clean) + 1, frame)
+        jpeg = clean[:-2] + (first_scan_header(clean) + data) * (num_scans - 1) + clean[-2:]
+
+        assert read(jpeg) == read(clean)
+        assert isinstance(read(jpeg), Header)
+        theirs = decode_image(memoryview(clean))
+        assert isinstance(theirs, np.ndarray)
+        np.testing.assert_array_equal(decode_image(memoryview(jpeg)), theirs)
+        with Image.open(io.BytesIO(jpeg)) as image:
+            # Pillow would rather have no picture than one that goes on.
+            with pytest.raises(OSError, match="broken data stream"):
+                image.load()
 
 
 class TestOtherHeaders:
@@ -299,14 +359,17 @@ class TestBombs:
         bombs.append(jpeg_declaring(20_000, 20_000)[:-2] + bytes(25_000) + b"\xff\xd9")
         script = (
             "import resource, sys\n"
+            "import pyarrow as pa\n"
             "from arrowimg import WriteOptions\n"
-            "from arrowimg._encode import check_image, encode_images\n"
+            "from arrowimg._check import check_run\n"
+            "from arrowimg._columns import Files\n"
+            "from arrowimg._encode import encode_run\n"
             "options = WriteOptions(reencode=True)\n"
             "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "before = peak()\n"
             "for line in sys.stdin:\n"
-            "    image = check_image(memoryview(bytes.fromhex(line)), options.pixels)\n"
-            "    encode_images([image], options)\n"
+            "    files = Files(pa.array([bytes.fromhex(line)], pa.large_binary()))\n"
+            "    encode_run(check_run(files, options), options)\n"
             "print(peak() - before)\n"
         )
         lines = "\n".join(bomb.hex() for bomb in bombs)
@@ -340,7 +403,8 @@ class TestGarbage:
         ids=lambda data: repr(data[:16]),
     )
     def test_what_is_no_picture_is_of_unknown_format(self, data: bytes) -> None:
-        found = check_image(memoryview(data), PixelOptions())
+        files = Files(pa.array([data], pa.large_binary()))
+        found = check_run(files, WriteOptions()).problems[0]
 
         assert isinstance(found, Problem)
         assert found.code is ErrorCode.UNKNOWN_FORMAT

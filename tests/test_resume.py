@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from arrowimg import FileGroupTask, ImageBatch, ImageWriterStage, ShardWriter, write_shards
-from arrowimg._codec import encode_jpeg
+from arrowimg._codec import encode_jpegs
 from arrowimg.errors import (
     DatasetConflictError,
     ErrorFractionError,
@@ -52,10 +52,11 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     pictures: list[int] = []
 
     def counting(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # passed on
-        pictures.append(1)
-        return encode_jpeg(*arguments, **options)
+        made = encode_jpegs(*arguments, **options)
+        pictures.extend([1] * len(made))
+        return made
 
-    monkeypatch.setattr("arrowimg._encode.encode_jpeg", counting)
+    monkeypatch.setattr("arrowimg._encode.encode_jpegs", counting)
     return pictures
 
 

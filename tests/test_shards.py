@@ -15,7 +15,7 @@ import xxhash
 from PIL import Image
 
 from arrowimg import ImageBatch, JpegOptions, WriteOptions, _shards
-from arrowimg._samples import encode_samples
+from arrowimg._batches import check_batch, encode_batch
 from arrowimg._shards import Shard, write_shard
 from arrowimg._storage import LocalStorage
 from arrowimg.errors import (
@@ -40,8 +40,8 @@ def batch(windows: np.ndarray[Any, np.dtype[np.uint8]]) -> ImageBatch:
 
 def write(folder: Path, batch: ImageBatch, **options: Any) -> Shard:  # noqa: ANN401  # any option
     chosen = WriteOptions(**options)
-    samples = encode_samples(batch, chosen, "row-")
-    return write_shard(LocalStorage(folder), "images-a", samples, chosen)
+    parts = list(encode_batch(check_batch(batch, chosen, "row-"), chosen).parts)
+    return write_shard(LocalStorage(folder), "images-a", parts, chosen)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from arrowimg import ImageBatch, WriteOptions, _shards
-from arrowimg._samples import encode_samples
+from arrowimg._batches import check_batch, encode_batch
 from arrowimg._shards import Shard, write_shard
 from arrowimg._storage import LocalStorage
 from arrowimg.errors import ManifestError, ShardConflictError, StorageError
@@ -33,8 +33,8 @@ def batch() -> ImageBatch:
 
 def write(folder: Path, batch: ImageBatch, **options: Any) -> Shard:  # noqa: ANN401  # any option
     chosen = WriteOptions(**options)
-    samples = encode_samples(batch, chosen, "row-")
-    return write_shard(LocalStorage(folder), "images-a", samples, chosen)
+    parts = list(encode_batch(check_batch(batch, chosen, "row-"), chosen).parts)
+    return write_shard(LocalStorage(folder), "images-a", parts, chosen)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -145,6 +145,12 @@ def column_chunks(path: Path) -> dict[str, Any]:
     return {chunk.path_in_schema: chunk for chunk in chunks}
 
 
+def lengths_of(array: pa.BinaryArray) -> list[int]:
+    array.validate()
+    offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1]
+    return [int(size) for size in np.diff(offsets.astype(np.int64))]
+
+
 def types_within(kind: pa.DataType) -> Iterator[pa.DataType]:
     yield kind
     for at in range(kind.num_fields):
@@ -365,13 +371,15 @@ class TestEncodings:
         )
 
     @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
-    def test_float_embeddings_are_split_by_byte(self, write: Write, kind: pa.DataType) -> None:
+    def test_float_embeddings_stand_as_they_are(self, write: Write, kind: pa.DataType) -> None:
         column = pa.array([[0.5, 1.5], [2.5, 3.5]], pa.list_(kind, 2))
+        path = write({"embedding": column})
 
-        chunk = column_chunks(write({"embedding": column}))["embedding.list.element"]
+        chunk = column_chunks(path)["embedding.list.element"]
 
-        assert "BYTE_STREAM_SPLIT" in chunk.encodings
-        assert not chunk.has_dictionary_page
+        assert (chunk.compression, chunk.has_dictionary_page) == ("UNCOMPRESSED", False)
+        assert "PLAIN" in chunk.encodings
+        assert column.values.buffers()[1].to_pybytes() in path.read_bytes()
 
     def test_there_is_a_page_index_and_statistics_for_filters(self, write: Write) -> None:
         chunks = column_chunks(write({"score": [0.5, 1.5]}))
@@ -398,21 +406,32 @@ class TestRowGroups:
         assert all(40 <= count <= 60 for count in rows[:-1])
         assert len(rows) == 3
 
-    def test_more_than_two_gigabytes_of_pictures_fit_one_shard(self) -> None:
+    @pytest.mark.parametrize(
+        "sizes",
+        [
+            [2**26] * 34,
+            [2**31 - 1] * 2,
+            [1, 2**31 - 1, 2**30 - 1],
+            [0, 2**30, 0, 2**30, 2**30],
+        ],
+        ids=["many", "largest", "largest in the middle", "empty between"],
+    )
+    def test_more_than_two_gigabytes_of_pictures_fit_one_shard(self, sizes: list[int]) -> None:
         # Anonymous pages that nobody touches cost no memory.
-        size, count = 2**26, 34
-        data = pa.py_buffer(mmap.mmap(-1, size * count, prot=mmap.PROT_READ))
-        offsets = pa.py_buffer(np.arange(count + 1, dtype=np.int64) * size)
+        count = len(sizes)
+        data = pa.py_buffer(mmap.mmap(-1, sum(sizes), prot=mmap.PROT_READ))
+        offsets = pa.py_buffer(np.cumsum([0, *sizes], dtype=np.int64))
         pictures = pa.LargeBinaryArray.from_buffers(pa.large_binary(), count, [None, offsets, data])
         stored = pa.table(
             {name: pa.nulls(count, kind) for name, kind in OWN_FIELDS}
             | {"key": [f"k{row}" for row in range(count)], "image_data": pictures}
         )
+        places = stored.select(["offset", "checksum"])
 
-        table = sidecar_table(
-            stored, pa.table({}), "a.tar", pa.nulls(count, pa.int64()), keep_images=True
-        )
+        table = sidecar_table(stored, places, pa.table({}), "a.tar", keep_images=True)
 
         assert table.num_rows == count
-        assert table["size"].to_pylist() == [size] * count
+        assert table["size"].to_pylist() == sizes
         assert table["image_data"].null_count == 0
+        pieces = [chunk.field("bytes") for chunk in table["image_data"].chunks]
+        assert [size for piece in pieces for size in lengths_of(piece)] == sizes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from arrowimg import _staging
 from arrowimg._staging import StagedFile
 from arrowimg._storage import LocalStorage
 from arrowimg.errors import ShardConflictError
@@ -45,10 +46,9 @@ def rename(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if request.param == "renameat2":
         refuse(monkeypatch, "rename", errno.EIO)
     elif request.param == "refused":
-        library = SimpleNamespace(renameat2=refusing)
-        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
+        monkeypatch.setattr(_staging, "_LIBRARY", SimpleNamespace(renameat2=refusing))
     else:
-        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace())
+        monkeypatch.setattr(_staging, "_LIBRARY", SimpleNamespace())
 
 
 def refuse_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:

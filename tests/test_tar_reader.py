@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tar_data import archive_of
 
-from arrowimg._tar import tar_buffers
+from arrowimg._tar import tar_header
 from arrowimg._tar_reader import TarMember, read_members
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MEMBERS = [("cat.jpg", b"c" * 700), ("empty.txt", b""), ("dog.jpg", b"d" * 512)]
-ARCHIVE = b"".join(
-    bytes(buffer) for buffer in tar_buffers([name for name, _ in MEMBERS], [d for _, d in MEMBERS])
-)
+ARCHIVE = archive_of(MEMBERS)
 READ = [
     TarMember("cat.jpg", 512, 700),
     TarMember("empty.txt", 2048, 0),
@@ -75,10 +74,7 @@ class TestSound:
         )
     )
     def test_what_is_written_is_read_back(self, members: list[tuple[str, bytes]]) -> None:
-        archive = b"".join(
-            bytes(buffer)
-            for buffer in tar_buffers([name for name, _ in members], [data for _, data in members])
-        )
+        archive = archive_of(members)
         found = [member for member in read(archive) if isinstance(member, TarMember)]
 
         assert sentences(archive) == []
@@ -132,9 +128,9 @@ class TestDamaged:
         ]
 
     def test_a_size_beyond_the_archive_is_found_out(self) -> None:
-        (header, *_) = tar_buffers(["a.jpg"], [bytes(10**6)])
+        header = tar_header("a.jpg", 10**6)
 
-        assert read(bytes(header) + bytes(1024)) == ["a.jpg ends behind the end of the archive"]
+        assert read(header + bytes(1024)) == ["a.jpg ends behind the end of the archive"]
 
     @given(st.binary(max_size=2048))
     def test_any_bytes_are_read_without_an_error(self, data: bytes) -> None:

@@ -23,7 +23,7 @@ from writer_data import (
     write_all,
 )
 
-from arrowimg import ImageBatch, ShardWriter, _sidecar, write_shards
+from arrowimg import ImageBatch, ShardWriter, _parquet, write_shards
 from arrowimg._manifest import Manifest
 from arrowimg.errors import (
     ArrowimgError,
@@ -87,7 +87,7 @@ class TestPacking:
     def test_row_groups_do_not_depend_on_how_the_rows_are_batched(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
     ) -> None:
-        monkeypatch.setattr(_sidecar, "_ROW_GROUP_NBYTES", most)
+        monkeypatch.setattr(_parquet, "_ROW_GROUP_NBYTES", most)
         counts = []
         for rows in (ROWS, 32, 7):
             write_all(in_batches(dataset(), rows), tmp_path / str(rows), images_per_tar=100)

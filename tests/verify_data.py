@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from arrowimg import Report, write_shards
-from arrowimg._sidecar import Footer, read_footer, sidecar_buffers
+from arrowimg._sidecar import Footer, read_footer, write_sidecar
 
 Depth = Literal["quick", "checksums", "decode"]
 Places = list[tuple[str, str | None, str]]
@@ -61,7 +61,8 @@ def rewrite(folder: Path, table: pa.Table | None = None, **fields: Any) -> None:
     with path.open("rb") as file:
         footer: Footer = msgspec.structs.replace(read_footer(file, SIDECAR), **fields)
     rows = pq.read_table(path) if table is None else table
-    path.write_bytes(b"".join(sidecar_buffers(rows, footer)))
+    with pa.OSFile(str(path), "wb") as file:
+        write_sidecar(file, rows, footer)
     (folder / MANIFEST).unlink(missing_ok=True)
 
 

@@ -98,11 +98,11 @@ MUTANTS = [
         (COMMIT,),
     ),
     Mutant(
-        "an error of the last write is swallowed",
+        "an error of a write is swallowed",
         "_staging.py",
-        "        self._file.flush()\n        if durable:\n",
-        "        with suppress(OSError):\n            self._file.flush()\n        if durable:\n",
-        ("test_staging.py::TestSealing",),
+        "            raise OSError(code, os.strerror(code))\n",
+        "            break\n",
+        ("test_staging_writes.py::TestFailing",),
     ),
 ]
 

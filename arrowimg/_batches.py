@@ -1,0 +1,300 @@
+"""Batches: checked as a whole before anything is encoded, then encoded part by part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from msgspec import Struct
+
+from arrowimg._binary_columns import value_offsets
+from arrowimg._check import CheckedFiles, CheckedPixels, CheckedRun, check_run
+from arrowimg._columns import Files, ImageRun, image_runs
+from arrowimg._encode import StoredImages, encode_run, quarantined_bytes
+from arrowimg._identity import Identity
+from arrowimg._keys import sample_key_column
+from arrowimg._members import check_members, extra_members
+from arrowimg._plain_tables import plain_table
+from arrowimg._plan import cut_rows
+from arrowimg._samples import Samples
+from arrowimg._sidecar import check_metadata
+from arrowimg._tar import sample_members, tar_nbytes
+from arrowimg._threads import map_ahead
+from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from arrowimg._options import WriteOptions
+    from arrowimg._tasks import ImageBatch
+
+_CHECKED_ROWS = 1024
+_ENCODED_ROWS = 512
+_ENCODED_NBYTES = 24 * 2**20
+_PARTS_AHEAD = 8
+
+
+class CheckedBatch(Struct, frozen=True):
+    """A batch that can be written, as far as can be known without decoding or encoding.
+
+    Attributes
+    ----------
+    names
+        Columns key, image_id and original_path.
+    metadata, members
+        The user's columns, and the data of extra members by extension.
+    runs
+        The images of consecutive rows.
+    first_row
+        Number of the first row in errors.
+    """
+
+    names: pa.Table
+    metadata: pa.Table
+    members: pa.Table
+    runs: list[CheckedRun]
+    first_row: int
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return int(self.names.num_rows)
+
+    @property
+    def is_copied(self) -> bool:
+        """True where every picture is a file that is copied."""
+        return all(isinstance(run, CheckedFiles) and not run.to_decode for run in self.runs)
+
+    def is_certain(self, options: WriteOptions) -> bool:
+        """Tell whether it is known now which rows will have a member."""
+        is_decoded = any(isinstance(run, CheckedFiles) and run.to_decode for run in self.runs)
+        return not is_decoded and options.max_bytes_per_tar is None
+
+    def problems(self) -> dict[int, Problem]:
+        """Return what is known to be wrong, by row of the batch."""
+        starts = np.cumsum([0, *map(len, self.runs)]).tolist()
+        return {
+            start + row: problem
+            for start, run in zip(starts, self.runs, strict=False)
+            for row, problem in run.problems.items()
+        }
+
+
+def check_batch(
+    batch: ImageBatch, options: WriteOptions, unnamed_prefix: str, first_row: int = 0
+) -> CheckedBatch:
+    """Hold a batch against the contract, as a whole. Nothing is decoded or encoded.
+
+    Parameters
+    ----------
+    batch
+        Not changed.
+    options
+        What the caller chose.
+    unnamed_prefix
+        What the keys of rows without an id start with, see `sample_keys`.
+    first_row
+        Number of the batch's first row, in such keys and in errors.
+
+    Raises
+    ------
+    ImageError
+        When pictures break the contract and ``options.on_error`` is ``"raise"``.
+    DuplicateIdError, SampleKeyError
+        When ids cannot be member names.
+    SchemaError
+        When a column is missing, of a type that cannot be written, or has a name that is taken.
+    """
+    metadata = _metadata_of(batch.data, options)
+    identity = Identity.of(batch.data, options.image_column)
+    keys = sample_key_column(identity.image_ids, unnamed_prefix, first_row, options.keys)
+    names = {
+        "key": keys,
+        "image_id": identity.image_ids,
+        "original_path": identity.original_paths,
+    }
+    runs = image_runs(batch.data, options.image_column)
+    checked = CheckedBatch(
+        pa.table(names),
+        metadata,
+        extra_members(metadata, options.members),
+        _check_runs(runs, options),
+        first_row,
+    )
+    _raise_problems(checked.problems(), checked, options)
+    return checked
+
+
+class EncodedBatch(Struct, frozen=True):
+    """A batch that is being encoded: what is known of its rows, and the rows.
+
+    Attributes
+    ----------
+    tar_nbytes
+        (N,) int64: bytes that each row takes in a tar, 0 for a row with an error. Where
+        ``max_bytes_per_tar`` is None, any number above 0.
+    error_codes
+        Number of bad rows by error code.
+    parts
+        The rows, part by part, in order; most are encoded when they are asked for, or just before.
+    """
+
+    tar_nbytes: npt.NDArray[np.int64]
+    error_codes: Counter[str]
+    parts: Iterator[Samples]
+
+
+def encode_batch(batch: CheckedBatch, options: WriteOptions) -> EncodedBatch:
+    """Encode a batch on several threads. The bytes depend neither on these nor on the parts.
+
+    Where it is not certain which rows will have a member, all are encoded before this returns.
+
+    Raises
+    ------
+    ImageError
+        When a picture cannot be decoded, or is too large for any tar, and ``options.on_error`` is
+        ``"raise"``.
+    """
+    threads = 1 if batch.is_copied else options.threads
+
+    def encode(part: tuple[CheckedRun, slice]) -> tuple[Samples, dict[int, Problem]]:
+        return _encode_part(batch, *part, options)
+
+    encoded = map_ahead(encode, _parts_of(batch), threads, _PARTS_AHEAD * threads)
+    problems = batch.problems()
+    if batch.is_certain(options):
+        has_member = np.ones(batch.num_rows, np.int64)
+        has_member[list(problems)] = 0
+        return EncodedBatch(has_member, _codes(problems), _sound(encoded, batch, options))
+    settled = list(encoded)
+    for _, found in settled:
+        problems |= found
+    _raise_problems(problems, batch, options)
+    nbytes = [samples.tar_nbytes() for samples, _ in settled]
+    return EncodedBatch(
+        np.concatenate([np.zeros(0, np.int64), *nbytes]),
+        _codes(problems),
+        iter([samples for samples, _ in settled]),
+    )
+
+
+def _sound(
+    encoded: Iterator[tuple[Samples, dict[int, Problem]]],
+    batch: CheckedBatch,
+    options: WriteOptions,
+) -> Iterator[Samples]:
+    for samples, problems in encoded:
+        # OpenCV takes all pixels that keep the contract; should it not, no row may be lost.
+        _raise_problems(problems, batch, options)
+        yield samples
+
+
+def _codes(problems: dict[int, Problem]) -> Counter[str]:
+    return Counter(str(problem.code) for problem in problems.values())
+
+
+def _check_runs(runs: Iterable[ImageRun], options: WriteOptions) -> list[CheckedRun]:
+    pieces = [_slice_run(run, start) for run in runs for start in range(0, len(run), _CHECKED_ROWS)]
+    checked = map_ahead(
+        lambda run: check_run(run, options), pieces, options.threads, len(pieces) + 1
+    )
+    return list(checked)
+
+
+def _slice_run(run: ImageRun, start: int) -> ImageRun:
+    if isinstance(run, Files):
+        return Files(run.data.slice(start, _CHECKED_ROWS))
+    return run[start : start + _CHECKED_ROWS]
+
+
+def _parts_of(batch: CheckedBatch) -> Iterator[tuple[CheckedRun, slice]]:
+    """Yield images that are encoded in one go, and which rows of the batch they are."""
+    first = 0
+    for run in batch.runs:
+        for rows in cut_rows(_work_of(run), _ENCODED_NBYTES, _rows_at_once(run)):
+            part = run.slice(rows.start, rows.stop)
+            yield part, slice(first + rows.start, first + rows.stop)
+        first += len(run)
+
+
+def _rows_at_once(run: CheckedRun) -> int:
+    is_copied = isinstance(run, CheckedFiles) and not run.to_decode
+    return _CHECKED_ROWS if is_copied else _ENCODED_ROWS
+
+
+def _work_of(run: CheckedRun) -> npt.NDArray[np.int64]:
+    """Return the bytes of pixels that are encoded for each row: (N,)."""
+    work = np.zeros(len(run), np.int64)
+    if isinstance(run, CheckedPixels) and isinstance(run.pictures, np.ndarray):
+        work[:] = run.pictures[0].nbytes
+    elif isinstance(run, CheckedPixels):
+        work[:] = [0 if isinstance(view, Problem) else view.nbytes for view in run.pictures]
+    else:
+        for row, header in run.to_decode.items():
+            work[row] = 3 * header.height * header.width
+    return work
+
+
+def _encode_part(
+    batch: CheckedBatch, run: CheckedRun, rows: slice, options: WriteOptions
+) -> tuple[Samples, dict[int, Problem]]:
+    """Return the samples of some rows, and what is wrong with them, by row of the batch."""
+    names, metadata, members = (
+        table.slice(rows.start, rows.stop - rows.start)
+        for table in (batch.names, batch.metadata, batch.members)
+    )
+    images = encode_run(run, options)
+    columns = {name: members[name].chunk(0) for name in members.column_names}
+    if options.max_members_nbytes is not None:
+        images = _without_oversized(images, columns.values(), options.max_members_nbytes)
+    stored = images.columns()
+    stored["quarantined"] = (
+        quarantined_bytes(run, images.problems)
+        if options.keep_quarantined
+        else pa.nulls(len(run), pa.large_binary())
+    )
+    arrays = [*(column.chunk(0) for column in names.columns), *stored.values()]
+    table = pa.Table.from_arrays(arrays, names=[*names.column_names, *stored])
+    part = sample_members(names["key"].chunk(0), {"jpg": images.data, **columns})
+    problems = {rows.start + row: problem for row, problem in images.problems.items()}
+    return Samples(table, metadata, part, sorted({"jpg", *columns})), problems
+
+
+def _without_oversized(
+    images: StoredImages, members: Iterable[pa.LargeBinaryArray], most_nbytes: int
+) -> StoredImages:
+    """Return the images, those that no tar may hold as problems."""
+    each = [tar_nbytes(np.diff(value_offsets(column))) for column in (images.data, *members)]
+    nbytes = np.sum(each, axis=0)
+    is_over = images.data.is_valid().to_numpy(zero_copy_only=False) & (nbytes > most_nbytes)
+    return images.without(
+        {
+            row: Problem(ErrorCode.EXCEEDS_TAR, f"a sample of {nbytes[row]:,} bytes")
+            for row in np.flatnonzero(is_over).tolist()
+        }
+    )
+
+
+def _metadata_of(table: pa.Table, options: WriteOptions) -> pa.Table:
+    own = (options.image_column, "image_id", "image_path")
+    metadata = plain_table(table.select([name for name in table.column_names if name not in own]))
+    check_metadata(metadata)
+    check_members(metadata.schema, options.members)
+    return metadata
+
+
+def _raise_problems(
+    problems: dict[int, Problem], batch: CheckedBatch, options: WriteOptions
+) -> None:
+    if not problems or options.on_error != "raise":
+        return
+    image_ids = batch.names["image_id"]
+    rows = [
+        RowProblem(batch.first_row + row, image_ids[row].as_py(), problem.code, problem.found)
+        for row, problem in sorted(problems.items())
+    ]
+    raise ImageError(rows, batch.num_rows)

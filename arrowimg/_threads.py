@@ -1,0 +1,71 @@
+"""Threads: work shared among the cores that this process may use, results in order."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def usable_cores() -> int:
+    """Return how many cores this process should use.
+
+    ``OMP_NUM_THREADS`` where it is set, as Ray does for each task, to the cores it gave to it; else
+    the cores that the process may run on.
+    """
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    if stated.isdecimal() and int(stated) > 0:
+        return int(stated)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def map_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int
+) -> Iterator[Result]:
+    """Yield ``function(item)`` for each item, in order, computed on several threads.
+
+    With one thread, each is computed when it is asked for, by whoever asks. The threads are kept
+    for the next call; `function` must not wait for them.
+
+    Parameters
+    ----------
+    threads
+        How many items are worked on at once.
+    ahead
+        At most so many results are computed, or being computed, before they are asked for.
+    """
+    if threads == 1:
+        yield from map(function, items)
+        return
+    pool = _pool(threads)
+    started: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            if len(started) >= ahead:
+                yield started.popleft().result()
+            started.append(pool.submit(function, item))
+        while started:
+            yield started.popleft().result()
+    finally:
+        # Nothing goes on for a caller that is gone, be it by an error.
+        wait([future for future in started if not future.cancel()])
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="arrowimg")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child has the pools but none of their threads, and would wait for ever.
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arrowimg import WriteOptions
+from arrowimg._threads import map_ahead, usable_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECONDS = 60
+"""How long a test waits for what must happen."""
+
+
+class Items:
+    """An iterator that counts what was taken of it."""
+
+    def __init__(self, count: int) -> None:
+        self.taken = 0
+        self._count = count
+
+    def __iter__(self) -> Iterator[int]:
+        for item in range(self._count):
+            self.taken += 1
+            yield item
+
+
+class TestMapAhead:
+    @given(
+        count=st.integers(0, 30), threads=st.sampled_from([1, 2, 3, 8]), ahead=st.integers(1, 40)
+    )
+    def test_results_come_in_the_order_of_the_items(
+        self, count: int, threads: int, ahead: int
+    ) -> None:
+        assert list(map_ahead(lambda item: item * item, range(count), threads, ahead)) == [
+            item * item for item in range(count)
+        ]
+
+    def test_what_is_ready_first_does_not_overtake(self) -> None:
+        later = threading.Event()
+
+        def work(item: int) -> int:
+            if item == 0:
+                assert later.wait(SECONDS)
+            if item == 1:
+                later.set()
+            return item
+
+        assert list(map_ahead(work, range(4), 2, 4)) == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize("threads", [2, 3, 5])
+    def test_so_many_items_are_worked_on_at_once(self, threads: int) -> None:
+        all_here = threading.Barrier(threads)
+
+        def work(item: int) -> int:
+            all_here.wait(SECONDS)
+            return item
+
+        assert list(map_ahead(work, range(2 * threads), threads, threads)) == [*range(2 * threads)]
+
+    @pytest.mark.parametrize("ahead", [1, 2, 7])
+    def test_no_more_than_asked_for_are_computed_ahead(self, ahead: int) -> None:
+        items, started = Items(50), list[int]()
+
+        def work(item: int) -> int:
+            started.append(item)
+            return item
+
+        results = map_ahead(work, items, 2, ahead)
+        most_ahead = []
+        for num_asked, _ in enumerate(results, 1):
+            most_ahead.append(max(len(started), items.taken - 1) - num_asked)
+
+        assert max(most_ahead) <= ahead
+        assert len(started) == 50
+
+    def test_nothing_is_computed_before_it_is_asked_for(self) -> None:
+        for threads in (1, 2):
+            items = Items(5)
+            results = map_ahead(str, items, threads, 3)
+
+            assert items.taken == 0
+            assert next(results) == "0"
+
+    def test_one_thread_is_the_callers_own(self) -> None:
+        items = Items(5)
+        results = map_ahead(lambda _: threading.get_ident(), items, 1, 100)
+
+        assert next(results) == threading.get_ident()
+        assert items.taken == 1
+        assert set(results) == {threading.get_ident()}
+
+    def test_several_threads_are_none_of_the_callers(self) -> None:
+        idents = set(map_ahead(lambda _: threading.get_ident(), range(9), 2, 4))
+
+        assert threading.get_ident() not in idents
+
+    @pytest.mark.parametrize("threads", [1, 2, 4])
+    @pytest.mark.parametrize("failing", [0, 3, 9])
+    def test_an_exception_comes_in_its_place(self, threads: int, failing: int) -> None:
+        def work(item: int) -> int:
+            if item == failing:
+                raise ZeroDivisionError(item)
+            return item
+
+        results, received = map_ahead(work, range(10), threads, 4), list[int]()
+        with pytest.raises(ZeroDivisionError) as caught:
+            received.extend(results)
+
+        assert received == [*range(failing)]
+        assert caught.value.args == (failing,)
+
+    def test_nothing_runs_on_after_an_exception(self) -> None:
+        running, ended = threading.Event(), list[int]()
+
+        def work(item: int) -> None:
+            if item == 0:
+                assert running.wait(SECONDS)
+                raise ZeroDivisionError
+            running.set()
+            ended.append(item)
+
+        with pytest.raises(ZeroDivisionError):
+            list(map_ahead(work, range(100), 2, 100))
+        num_ended = len(ended)
+        # The pool has the same threads: had they other work left, this would come after it.
+        list(map_ahead(str, range(2), 2, 2))
+
+        assert len(ended) == num_ended
+
+    @pytest.mark.parametrize("threads", [1, 2, 4])
+    def test_an_error_of_the_items_is_passed_on(self, threads: int) -> None:
+        ended: list[int] = []
+
+        def items() -> Iterator[int]:
+            yield from range(3)
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            list(map_ahead(ended.append, items(), threads, 2))
+
+        assert ended == sorted(ended)
+        assert len(ended) <= 3
+
+    def test_an_abandoned_generator_leaves_nothing_running(self) -> None:
+        begun, go_on, ended = threading.Event(), threading.Event(), list[int]()
+
+        def work(item: int) -> int:
+            if item > 0:
+                begun.set()
+                assert go_on.wait(SECONDS)
+                ended.append(item)
+            return item
+
+        results = map_ahead(work, range(100), 2, 50)
+        assert next(results) == 0
+        assert begun.wait(SECONDS)
+        threading.Timer(0.05, go_on.set).start()
+        results.close()  # type: ignore[attr-defined]  # a generator
+        num_ended = len(ended)
+
+        assert 1 <= num_ended <= 2, "those that had begun, no more"
+        assert list(map_ahead(str, range(9), 2, 4)) == [*map(str, range(9))]
+        assert len(ended) == num_ended
+
+    def test_several_callers_share_the_threads(self) -> None:
+        results: dict[int, list[int]] = {}
+
+        def call(number: int) -> None:
+            results[number] = list(map_ahead(lambda item: item + number, range(50), 2, 4))
+
+        callers = [threading.Thread(target=call, args=(number,)) for number in range(6)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join(SECONDS)
+
+        assert results == {number: [*range(number, number + 50)] for number in range(6)}
+
+    def test_calls_do_not_add_threads(self) -> None:
+        list(map_ahead(str, range(8), 2, 4))
+        before = threading.active_count()
+        for _ in range(20):
+            list(map_ahead(str, range(8), 2, 4))
+
+        assert threading.active_count() <= before + 1, "one of the two may start late"
+
+    def test_a_forked_child_works_too(self) -> None:
+        script = (
+            "import os, signal\n"
+            "from arrowimg._threads import map_ahead\n"
+            "def squares(): return list(map_ahead(lambda item: item * item, range(9), 2, 4))\n"
+            "expected = squares()\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    signal.alarm(60)\n"
+            "    os._exit(0 if squares() == expected else 1)\n"
+            "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), squares() == expected)\n"
+        )
+        command = [sys.executable, "-W", "ignore", "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+        assert done.stdout == "0 True\n"
+
+    def test_a_process_ends_though_it_abandoned_work(self) -> None:
+        script = (
+            "from arrowimg._threads import map_ahead\n"
+            "results = map_ahead(str, range(10**6), 2, 4)\n"
+            "print(next(results))\n"
+        )
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS)
+
+        assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+class TestUsableCores:
+    @pytest.mark.parametrize(("stated", "cores"), [("1", 1), ("3", 3), ("128", 128)])
+    def test_what_openmp_is_told_counts(
+        self, monkeypatch: pytest.MonkeyPatch, stated: str, cores: int
+    ) -> None:
+        monkeypatch.setenv("OMP_NUM_THREADS", stated)
+
+        assert usable_cores() == cores
+        assert WriteOptions().threads == cores
+        assert WriteOptions(encode_threads=2).threads == 2
+
+    @pytest.mark.parametrize("stated", [None, "", "0", "-1", "4,2", "two", "1.5", "²"])
+    def test_else_the_cores_that_the_process_may_run_on(
+        self, monkeypatch: pytest.MonkeyPatch, stated: str | None
+    ) -> None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if stated is not None:
+            monkeypatch.setenv("OMP_NUM_THREADS", stated)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+
+        assert usable_cores() == 3
+
+    def test_where_nothing_tells_there_is_one_at_least(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: None)
+
+        assert usable_cores() == 1
