@@ -12,12 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import growth, memory, page, plots, profile, results, targets
-from benchmarks.contenders import CONTENDERS, ENVIRONMENTS
+from benchmarks import growth, memory, page, plots, profile, results, targets, workloads
+from benchmarks.contenders import ENVIRONMENTS
 from benchmarks.environments import FOLDER, install
 from benchmarks.machine import facts
 from benchmarks.rounds import Bench, Case, measure_all
-from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,23 +25,8 @@ _ROUNDS, _QUICK_ROUNDS = 7, 3
 _TMPFS = Path("/dev/shm")  # noqa: S108  # a folder of random name is made inside
 
 
-def _run_cases() -> list[Case]:
-    return [
-        Case(
-            workload.block,
-            workload.name,
-            CONTENDERS[contender],
-            workload.input,
-            workload.place,
-            workload.cores,
-        )
-        for workload in WORKLOADS.values()
-        for contender in workload.contenders
-    ]
-
-
 _CASES: dict[str, Callable[[], list[Case]]] = {
-    "run": _run_cases,
+    "run": workloads.cases,
     "growth": growth.cases,
     "memory": memory.cases,
 }

@@ -43,7 +43,7 @@ def compare(pictures: Iterable[tuple[str | None, bytes]], reference: str, repeat
     ids, files = _read_reference(reference, repeats)
     place_of = {image_id: place for place, image_id in enumerate(ids)}
     seen = np.zeros(len(ids), np.bool_)
-    worst, has_ids = np.inf, True
+    worst, same_bytes, has_ids = np.inf, True, True
     for number, (image_id, data) in enumerate(pictures):
         has_ids = has_ids and image_id is not None
         place = number if image_id is None else place_of.get(image_id, -1)
@@ -52,12 +52,13 @@ def compare(pictures: Iterable[tuple[str | None, bytes]], reference: str, repeat
         seen[place] = True
         expected = files[place % len(files)]
         if data != expected:
+            same_bytes = False
             worst = min(worst, psnr(_decode(data), _decode(expected)))
             if worst < MIN_PSNR:
                 raise ContentError(f"picture {number}, id {image_id!r}: {worst:.1f} dB")
     if not seen.all():
         raise ContentError(f"{len(ids) - seen.sum()} of {len(ids)} pictures are missing")
-    same = "same bytes" if np.isinf(worst) else f"same pictures, at least {worst:.0f} dB"
+    same = "same bytes" if same_bytes else f"same pictures, at least {worst:.0f} dB"
     return f"{same}, {'same ids' if has_ids else 'same order, no ids'}"
 
 

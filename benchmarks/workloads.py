@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.contenders import CONTENDERS
+from benchmarks.rounds import Case
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -136,3 +139,19 @@ WORKLOADS = {
         ),
     )
 }
+
+
+def cases() -> list[Case]:
+    """Return what is measured."""
+    return [
+        Case(
+            workload.block,
+            workload.name,
+            CONTENDERS[contender],
+            workload.input,
+            workload.place,
+            workload.cores,
+        )
+        for workload in WORKLOADS.values()
+        for contender in workload.contenders
+    ]
