@@ -57,9 +57,11 @@ def _draw_bars(run: Run, kind: str, name: str) -> None:
         axes = plot.subplots(
             num_rows, _COLUMNS, squeeze=False, gridspec_kw={"height_ratios": heights}
         ).flat
-        for axis, (workload, figures) in zip(axes, panels.items(), strict=False):
-            _draw_panel(axis, workload, figures)
-        for axis in list(axes)[len(panels) :]:
+        for place, (workload, figures) in enumerate(panels.items()):
+            _draw_panel(axes[place], workload, figures)
+            # Bars as thick as those beside them.
+            axes[place].set_ylim(heights[place // _COLUMNS] - 0.5, -0.5)
+        for axis in axes[len(panels) :]:
             axis.set_axis_off()
 
     if panels:
@@ -76,7 +78,6 @@ def _draw_panel(axis: Any, workload: str, figures: list[Figure]) -> None:
     names = [figure.contender for figure in figures]
     axis.barh(names, medians, xerr=errors, color=[_colour(name) for name in names], height=0.7)
     axis.bar_label(axis.containers[-1], [f"{rate:,.0f}" for rate in medians], padding=3, fontsize=8)
-    axis.invert_yaxis()
     axis.set_xlim(0, max(medians) * 1.25)
     axis.xaxis.set_visible(False)
     axis.spines["bottom"].set_visible(False)
@@ -93,7 +94,7 @@ def draw_growth(run: Run) -> None:
     """Draw the cost per picture over pictures and over pictures per tar, a line per threads."""
 
     def draw(plot: Any) -> None:
-        left, right = plot.subplots(1, 2, sharey=True)
+        left, right = plot.subplots(1, 2)
         for threads, colour in zip(growth.THREADS, (_PEER, _OURS), strict=True):
             for axis, numbers, case_of in (
                 (left, growth.NUM_PICTURES, growth.pictures_case),

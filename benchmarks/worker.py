@@ -67,7 +67,9 @@ def measure(order: dict[str, Any]) -> dict[str, Any]:
         "cpu_seconds": reading.cpu_seconds,
         "others_seconds": reading.others_seconds,
         "peak_nbytes": max(peak_nbytes() - resident, 0),
-        "written_nbytes": sum(path.stat().st_size for path in Path(out).rglob("*.*")),
+        "written_nbytes": sum(
+            path.stat().st_size for path in Path(out).rglob("*") if path.is_file()
+        ),
         "content": _check(contender, prepared, order) if order["reference"] else None,
         "versions": _versions(order["packages"]),
     }

@@ -339,6 +339,7 @@ class TestPage:
         assert results.load("run") == run([figure()])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 class TestGauges:
     def test_processor_time_of_this_process_is_counted(self) -> None:
         clock, start = Clock(), time.process_time()

@@ -94,7 +94,7 @@ ENVIRONMENTS = {
         ),
     ),
     "pylance": Environment(("pylance==14.0.2", *_BASE)),
-    "pillow": Environment(_BASE),
+    "pillow": Environment(("pillow", "numpy", "pyarrow")),
 }
 
 CONTENDERS = {
