@@ -37,7 +37,7 @@ STEPS = (
     ("share the encoding, wait for it", ("arrowimg._encode.encode_images",)),
     ("encode", ("arrowimg._codec.encode_jpeg",)),
     ("copy metadata", ("arrowimg._plain_tables.plain_table",)),
-    ("gather stored pictures", ("arrowimg._samples.encode_samples",)),
+    ("check images, gather what is stored", ("arrowimg._samples.encode_samples",)),
     ("plan", ("arrowimg._plan.plan_shards",)),
     ("lay out the tar", ("arrowimg._shards._members", "arrowimg._tar.tar_headers")),
     ("write and hash files", ("arrowimg._staging.StagedFile.writelines",)),
