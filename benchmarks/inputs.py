@@ -61,6 +61,7 @@ INPUTS = {
         ),
         Input("4KB", "files", ((104, 104),), 40_000, 10_000),
         Input("15KB", "files", ((208, 208),), 20_000, 5_000),
+        Input("15KB-few", "files", ((208, 208),), 5_000, 2_000),
         Input("100KB", "files", ((480, 640),), 3_000, 600),
         Input("thumbnails", "files", ((64, 64),), 10_000, 10_000),
         Input("few-thumbnails", "files", ((64, 64),), 1_000, 1_000),
