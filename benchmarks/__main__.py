@@ -1,0 +1,175 @@
+"""The command: ``python -m benchmarks``, see ``docs/explanation/benchmarks.md``."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import growth, memory, page, plots, profile, results, targets, workloads
+from benchmarks.contenders import ENVIRONMENTS
+from benchmarks.environments import FOLDER, install
+from benchmarks.machine import facts
+from benchmarks.rounds import Bench, Case, measure_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_ROUNDS, _QUICK_ROUNDS = 7, 3
+_TMPFS = Path("/dev/shm")  # noqa: S108  # a folder of random name is made inside
+
+
+_CASES: dict[str, Callable[[], list[Case]]] = {
+    "run": workloads.cases,
+    "growth": growth.cases,
+    "memory": memory.cases,
+}
+
+
+def _tables(run: results.Run) -> dict[str, list[list[str]]]:
+    """Return the tables of a run, by what they are called."""
+    if run.command == "growth":
+        return {"growth": growth.table(run)}
+    if run.command == "memory":
+        return {"memory": memory.table(run)}
+    return {
+        workload: page.rates([one for one in run.figures if one.workload == workload])
+        for workload in dict.fromkeys(figure.workload for figure in run.figures)
+    }
+
+
+def _refresh(run: results.Run) -> None:
+    if run.command == "run":
+        plots.draw_run(run)
+        page.refresh(
+            {
+                "machine": page.machine(run),
+                "contenders": page.contenders(run),
+                "results": page.results(run),
+            }
+        )
+        return
+    if run.command == "growth":
+        plots.draw_growth(run)
+    page.refresh({run.command: page.when(run) + "\n\n" + page.markdown(_tables(run)[run.command])})
+
+
+def _measure(options: argparse.Namespace) -> None:
+    cases = [
+        case
+        for case in _CASES[options.command]()
+        if options.only is None or options.only.search(case.name)
+    ]
+    rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
+    tmpfs, disk = (Path(tempfile.mkdtemp(dir=folder)) for folder in (options.tmpfs, options.disk))
+    try:
+        places = {"tmpfs": tmpfs, "disk": disk}
+        machine = facts(places)
+        figures, counts = measure_all(cases, Bench(places, rounds, options.quick, options.lock))
+    finally:
+        shutil.rmtree(tmpfs)
+        shutil.rmtree(disk)
+    run = results.Run(
+        command=options.command,
+        date=dt.datetime.now(dt.UTC).date().isoformat(),
+        quick=options.quick,
+        num_rounds=rounds,
+        machine=machine,
+        figures=figures,
+        redone=counts.redone,
+        disturbed=counts.disturbed,
+    )
+    if options.only is None:
+        results.save(run)
+        _refresh(run)
+        _refresh_targets()
+    if options.json:
+        sys.stdout.buffer.write(results.encode(run))
+    else:
+        for name, table in _tables(run).items():
+            print(f"\n{name}\n{_text(table)}")
+
+
+def _refresh_targets() -> list[list[str]]:
+    runs = {command: run for command in _CASES if (run := results.load(command)) is not None}
+    table = targets.table(runs)
+    page.refresh({"targets": page.markdown(table)})
+    return table
+
+
+def _text(table: Sequence[Sequence[str]]) -> str:
+    """Return a table in columns as wide as they have to be."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    )
+
+
+def _install(options: argparse.Namespace) -> int:
+    """Install environments; returns how many failed."""
+    failures = 0
+    for name in options.names or ENVIRONMENTS:
+        print(name, file=sys.stderr)
+        try:
+            install(name)
+        except subprocess.CalledProcessError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failures += 1
+    return failures
+
+
+def _profile(options: argparse.Namespace) -> None:
+    rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
+    parts = []
+    for name in options.names or ("64", "256", "15KB"):
+        table, num_rows = profile.profile(name, rounds, options.tmpfs)
+        print(f"\n{name}, {num_rows:,} pictures\n{_text(table)}")
+        parts.append(f"**{name}** ({num_rows:,} pictures):\n\n{page.markdown(table)}")
+    if not options.names:
+        page.refresh({"profile": "\n\n".join(parts)})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "command",
+        nargs="?",
+        default="run",
+        choices=[*_CASES, "targets", "profile", "install"],
+        help="what to measure; targets: the ratios of the last runs; install: other contenders",
+    )
+    parser.add_argument("names", nargs="*", help="install: environments; profile: inputs")
+    parser.add_argument("--only", type=re.compile, metavar="REGEX", help="in 'workload: contender'")
+    parser.add_argument("--rounds", type=int, help=f"{_ROUNDS}; with --quick {_QUICK_ROUNDS}")
+    parser.add_argument("--quick", action="store_true", help="smaller inputs, fewer rounds")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--tmpfs", type=Path, default=_TMPFS, help="a folder in memory")
+    parser.add_argument("--disk", type=Path, default=FOLDER, help="a folder on the disk")
+    parser.add_argument("--lock", type=Path, help="a file to lock while measuring")
+    return parser
+
+
+def main() -> int:
+    """Obey the command line."""
+    options = _parser().parse_args()
+    FOLDER.mkdir(exist_ok=True)
+    if options.command == "install":
+        return _install(options)
+    if options.command == "profile":
+        _profile(options)
+    elif options.command == "targets":
+        print(_text(_refresh_targets()))
+    else:
+        _measure(options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
