@@ -52,7 +52,9 @@ def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
 def value_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
     """Return the data that the offsets of a binary or string array refer to, read-only."""
     buffer = array.buffers()[2]
-    return np.frombuffer(b"" if buffer is None else buffer, np.uint8)
+    data = np.frombuffer(b"" if buffer is None else buffer, np.uint8)
+    data.flags.writeable = False
+    return data
 
 
 def binary_views(array: pa.LargeBinaryArray) -> list[memoryview]:

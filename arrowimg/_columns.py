@@ -72,11 +72,11 @@ def as_table(source: object) -> pa.Table:
 
 
 def image_runs(table: pa.Table, image_column: str) -> list[ImageRun]:
-    """Return the images of a column, in order, a run per chunk.
+    """Return the images of a column, in order, in as few runs as its chunks allow.
 
     Pixels are read-only arrays over the Arrow buffers; they are not copied, except bool pixels,
     which Arrow packs into bits. Files are not copied, except those of ``binary_view`` columns whose
-    values do not stand one behind the other.
+    values are scattered in memory.
 
     Raises
     ------

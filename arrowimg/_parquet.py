@@ -6,12 +6,13 @@ import functools
 import io
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from arrowimg._checksums import BytesLike, new_hasher
 from arrowimg._plain_tables import in_one_chunk
+from arrowimg._plan import cut_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -84,10 +85,10 @@ def write_parquet(
     sink = _FooterHolder(file)
     with pa.BufferedOutputStream(pa.PythonFile(sink, "w"), _BUFFER_NBYTES) as stream:
         writer = pq.ParquetWriter(stream, table.schema, **_options(table.schema, plain))
-        for start, num_rows in _row_groups(table):
+        for rows in _row_groups(table):
             # Its pages would show how the rows came in.
-            group = in_one_chunk(table.slice(start, num_rows))
-            writer.write_table(group, row_group_size=num_rows)
+            group = in_one_chunk(table.slice(rows.start, rows.stop - rows.start))
+            writer.write_table(group, row_group_size=len(group))
         stream.flush()
         sink.holds = True
         writer.add_key_value_metadata(dict(footer))
@@ -158,15 +159,13 @@ def _is_raw(path: str, kind: str) -> bool:
     return path == f"{PICTURES}.bytes" or ("." in path and kind in ("FLOAT", "DOUBLE"))
 
 
-def _row_groups(table: pa.Table) -> list[tuple[int, int]]:
-    """Return (first row, rows) of each row group: about 100 MB, since readers load whole ones."""
+def _row_groups(table: pa.Table) -> list[slice]:
+    """Return the rows of each row group: 100 MB at most, since readers load whole ones."""
     keeps_images = PICTURES in table.column_names
     metadata = table.drop_columns([PICTURES]) if keeps_images else table
     # Measured as Arrow would send it, since how rows came in must not show.
     nbytes = sum(map(pa.ipc.get_record_batch_size, metadata.to_batches()))
-    nbytes += (pc.sum(table["size"]).as_py() or 0) if keeps_images else 0
-    rows_each = max(1, table.num_rows * _ROW_GROUP_NBYTES // max(nbytes, 1))
-    return [
-        (start, min(rows_each, table.num_rows - start))
-        for start in range(0, table.num_rows, rows_each)
-    ]
+    each = np.full(table.num_rows, nbytes // max(1, table.num_rows))
+    if keeps_images:
+        each += table["size"].fill_null(0).to_numpy()
+    return cut_rows(each, _ROW_GROUP_NBYTES, max(1, table.num_rows))

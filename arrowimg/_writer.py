@@ -23,7 +23,7 @@ from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._sources import count_rows, known_ids, read_batches
 from arrowimg._storage import LocalStorage, Storage
 from arrowimg._tasks import FileGroupTask, ImageBatch
-from arrowimg.errors import NotFinishedError, NotOpenError, SchemaError
+from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,6 +87,7 @@ class ShardWriter:
         self._complete_shards: int | None = None
         self._committed: CommittedRows | None = None
         self._pending: list[Samples] = []
+        self._failure: str | None = None
         self._num_rows = 0
         self._error_codes: Counter[str] = Counter()
         self._shards: list[Shard] = []
@@ -138,9 +139,13 @@ class ShardWriter:
             When a name is taken by other content.
         NotOpenError
             Outside of the writer's with-block.
+        BrokenWriterError
+            After an error, of memory for one, that came when some rows of a batch were committed.
         """
         if not self._is_open:
             raise NotOpenError
+        if self._failure is not None:
+            raise BrokenWriterError(self._failure)
         task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
         if not task.num_items:
             return
@@ -170,15 +175,21 @@ class ShardWriter:
             self.options.max_members_nbytes,
         )
         stream = PartStream(chain(self._pending, encoded.parts))
-        for rows in plan[:-1]:
-            parts = ReplayedParts(stream.take(rows.stop - rows.start))
-            try:
+        parts = ReplayedParts(iter(()))
+        left = sum(part.num_rows for part in self._pending) + len(encoded.tar_nbytes)
+        try:
+            for rows in plan[:-1]:
+                parts = ReplayedParts(stream.take(rows.stop - rows.start))
                 self._write_shard(parts)
-            except Exception:
-                # None of these rows may be lost, nor those of whole shards be written twice.
-                self._pending = [*parts.seen, *stream.rest()]
-                raise
-        self._pending = stream.rest()
+                left -= rows.stop - rows.start
+                parts = ReplayedParts(iter(()))
+            self._pending = stream.rest()
+        except Exception as error:
+            self._pending = [*parts.seen, *stream.rest()]
+            # None of these rows may be lost, nor those of whole shards be written twice.
+            if sum(part.num_rows for part in self._pending) < left:
+                self._failure = f"{type(error).__name__}: {error}"
+            raise
 
     def _match_committed(self, batch: ImageBatch) -> int:
         """Return how many rows of a batch stand in shards of a writer before this one."""
@@ -201,6 +212,8 @@ class ShardWriter:
             check_error_fraction(self._error_codes + passed, self._num_rows, self.options)
 
     def _finish(self) -> None:
+        if self._failure is not None:
+            raise BrokenWriterError(self._failure)
         if self._metadata is not None:
             self._metadata.check_all_used()
         self._check_error_fraction()

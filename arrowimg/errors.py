@@ -15,6 +15,7 @@
     ├── DatasetConflictError      (FileExistsError)  the folder holds a dataset of other options
     ├── NotFinishedError          (RuntimeError)     a writer is still open
     ├── NotOpenError              (RuntimeError)     a writer is not open
+    ├── BrokenWriterError         (RuntimeError)     a writer lost rows to an error before
     ├── StorageError              (OSError)          the file system failed
     ├── ManifestError             (ValueError)       a manifest or footer that cannot be read
     └── MissingDependencyError    (ImportError)      an extra that is not installed
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArrowimgError",
+    "BrokenWriterError",
     "DatasetConflictError",
     "DuplicateIdError",
     "ErrorCode",
@@ -342,6 +344,24 @@ class NotOpenError(ArrowimgError, RuntimeError):
 
     def __str__(self) -> str:
         return "the writer is not open: write inside its with-block, which commits the last shard"
+
+
+class BrokenWriterError(ArrowimgError, RuntimeError):
+    """A writer cannot go on: an error came when some rows of a batch were committed, others not.
+
+    Shards that were committed are sound. Writing the same batches with a new writer, into the same
+    folder, completes the dataset.
+    """
+
+    def __init__(self, failure: str) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+    def __str__(self) -> str:
+        return (
+            f"the writer lost rows to an error before ({self.failure}): leave its with-block by "
+            "that error, and write the same batches again with a new writer"
+        )
 
 
 class StorageError(ArrowimgError, OSError):

@@ -10,6 +10,7 @@ import pytest
 from arrowimg import errors
 from arrowimg.errors import (
     ArrowimgError,
+    BrokenWriterError,
     DatasetConflictError,
     DuplicateIdError,
     ErrorCode,
@@ -130,6 +131,15 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         RuntimeError,
         {},
         "the writer is not open: write inside its with-block, which commits the last shard",
+    ),
+    (
+        BrokenWriterError("MemoryError: no memory"),
+        RuntimeError,
+        {"failure": "MemoryError: no memory"},
+        (
+            "the writer lost rows to an error before (MemoryError: no memory): leave its with-block by "
+            "that error, and write the same batches again with a new writer"
+        ),
     ),
     (
         StorageError("out", "No space left on device", 28, 4096, 1000),

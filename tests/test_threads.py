@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrowimg import WriteOptions
+from arrowimg import WriteOptions, _threads
 from arrowimg._threads import map_ahead, usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+    from concurrent.futures import Future
 
 SECONDS = 60
 """How long a test waits for what must happen."""
@@ -150,7 +152,9 @@ class TestMapAhead:
         assert ended == sorted(ended)
         assert len(ended) <= 3
 
-    def test_an_abandoned_generator_leaves_nothing_running(self) -> None:
+    def test_an_abandoned_generator_leaves_nothing_running(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         begun, go_on, ended = threading.Event(), threading.Event(), list[int]()
 
         def work(item: int) -> int:
@@ -163,7 +167,13 @@ class TestMapAhead:
         results = map_ahead(work, range(100), 2, 50)
         assert next(results) == 0
         assert begun.wait(SECONDS)
-        threading.Timer(0.05, go_on.set).start()
+
+        def wait(futures: Collection[Future[int]]) -> None:
+            # Only now, so that work is under way when the generator is closed.
+            go_on.set()
+            concurrent.futures.wait(futures)
+
+        monkeypatch.setattr(_threads, "wait", wait)
         results.close()  # type: ignore[attr-defined]  # a generator
         num_ended = len(ended)
 

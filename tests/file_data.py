@@ -1,0 +1,35 @@
+"""Image files for the tests of what becomes of files: good ones, other formats, broken ones."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from PIL import Image
+from stage_data import PHOTOGRAPH
+
+SMALL = Image.open(PHOTOGRAPH).crop((100, 60, 132, 84))
+
+
+def save(image: Image.Image, kind: str, **options: Any) -> bytes:  # noqa: ANN401  # Pillow's
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+JPEG = save(SMALL, "JPEG")
+FILES = [
+    JPEG,
+    save(SMALL.convert("L"), "JPEG"),
+    save(SMALL.convert("CMYK"), "JPEG"),
+    save(SMALL, "JPEG", progressive=True),
+    JPEG + b"trailing bytes",
+    JPEG[:-2],
+    JPEG[:100],
+    save(SMALL, "PNG"),
+    save(SMALL, "GIF"),
+    save(SMALL, "PNG")[:20],
+    b"no picture",
+    b"",
+    None,
+]
