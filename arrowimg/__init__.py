@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from arrowimg import errors
-from arrowimg._damage import Damage, DamageKind, Report
-from arrowimg._garbage import Garbage, collect_garbage
-from arrowimg._image_options import JpegOptions, PixelOptions
-from arrowimg._options import WriteOptions
-from arrowimg._stage import ImageWriterStage, ProcessingStage
-from arrowimg._tasks import FileGroupTask, ImageBatch
-from arrowimg._verify import verify
 from arrowimg._version import __version__
-from arrowimg._writer import ShardWriter, write_shards
+
+if TYPE_CHECKING:
+    from arrowimg._damage import Damage, DamageKind, Report
+    from arrowimg._garbage import Garbage, collect_garbage
+    from arrowimg._image_options import JpegOptions, PixelOptions
+    from arrowimg._options import WriteOptions
+    from arrowimg._stage import ImageWriterStage, ProcessingStage
+    from arrowimg._tasks import FileGroupTask, ImageBatch
+    from arrowimg._verify import verify
+    from arrowimg._writer import ShardWriter, write_shards
 
 __all__ = [
     "Damage",
@@ -32,3 +37,34 @@ __all__ = [
     "verify",
     "write_shards",
 ]
+
+_MODULES = {
+    "_damage": ("Damage", "DamageKind", "Report"),
+    "_garbage": ("Garbage", "collect_garbage"),
+    "_image_options": ("JpegOptions", "PixelOptions"),
+    "_options": ("WriteOptions",),
+    "_stage": ("ImageWriterStage", "ProcessingStage"),
+    "_tasks": ("FileGroupTask", "ImageBatch"),
+    "_verify": ("verify",),
+    "_writer": ("ShardWriter", "write_shards"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def _load(name: str) -> object:
+    # PyArrow, OpenCV and NumPy take a fifth of a second, which `arrowimg --help` does not need.
+    if name not in _MODULE_OF:
+        message = f"module 'arrowimg' has no attribute {name!r}"
+        raise AttributeError(message)
+    value: object = getattr(importlib.import_module(f"arrowimg.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+if not TYPE_CHECKING:
+    # A type checker would take any name for one of ours.
+    __getattr__ = _load
+
+
+def __dir__() -> list[str]:
+    return __all__

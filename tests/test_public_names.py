@@ -12,7 +12,8 @@ import pytest
 import arrowimg
 from arrowimg import errors
 
-HEAVY = ("PIL", "datasets", "pandas", "polars", "ray", "tqdm")
+HEAVY = {"PIL", "datasets", "pandas", "polars", "ray", "tqdm"}
+LINE = {"cv2", "numpy", "pyarrow"}
 
 
 @pytest.mark.parametrize("module", [arrowimg, errors], ids=["arrowimg", "errors"])
@@ -24,13 +25,16 @@ def test_names_are_sorted_and_importable(module: object) -> None:
 
 
 def test_all_lists_every_public_name() -> None:
-    public = {
-        name
-        for name, value in vars(arrowimg).items()
-        if not name.startswith("_") and name != "annotations" and not inspect.ismodule(value)
-    }
+    found = {name for name in arrowimg.__all__ if getattr(arrowimg, name) is not None}
+    namespace: dict[str, object] = {}
+    exec("from arrowimg import *", namespace)  # noqa: S102  # what a user may type
 
-    assert public | {"__version__", "errors"} == set(arrowimg.__all__)
+    assert found == set(dir(arrowimg)) == {*namespace} - {"__builtins__"}
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'arrowimg' has no attribute 'write_shard'"):
+        arrowimg.write_shard  # type: ignore[attr-defined]  # noqa: B018  # the point
 
 
 def test_all_lists_every_error() -> None:
@@ -65,12 +69,23 @@ def test_the_package_is_typed() -> None:
     assert files("arrowimg").joinpath("py.typed").is_file()
 
 
-def test_importing_it_imports_nothing_that_the_line_does_not_need() -> None:
-    code = "import sys, arrowimg; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+@pytest.mark.parametrize(
+    ("code", "needed", "unneeded"),
+    [
+        ("import arrowimg", {"arrowimg"}, LINE | HEAVY),
+        ("import arrowimg; arrowimg.write_shards", LINE, HEAVY),
+        ("import arrowimg; arrowimg.ImageWriterStage", LINE, HEAVY),
+        ("from arrowimg._cli import build_parser; build_parser()", {"argparse"}, LINE | HEAVY),
+    ],
+)
+def test_nothing_is_imported_before_it_is_needed(
+    code: str, needed: set[str], unneeded: set[str]
+) -> None:
+    shown = "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     package = Path(arrowimg.__file__).parents[1]
 
     fresh = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-c", f"{code}; {shown}"],
         env=os.environ | {"PYTHONPATH": str(package)},
         capture_output=True,
         text=True,
@@ -78,5 +93,5 @@ def test_importing_it_imports_nothing_that_the_line_does_not_need() -> None:
     )
 
     imported = set(fresh.stdout.split())
-    assert {"arrowimg", "cv2", "pyarrow"} <= imported
-    assert imported.isdisjoint(HEAVY)
+    assert needed <= imported
+    assert imported.isdisjoint(unneeded)
