@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -215,8 +216,7 @@ class TestViews:
 
         assert offsets.dtype == np.int64
         assert [
-            data[first:last].tobytes()
-            for first, last in zip(offsets[:-1], offsets[1:], strict=True)
+            data[first:last].tobytes() for first, last in itertools.pairwise(offsets.tolist())
         ] == [b"a", b"bc", b"", b"def"][start:stop]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arrowimg import PixelOptions, WriteOptions
 from arrowimg._check import CheckedFiles, CheckedPixels, check_image, check_run
-from arrowimg._columns import Files, run_views
+from arrowimg._columns import Files, ImageView, run_views
 from arrowimg._headers import read_header
 from arrowimg.errors import ErrorCode, Problem
 
@@ -107,7 +107,7 @@ class TestPixels:
 
     def test_values_are_looked_at_one_picture_at_a_time(self) -> None:
         stack = np.zeros((5, 4, 6), np.float32)
-        stack[1, 0, 0], stack[3, 4, 5] = 2, np.nan
+        stack[1, 0, 0], stack[3, 3, 5] = 2, np.nan
         checked = check_run(stack, WriteOptions(pixels=PixelOptions(float_range=(0, 1))))
 
         assert {row: problem.code for row, problem in checked.problems.items()} == {
@@ -121,7 +121,11 @@ class TestPixels:
         assert (len(checked), checked.problems) == (0, {})
 
     def test_problems_of_the_column_stay(self) -> None:
-        views = [np.zeros((5, 4), np.uint8), MISSING, np.zeros((5, 4, 2), np.uint8)]
+        views: list[ImageView] = [
+            np.zeros((5, 4), np.uint8),
+            MISSING,
+            np.zeros((5, 4, 2), np.uint8),
+        ]
         checked = check_run(views, WriteOptions())
 
         assert list(checked.problems) == [1, 2]

@@ -137,8 +137,8 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         RuntimeError,
         {"failure": "MemoryError: no memory"},
         (
-            "the writer lost rows to an error before (MemoryError: no memory): leave its with-block by "
-            "that error, and write the same batches again with a new writer"
+            "the writer lost rows to an error before (MemoryError: no memory): "
+            "leave its with-block by that error, and write the same batches again with a new writer"
         ),
     ),
     (

@@ -271,10 +271,12 @@ class TestJpegHeader:
         theirs = decode_image(memoryview(clean))
         assert isinstance(theirs, np.ndarray)
         np.testing.assert_array_equal(decode_image(memoryview(jpeg)), theirs)
-        with Image.open(io.BytesIO(jpeg)) as image:
-            # Pillow would rather have no picture than one that goes on.
-            with pytest.raises(OSError, match="broken data stream"):
-                image.load()
+        # Pillow would rather have no picture than one that goes on.
+        with (
+            Image.open(io.BytesIO(jpeg)) as image,
+            pytest.raises(OSError, match="broken data stream"),
+        ):
+            image.load()
 
 
 class TestOtherHeaders:

@@ -1,4 +1,4 @@
-"""Pictures that cannot be encoded though they keep the contract: no row is lost or written twice."""
+"""Pictures that keep the contract and cannot be encoded: no row is lost or written twice."""
 
 from __future__ import annotations
 
