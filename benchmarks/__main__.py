@@ -25,6 +25,15 @@ _ROUNDS, _QUICK_ROUNDS = 7, 3
 _TMPFS = Path("/dev/shm")  # noqa: S108  # a folder of random name is made inside
 
 
+_BARS = """\
+![Pictures a second of each contender that was given pixels](benchmarks-decoded.svg)
+
+![Pictures a second of each contender that was given JPEG files](benchmarks-files.svg)"""
+_CURVES = (
+    "![Microseconds a picture over the number of pictures, and over pictures to a tar]"
+    "(benchmarks-growth.svg)"
+)
+
 _CASES: dict[str, Callable[[], list[Case]]] = {
     "run": workloads.cases,
     "growth": growth.cases,
@@ -51,13 +60,16 @@ def _refresh(run: results.Run) -> None:
             {
                 "machine": page.machine(run),
                 "contenders": page.contenders(run),
-                "results": page.results(run),
+                "results": f"{_BARS}\n\n{page.results(run)}",
             }
         )
         return
     if run.command == "growth":
         plots.draw_growth(run)
-    page.refresh({run.command: page.when(run) + "\n\n" + page.markdown(_tables(run)[run.command])})
+    parts = [page.when(run), page.markdown(_tables(run)[run.command])]
+    if run.command == "growth":
+        parts.insert(0, _CURVES)
+    page.refresh({run.command: "\n\n".join(parts)})
 
 
 def _measure(options: argparse.Namespace) -> None:

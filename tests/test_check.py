@@ -106,7 +106,7 @@ class TestPixels:
         assert checked.problems == {row: found for row, found in expected.items() if found}
 
     def test_values_are_looked_at_one_picture_at_a_time(self) -> None:
-        stack = np.zeros((5, 4, 6), np.float32)
+        stack = np.zeros((4, 5, 6), np.float32)
         stack[1, 0, 0], stack[3, 3, 5] = 2, np.nan
         checked = check_run(stack, WriteOptions(pixels=PixelOptions(float_range=(0, 1))))
 
