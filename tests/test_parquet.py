@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import mmap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from arrowimg import _parquet
-from arrowimg._checksums import BytesLike
 from arrowimg._parquet import CHECKSUM_KEY, holds_own_checksum, parquet_leaves, write_parquet
+
+if TYPE_CHECKING:
+    from arrowimg._checksums import BytesLike
 
 TABLE = pa.table({"size": pa.array([1, 2, 3], pa.int64()), "caption": ["a", "b", None]})
 
@@ -155,7 +156,7 @@ def test_a_row_group_may_hold_more_than_two_gigabytes_of_pictures(
             pass
 
     parquet_leaves(table.schema)
-    monkeypatch.setattr(_parquet.pq, "ParquetWriter", Counting)
+    monkeypatch.setattr(pq, "ParquetWriter", Counting)
     write_parquet(Sequential(), table, {}, ["size"])
 
     assert sum(rows) == len(sizes)
