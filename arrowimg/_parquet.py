@@ -23,7 +23,6 @@ PICTURES = "image_data"
 """The column of stored pictures, in tables that keep them."""
 
 _NO_CHECKSUM = "0" * 32
-_FOOTER_NBYTES = 2**20
 _ROW_GROUP_NBYTES = 100 * 2**20
 _BUFFER_NBYTES = 2**20
 
@@ -123,8 +122,10 @@ def parquet_leaves(schema: pa.Schema) -> list[tuple[str, str]]:
 
 def _checksum_place(data: memoryview) -> slice:
     """Return where the checksum stands: just after its key, which is the last of its kind."""
-    # The footer is small; only there can the key be the file's own and not the user's data.
-    tail_start = max(0, len(data) - _FOOTER_NBYTES)
+    # Only in the footer, whose length stands before the last four bytes, can the key be the file's
+    # own and not the user's data.
+    footer_nbytes = int.from_bytes(data[-8:-4], "little") + 8
+    tail_start = max(0, len(data) - footer_nbytes)
     tail = bytes(data[tail_start:])
     key = CHECKSUM_KEY.encode()
     at = tail.rfind(key)
