@@ -192,6 +192,64 @@ class TestEncodeJpeg:
         assert written[0] == written[1]
 
 
+class TestEncodeMany:
+    @pytest.mark.parametrize("color", ["rgb", "bgr"])
+    @pytest.mark.parametrize("size", [(8, 9), (97, 131), (296, 295), (300, 300)])
+    @pytest.mark.parametrize("count", [1, 2, 30])
+    def test_a_stack_gives_the_bytes_of_its_pictures(
+        self, color: str, size: tuple[int, int], count: int
+    ) -> None:
+        large = photograph(0)
+        stack = np.stack([large[at : at + size[0], at : at + size[1]] for at in range(count)])
+        before = stack.copy()
+        theirs = [save(Image.fromarray(picture), "JPEG", quality=92) for picture in stack]
+        given = stack if color == "rgb" else np.ascontiguousarray(stack[..., ::-1])
+
+        for pictures in (given, list(given), iter(given)):
+            encoded = encode_jpegs(pictures, JpegOptions(), color=color)
+            assert [bytes(data) for data in encoded if isinstance(data, np.ndarray)] == theirs
+        np.testing.assert_array_equal(stack, before)
+
+    def test_pictures_of_any_shapes_follow_one_another(self) -> None:
+        pictures = crops(40)
+        mixed = [each for crop in pictures for each in (crop, crop[:, :, 1], crop[::-1, ::2])]
+        encoded = encode_jpegs(mixed, JpegOptions(), color="rgb")
+
+        assert [bytes(data) for data in encoded if isinstance(data, np.ndarray)] == [
+            save(Image.fromarray(np.ascontiguousarray(picture)), "JPEG", quality=92)
+            for picture in mixed
+        ]
+
+    @pytest.mark.parametrize(
+        "stack",
+        [
+            pytest.param(np.stack([CROP] * 5).transpose(0, 2, 1, 3), id="turned"),
+            pytest.param(np.stack([CROP] * 5)[::-1, ::2, ::-1], id="backwards"),
+            pytest.param(np.stack([CROP] * 5)[..., 0], id="gray"),
+        ],
+    )
+    def test_a_stack_may_lie_in_memory_as_it_likes(self, stack: Pixels) -> None:
+        encoded = encode_jpegs(stack, JpegOptions(), color="rgb")
+
+        assert [bytes(data) for data in encoded if isinstance(data, np.ndarray)] == [
+            save(Image.fromarray(np.ascontiguousarray(picture)), "JPEG", quality=92)
+            for picture in stack
+        ]
+
+    @pytest.mark.parametrize("shape", [(0, 5, 6, 3), (0, 5, 6), (0, 0, 6, 3)])
+    def test_no_pictures_are_no_bytes(self, shape: tuple[int, ...]) -> None:
+        assert encode_jpegs(np.zeros(shape, np.uint8), JpegOptions(), color="rgb") == []
+
+    def test_one_that_opencv_refuses_is_a_problem_among_the_others(self) -> None:
+        pictures = [CROP, np.zeros((4, 4, 2), np.uint8), CROP[:, :, 0]]
+        first, problem, last = encode_jpegs(pictures, JpegOptions(), color="rgb")
+
+        assert isinstance(problem, Problem)
+        assert isinstance(first, np.ndarray)
+        assert isinstance(last, np.ndarray)
+        assert [bytes(first), bytes(last)] == [encode(CROP), encode(CROP[:, :, 0])]
+
+
 class TestDecodeImage:
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "GIF"])
     @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])

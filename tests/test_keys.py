@@ -3,8 +3,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from typing import Literal
 from urllib.parse import unquote_to_bytes
 
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -12,9 +14,12 @@ from hypothesis import strategies as st
 from arrowimg._keys import (
     MAX_KEY_LENGTH,
     UNNAMED_PREFIX,
+    are_unique,
     check_member_names,
     check_unique,
+    check_unique_column,
     sample_key,
+    sample_key_column,
     sample_keys,
 )
 from arrowimg._options import MAX_EXTENSION_LENGTH
@@ -264,3 +269,53 @@ class TestCheckMemberNames:
     def test_a_name_stands_once(self) -> None:
         with pytest.raises(DuplicateIdError, match=re.escape("'a.jpg' in rows 0, 2")):
             check_member_names(["a.jpg", "b.jpg", "a.jpg"])
+
+
+class TestColumns:
+    @given(
+        image_ids=st.lists(st.none() | IDS | st.text("aB0_-", max_size=3), max_size=9),
+        style=st.sampled_from(["escaped", "verbatim"]),
+    )
+    def test_keys_of_a_column_are_those_of_its_ids(
+        self, image_ids: list[str | None], style: Literal["escaped", "verbatim"]
+    ) -> None:
+        column = pa.array(["before", *image_ids, None], pa.string())[1:-1]
+        try:
+            keys, refused = sample_keys(image_ids, UNNAMED_PREFIX, 7, style), None
+        except (DuplicateIdError, SampleKeyError) as error:
+            keys, refused = [], error
+        if refused is None:
+            made = sample_key_column(column, UNNAMED_PREFIX, 7, style)
+            assert made.type == pa.string()
+            assert made.to_pylist() == keys
+        else:
+            with pytest.raises(type(refused)) as caught:
+                sample_key_column(column, UNNAMED_PREFIX, 7, style)
+            assert str(caught.value) == str(refused)
+
+    @pytest.mark.parametrize("image_ids", [["a", "b-1", "C_2"], ["x" * 84, "0"]])
+    def test_ids_that_are_keys_are_the_column_itself(self, image_ids: list[str]) -> None:
+        column = pa.array(image_ids)
+
+        assert sample_key_column(column, UNNAMED_PREFIX, 0) is column
+
+    def test_a_column_of_ids_that_differ_by_case_only_is_logged(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sample_key_column(pa.array(["cat", "Cat", "dog"]), UNNAMED_PREFIX, 0)
+
+        assert "differ by case only" in caplog.text
+
+    @given(st.lists(st.none() | st.sampled_from("abc"), max_size=6))
+    def test_texts_are_unique_where_none_stands_twice(self, texts: list[str | None]) -> None:
+        present = [text for text in texts if text is not None]
+        halves = [pa.array(half, pa.string()) for half in (texts[:2], texts[2:])]
+
+        assert are_unique(pa.chunked_array(halves)) == (len({*present}) == len(present))
+
+    def test_a_key_in_two_chunks_is_refused_with_its_rows(self) -> None:
+        keys = pa.chunked_array([["a", "b"], ["c", "a", None, None]])
+        check_unique_column(keys[:3], keys[:3])
+
+        with pytest.raises(DuplicateIdError, match="'a' in rows 0, 3"):
+            check_unique_column(keys, keys)

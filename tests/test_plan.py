@@ -5,7 +5,7 @@ import itertools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arrowimg._plan import plan_shards
+from arrowimg._plan import cut_rows, plan_shards
 
 sizes = st.lists(st.one_of(st.just(0), st.integers(1, 40)), max_size=60)
 caps = st.integers(1, 9)
@@ -97,3 +97,32 @@ def test_shards_do_not_depend_on_how_the_rows_arrive(
     piecewise = filled_incrementally(tar_nbytes, cuts, images_per_tar, max_nbytes)
 
     assert piecewise == [list(range(shard.start, shard.stop)) for shard in plan]
+
+
+@given(sizes, st.integers(1, 120), st.integers(1, 20))
+def test_pieces_hold_every_row_once_in_order_and_few_rows_each(
+    nbytes: list[int], most_nbytes: int, most_rows: int
+) -> None:
+    pieces = cut_rows(nbytes, most_nbytes, most_rows)
+
+    rows = [row for piece in pieces for row in range(piece.start, piece.stop)]
+    assert rows == list(range(len(nbytes)))
+    assert all(0 < piece.stop - piece.start <= most_rows for piece in pieces)
+
+
+@given(sizes, st.integers(1, 120), st.integers(1, 20))
+def test_pieces_are_as_large_as_the_limits_allow_and_no_larger(
+    nbytes: list[int], most_nbytes: int, most_rows: int
+) -> None:
+    pieces = cut_rows(nbytes, most_nbytes, most_rows)
+
+    assert all(
+        sum(nbytes[piece]) <= most_nbytes or piece.stop - piece.start == 1 for piece in pieces
+    )
+    for piece, after in itertools.pairwise(pieces):
+        is_full = piece.stop - piece.start == most_rows
+        assert is_full or sum(nbytes[piece]) + nbytes[after.start] > most_nbytes
+
+
+def test_no_rows_are_no_pieces() -> None:
+    assert cut_rows([], 10, 10) == []

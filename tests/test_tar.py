@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import io
 import shutil
 import string
@@ -14,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tar_data import archive_of, part_of
 
-from arrowimg._tar import END_OF_ARCHIVE, tar_header, tar_nbytes, tar_part
+from arrowimg._tar import END_OF_ARCHIVE, sample_members, tar_header, tar_nbytes, tar_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,3 +130,59 @@ def test_other_programs_list_every_name_in_order(program: str, tmp_path: Path) -
     path.write_bytes(archive_of(MEMBERS))
 
     assert listed_by(program, path) == [name for name, _ in MEMBERS]
+
+
+rows_of_members = st.lists(
+    st.tuples(st.none() | st.binary(max_size=600), st.binary(max_size=20)), max_size=6
+)
+
+
+@given(rows=rows_of_members, data=st.data())
+def test_samples_stand_member_by_member_those_without_a_picture_left_out(
+    rows: list[tuple[bytes | None, bytes]], data: st.DataObject
+) -> None:
+    keys = pa.array([f"key{row}" for row in range(len(rows))], pa.string())
+    part = sample_members(
+        keys,
+        {
+            "txt": pa.array([text for _, text in rows], pa.large_binary()),
+            "jpg": pa.array([picture for picture, _ in rows], pa.large_binary()),
+        },
+    )
+    expected = [
+        (f"key{row}.{extension}", content)
+        for row, (picture, text) in enumerate(rows)
+        for extension, content in (("jpg", picture), ("txt", text))
+        if picture is not None and content is not None
+    ]
+    start = data.draw(st.integers(0, len(expected)))
+    stop = data.draw(st.integers(start, len(expected)))
+    piece = part.slice(start, stop)
+
+    assert b"".join(part.buffers()) + END_OF_ARCHIVE == archive_of(expected)
+    assert b"".join(piece.buffers()) + END_OF_ARCHIVE == archive_of(expected[start:stop])
+    assert piece.offsets().tolist() == part_of(expected[start:stop]).offsets().tolist()
+    assert [bytes(member) for member in piece.members] == [
+        content for _, content in expected[start:stop]
+    ]
+
+
+@given(archives, st.data())
+def test_vectors_say_where_the_buffers_are(
+    members: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    whole = part_of([(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(members)])
+    start = data.draw(st.integers(0, len(members)))
+    part = whole.slice(start, data.draw(st.integers(start, len(members))))
+    buffers, vectors = part.buffers(), part.vectors()
+
+    assert vectors.dtype == np.int64
+    assert vectors.shape == (len(buffers), 2) == (2 * len(part.members) + 1, 2)
+    assert [ctypes.string_at(*vector) for vector in vectors.tolist()] == [*map(bytes, buffers)]
+
+
+def test_slices_are_not_copied() -> None:
+    part = part_of(MEMBERS)
+
+    assert np.shares_memory(part.slice(1, 3).frames, part.frames)
+    assert part.slice(1, 3).addresses.tolist() == part.addresses.tolist()[1:]

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def samples_of(files: list[bytes | None], **options: Any) -> Samples:  # noqa: ANN401  # any option
     captions = [f"caption {row}" for row in range(len(files))]
     ids = [f"id{row:04d}" for row in range(len(files))]
-    table = pa.table({"image_id": ids, "image_data": files, "caption": captions})
+    data = pa.array(files, pa.binary())
+    table = pa.table({"image_id": ids, "image_data": data, "caption": captions})
     chosen = WriteOptions(on_error="quarantine", **options)
     (samples,) = encode_batch(check_batch(ImageBatch(table), chosen, "row-"), chosen).parts
     return samples

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from file_data import FILES, JPEG, SMALL, save
+from stage_data import seven_windows
+
+from arrowimg import ImageBatch, WriteOptions, _batches
+from arrowimg._batches import EncodedBatch, check_batch, encode_batch
+from arrowimg._codec import encode_jpegs
+from arrowimg._tar import tar_nbytes
+from arrowimg.errors import ErrorCode, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arrowimg._samples import Samples
+
+WINDOWS = seven_windows()
+TORN_PNG = save(SMALL, "PNG")[:300]
+
+
+def files_batch(files: Sequence[bytes | None], **columns: Any) -> ImageBatch:  # noqa: ANN401
+    ids = [f"id{row}" for row in range(len(files))]
+    data = pa.array(files, pa.binary())
+    return ImageBatch(pa.table({"image_id": ids, "image_data": data, **columns}))
+
+
+def pixels_batch(**columns: Any) -> ImageBatch:  # noqa: ANN401  # any column
+    views = [WINDOWS[0], None, WINDOWS[1][:, :, 0], WINDOWS[2][..., :2], *WINDOWS[4:]]
+    return ImageBatch.from_arrays(views, [f"id{row}" for row in range(7)], **columns)
+
+
+def encode(batch: ImageBatch, **options: Any) -> EncodedBatch:  # noqa: ANN401  # any option
+    chosen = WriteOptions(**{"on_error": "quarantine", **options})
+    return encode_batch(check_batch(batch, chosen, "row-"), chosen)
+
+
+def content(parts: Sequence[Samples]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bytes]:
+    """Return the stored rows, the metadata, and the members as they follow one another in a tar."""
+    frames = [bytes(buffer) for part in parts for buffer in part.members.buffers()]
+    return (
+        pa.concat_tables([part.stored for part in parts]).to_pylist(),
+        pa.concat_tables([part.metadata for part in parts]).to_pylist(),
+        b"".join(frames),
+    )
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by one for each picture that is encoded."""
+    pictures: list[int] = []
+
+    def counting(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # passed on
+        made = encode_jpegs(*arguments, **options)
+        pictures.extend([1] * len(made))
+        return made
+
+    monkeypatch.setattr("arrowimg._encode.encode_jpegs", counting)
+    return pictures
+
+
+class TestParts:
+    @pytest.mark.parametrize("rows_at_once", [1, 2, 3, 100])
+    @pytest.mark.parametrize("threads", [1, 3])
+    @pytest.mark.parametrize("most_nbytes", [1, 2**24])
+    @pytest.mark.parametrize(
+        "batch",
+        [
+            files_batch([*FILES, TORN_PNG], caption=[str(row) for row in range(len(FILES) + 1)]),
+            pixels_batch(caption=[str(row) for row in range(7)]),
+            ImageBatch.from_arrays(WINDOWS, caption=[str(row) for row in range(7)]),
+        ],
+        ids=["files", "pixels", "stack"],
+    )
+    def test_rows_do_not_depend_on_the_parts(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        batch: ImageBatch,
+        rows_at_once: int,
+        threads: int,
+        most_nbytes: int,
+    ) -> None:
+        options: dict[str, Any] = {"members": {"txt": "caption"}, "keep_quarantined": True}
+        whole = [*encode(batch, **options).parts]
+        for name in ("_CHECKED_ROWS", "_ENCODED_ROWS"):
+            monkeypatch.setattr(_batches, name, rows_at_once)
+        monkeypatch.setattr(_batches, "_ENCODED_NBYTES", most_nbytes)
+        parts = [*encode(batch, encode_threads=threads, **options).parts]
+
+        assert all(part.num_rows <= rows_at_once for part in parts)
+        assert content(parts) == content(whole)
+
+    def test_rows_of_several_chunks_come_in_order(self) -> None:
+        table = pa.concat_tables([files_batch([JPEG] * 2).data, files_batch([None]).data])
+        table = table.set_column(0, "image_id", pa.array(["a", "b", "c"]))
+        parts = [*encode(ImageBatch(table)).parts]
+
+        assert [row["key"] for row in content(parts)[0]] == ["a", "b", "c"]
+        assert [row["error"] for row in content(parts)[0]] == [None, None, "missing"]
+
+    def test_an_empty_batch_has_no_rows(self) -> None:
+        made = encode(files_batch([]))
+
+        assert made.tar_nbytes.tolist() == []
+        assert sum(part.num_rows for part in made.parts) == 0
+
+
+class TestKnown:
+    def test_pixels_are_encoded_when_they_are_asked_for(self, encoded: list[int]) -> None:
+        made = encode(pixels_batch(), encode_threads=1)
+        before = len(encoded)
+        rows = sum(part.num_rows for part in made.parts)
+
+        assert before == 0
+        assert (made.tar_nbytes > 0).tolist() == [True, False, True, False, True, True, True]
+        assert made.error_codes == Counter({"missing": 1, "channels": 1})
+        assert (rows, len(encoded)) == (7, 5)
+
+    @pytest.mark.parametrize("max_bytes_per_tar", [None, 10**6])
+    def test_files_are_decoded_first_since_they_may_be_torn(
+        self, encoded: list[int], max_bytes_per_tar: int | None
+    ) -> None:
+        batch = files_batch([JPEG, TORN_PNG, save(SMALL, "PNG"), None])
+        made = encode(batch, max_bytes_per_tar=max_bytes_per_tar)
+
+        assert len(encoded) == 1
+        assert (made.tar_nbytes > 0).tolist() == [True, False, True, False]
+        assert made.error_codes == Counter({"decode_failed": 1, "missing": 1})
+
+    @pytest.mark.parametrize("members", [{}, {"txt": "caption"}])
+    def test_where_tars_have_a_limit_the_bytes_are_exact(self, members: dict[str, str]) -> None:
+        captions = ["x" * (600 * row) for row in range(7)]
+        batch = pixels_batch(caption=captions)
+        made = encode(batch, max_bytes_per_tar=10**6, members=members)
+        parts = [*made.parts]
+
+        assert made.tar_nbytes.tolist() == [
+            0
+            if row["image_data"] is None
+            else tar_nbytes(len(row["image_data"])) + (tar_nbytes(len(text)) if members else 0)
+            for row, text in zip(content(parts)[0], captions, strict=True)
+        ]
+
+    def test_a_sample_that_no_tar_may_hold_is_a_problem(self) -> None:
+        batch = pixels_batch(caption=["x" * (3000 * row) for row in range(7)])
+        made = encode(batch, max_bytes_per_tar=12_000, members={"txt": "caption"})
+
+        errors = [row["error"] for row in content([*made.parts])[0]]
+        assert errors[4:] == [ErrorCode.EXCEEDS_TAR] * 3
+        assert made.error_codes["exceeds_tar"] == 3
+        assert made.tar_nbytes[4:].tolist() == [0, 0, 0]
+
+    @pytest.mark.parametrize(
+        ("files", "is_copied", "is_certain"),
+        [
+            ([JPEG, None], True, True),
+            ([JPEG, save(SMALL, "PNG")], False, False),
+            ([], True, True),
+        ],
+    )
+    def test_what_is_known_before(
+        self,
+        files: list[bytes | None],
+        is_copied: bool,  # noqa: FBT001
+        is_certain: bool,  # noqa: FBT001
+    ) -> None:
+        options = WriteOptions(on_error="quarantine")
+        limited = WriteOptions(on_error="quarantine", max_bytes_per_tar=10**6)
+        checked = check_batch(files_batch(files), options, "row-")
+
+        assert (checked.is_copied, checked.is_certain(options)) == (is_copied, is_certain)
+        assert not checked.is_certain(limited)
+
+
+class TestRefused:
+    def test_every_bad_row_is_named_before_anything_is_encoded(self, encoded: list[int]) -> None:
+        with pytest.raises(ImageError) as caught:
+            check_batch(pixels_batch(), WriteOptions(), "row-", first_row=100)
+
+        assert [(problem.row, problem.image_id) for problem in caught.value.problems] == [
+            (101, "id1"),
+            (103, "id3"),
+        ]
+        assert encoded == []
+
+    def test_files_that_cannot_be_decoded_are_named_together(self) -> None:
+        options = WriteOptions()
+        batch = files_batch([JPEG, TORN_PNG, save(SMALL, "PNG"), TORN_PNG])
+        checked = check_batch(batch, options, "row-", first_row=100)
+        with pytest.raises(ImageError) as caught:
+            encode_batch(checked, options)
+
+        assert [(problem.row, problem.code) for problem in caught.value.problems] == [
+            (101, ErrorCode.DECODE_FAILED),
+            (103, ErrorCode.DECODE_FAILED),
+        ]
+
+    def test_rows_without_an_id_are_numbered_from_the_first(self) -> None:
+        batch = ImageBatch.from_arrays(WINDOWS)
+        checked = check_batch(batch, WriteOptions(), "row-", first_row=5)
+
+        assert checked.names["key"].to_pylist() == [f"row-{row:09d}" for row in range(5, 12)]
+
+
+class TestSamples:
+    @pytest.mark.parametrize("members", [{}, {"txt": "caption"}, {"a": "caption", "z": "caption"}])
+    def test_slices_put_together_are_the_whole(self, members: dict[str, str]) -> None:
+        captions = [str(row) * 300 for row in range(len(FILES))]
+        options: dict[str, Any] = {"members": members, "keep_quarantined": True}
+        (whole,) = encode(files_batch(FILES, caption=captions), **options).parts
+        num_rows = len(FILES)
+
+        for start in range(num_rows + 1):
+            for stop in range(start, num_rows + 1):
+                part = whole.slice(start, stop)
+                rows, metadata, _ = content([part])
+                assert rows == content([whole])[0][start:stop]
+                assert [row["caption"] for row in metadata] == captions[start:stop]
+                assert part.num_rows == stop - start
+                assert part.num_errors == sum(row["error"] is not None for row in rows)
+                assert part.tar_nbytes().tolist() == whole.tar_nbytes()[start:stop].tolist()
+                assert len(content([part])[2]) == part.tar_nbytes().sum()
+            halves = [whole.slice(0, start), whole.slice(start, num_rows)]
+            assert content(halves) == content([whole])
+
+    def test_slices_are_not_copied(self) -> None:
+        (whole,) = encode(files_batch([JPEG] * 9)).parts
+        part = whole.slice(2, 8).slice(1, 4)
+
+        assert np.shares_memory(part.members.frames, whole.members.frames)
+        assert part.members.addresses.tolist() == whole.members.addresses[3:6].tolist()
