@@ -1,0 +1,230 @@
+"""Parts: the encoded rows of one batch in a file, until they are joined to shards.
+
+A worker that has one batch cannot know which shards its rows belong to: that depends on how many
+rows before them are bad. So it writes a part, and once all parts are counted, other workers join
+them to shards, rows copied and nothing decoded. A part is named like the shards of its batch, so
+that whoever writes it again finds it there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from msgspec import Struct, structs
+
+from arrowimg._digest import batch_digest
+from arrowimg._keys import UNNAMED_PREFIX, sample_keys
+from arrowimg._plain_tables import canonical_table
+from arrowimg._plan import plan_shards
+from arrowimg._samples import Samples, encode_samples
+from arrowimg._shards import Shard, write_shard
+from arrowimg.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from arrowimg._options import WriteOptions
+    from arrowimg._storage import Storage
+    from arrowimg._tasks import ImageBatch
+
+PARTS_FOLDER = ".arrowimg-parts"
+
+_TABLES = ("stored", "metadata", "members")
+_ROWS_READ_AT_ONCE = 64
+
+
+class Part(Struct, frozen=True):
+    """A part that is there.
+
+    Attributes
+    ----------
+    name
+        Of its file.
+    row_nbytes
+        Bytes that each row takes in a tar; 0 for a row with an error.
+    error_codes
+        Those of the rows with an error.
+    """
+
+    name: str
+    row_nbytes: list[int]
+    error_codes: list[str]
+
+
+class Piece(Struct, frozen=True):
+    """Consecutive rows of a part."""
+
+    part: str
+    start: int
+    num_rows: int
+
+
+class PlannedShard(Struct, frozen=True):
+    """A shard that is to be joined.
+
+    Attributes
+    ----------
+    number
+        In the dataset, from 0.
+    first_row
+        Number of its first row in the dataset.
+    pieces
+        Where its rows are, in order.
+    nbytes
+        Bytes of its members.
+    """
+
+    number: int
+    first_row: int
+    pieces: list[Piece]
+    nbytes: int
+
+
+def write_part(storage: Storage, batch: ImageBatch, options: WriteOptions) -> Part:
+    """Encode a batch and commit it as a part.
+
+    Raises
+    ------
+    ImageError, SchemaError, SampleKeyError, DuplicateIdError
+        When the batch cannot be written. Nothing was.
+    ShardConflictError
+        When a part of these ids holds other content.
+    """
+    name = f"{batch_digest(batch, options)}.arrow"
+    if options.if_exists == "skip":
+        try:
+            return _part_of(name, read_rows(storage, name))
+        except FileNotFoundError:
+            pass
+    samples = encode_samples(batch, options, UNNAMED_PREFIX)
+    try:
+        _write_once(storage, name, samples, options)
+    except StorageError:
+        # As with shards: once more, into a new file.
+        _write_once(storage, name, samples, options)
+    return _part_of(name, samples)
+
+
+def plan_parts(parts: Iterable[Part], options: WriteOptions) -> Iterator[PlannedShard]:
+    """Yield the shards of these parts, in order, each as soon as its last row is known.
+
+    They are the shards that `plan_shards` makes of all rows in one list.
+    """
+    waiting: list[Piece] = []
+    sizes: list[int] = []
+    number = first_row = 0
+
+    def cut(rows: slice) -> PlannedShard:
+        num_rows = rows.stop - rows.start
+        nbytes = sum(sizes[rows])
+        return PlannedShard(number, first_row, _pieces_of(waiting, rows.start, num_rows), nbytes)
+
+    for part in parts:
+        waiting.append(Piece(part.name, 0, len(part.row_nbytes)))
+        sizes += part.row_nbytes
+        plan = plan_shards(sizes, options.images_per_tar, options.max_members_nbytes)
+        for rows in plan[:-1]:
+            yield cut(rows)
+            number, first_row = number + 1, first_row + rows.stop - rows.start
+        start = plan[-1].start if plan else 0
+        waiting, sizes = _pieces_of(waiting, start, len(sizes) - start), sizes[start:]
+    if sizes:
+        yield cut(slice(0, len(sizes)))
+
+
+def join_shard(
+    parts: Storage, storage: Storage, shard: PlannedShard, options: WriteOptions
+) -> Shard:
+    """Write a shard of the rows of its pieces; the same bytes as `ShardWriter` writes.
+
+    Raises
+    ------
+    DuplicateIdError
+        When an id stands in two rows.
+    SchemaError
+        When the metadata columns of two parts differ.
+    ShardConflictError, DatasetConflictError
+        When its name is taken by other content.
+    """
+    samples, *others = [
+        read_rows(parts, piece.part, piece.start, piece.num_rows) for piece in shard.pieces
+    ]
+    for other in others:
+        samples = samples.followed_by(other)
+    samples = _numbered(samples, shard.first_row, options)
+    return write_shard(storage, f"images-{shard.number:06d}", samples, options)
+
+
+def read_rows(storage: Storage, name: str, start: int = 0, num_rows: int | None = None) -> Samples:
+    """Return rows of a part; all those from `start` unless told how many."""
+    with storage.open(name) as source, pa.ipc.open_file(source) as file:
+        first = start // _ROWS_READ_AT_ONCE
+        stop = file.num_record_batches
+        if num_rows is not None:
+            stop = -(-(start + num_rows) // _ROWS_READ_AT_ONCE)
+        batches = [file.get_batch(at) for at in range(first, stop)]
+        table = pa.Table.from_batches(batches, file.schema)
+    return _as_samples(table.slice(start - first * _ROWS_READ_AT_ONCE, num_rows))
+
+
+def _write_once(storage: Storage, name: str, samples: Samples, options: WriteOptions) -> None:
+    table = canonical_table(_as_table(samples))
+    with storage.stage(options.checksum) as staging:
+        file = staging.create(name)
+        with pa.ipc.new_file(pa.PythonFile(file, "w"), table.schema) as writer:
+            writer.write_table(table, _ROWS_READ_AT_ONCE)
+        staging.publish(options.if_exists)
+
+
+def discard_parts(output_dir: str | Path) -> None:
+    """Remove the folder of parts."""
+    shutil.rmtree(Path(output_dir) / PARTS_FOLDER, ignore_errors=True)
+
+
+def _part_of(name: str, samples: Samples) -> Part:
+    return Part(name, samples.tar_nbytes(), list(samples.error_codes().elements()))
+
+
+def _pieces_of(pieces: list[Piece], start: int, num_rows: int) -> list[Piece]:
+    """Return `num_rows` rows of these pieces, from the row `start` of all of them."""
+    ends = np.cumsum([0, *(piece.num_rows for piece in pieces)]).tolist()
+    found = []
+    for piece, (first, end) in zip(pieces, pairwise(ends), strict=True):
+        low, high = max(start, first), min(start + num_rows, end)
+        if low < high:
+            found.append(Piece(piece.part, piece.start + low - first, high - low))
+    return found
+
+
+def _numbered(samples: Samples, first_row: int, options: WriteOptions) -> Samples:
+    """Return samples with the keys that their rows have in the dataset."""
+    image_ids = samples.stored["image_id"].to_pylist()
+    keys = sample_keys(image_ids, UNNAMED_PREFIX, first_row, options.keys)
+    at = samples.stored.column_names.index("key")
+    stored = samples.stored.set_column(at, "key", pa.array(keys, pa.string()))
+    return structs.replace(samples, stored=stored)
+
+
+def _as_table(samples: Samples) -> pa.Table:
+    """Return samples as one table: a name of the table before each column's."""
+    fields, columns = [], []
+    for name in _TABLES:
+        table: pa.Table = getattr(samples, name)
+        fields += [field.with_name(f"{name}.{field.name}") for field in table.schema]
+        columns += table.columns
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _as_samples(table: pa.Table) -> Samples:
+    tables = []
+    for name in _TABLES:
+        fields = [field for field in table.schema if field.name.startswith(f"{name}.")]
+        schema = pa.schema([field.with_name(field.name.partition(".")[2]) for field in fields])
+        columns = [table[field.name] for field in fields]
+        tables.append(pa.Table.from_arrays(columns, schema=schema))
+    return Samples(*tables)
