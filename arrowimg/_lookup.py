@@ -16,6 +16,7 @@ import pyarrow.dataset as pads
 
 from arrowimg._columns import as_table
 from arrowimg._metadata import MetadataFrame
+from arrowimg._plain_tables import plain_table
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ def frame_table(metadata: object) -> pa.Table:
     SchemaError, MetadataJoinError
         When it has no ids, or an id twice.
     """
-    table = as_table(metadata.collect() if isinstance(metadata, pl.LazyFrame) else metadata)
+    frame = metadata.collect() if isinstance(metadata, pl.LazyFrame) else metadata
+    table = plain_table(as_table(frame))  # whoever sends it on may not know views
     MetadataFrame(table)
     return table
 

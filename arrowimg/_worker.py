@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import pyarrow as pa
 from msgspec import structs
 
 from arrowimg._lookup import with_metadata
@@ -15,13 +16,12 @@ from arrowimg.errors import MetadataJoinError, SchemaError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pyarrow as pa
-
     from arrowimg._lookup import Lookup
 
 JOINED = "arrowimg_joined"
 """Column that a join on the cluster brings along: null where an image found no metadata."""
 
+_RAGGED = "ray.data.arrow_variable_shaped_tensor"
 _PICKLED = "ray.data.arrow_pickled_object"
 _DEFAULTS: WriteKeywords = {"on_error": "quarantine", "max_error_fraction": 0.01}
 _PROCESS_NBYTES = 150 * 2**20
@@ -57,8 +57,13 @@ def stage_of(output_dir: str | Path, options: WriteOptions) -> ImageWriterStage:
     return ImageWriterStage(output_dir, **chosen)
 
 
-def images_of(table: pa.Table, metadata: Lookup | None = None) -> ImageBatch:
+def images_of(
+    table: pa.Table, image_column: str = "image_data", metadata: Lookup | None = None
+) -> ImageBatch:
     """Return a block as a batch, with the metadata of its ids.
+
+    Where Ray puts gray pictures, (H, W), into a column with others, it makes them (1, H, W); here
+    they are (H, W) again, unless they could be pictures one pixel high.
 
     Raises
     ------
@@ -77,7 +82,28 @@ def images_of(table: pa.Table, metadata: Lookup | None = None) -> ImageBatch:
             expected = "metadata for every image_id"
             raise MetadataJoinError(expected, without)
         table = table.drop_columns([JOINED])
+    kind = table.schema.field(image_column).type if image_column in table.column_names else None
+    if getattr(kind, "extension_name", None) == _RAGGED:
+        at = table.column_names.index(image_column)
+        chunks = [_unpadded(chunk.storage) for chunk in table[at].chunks]
+        table = table.set_column(at, image_column, pa.chunked_array(chunks))
     return ImageBatch(table if metadata is None else with_metadata(table, metadata.take))
+
+
+def _unpadded(storage: pa.StructArray) -> pa.StructArray:
+    """Return ragged tensors without the axis of one that Ray puts first; data is not copied."""
+    shapes = storage.field("shape")
+    plain = [
+        shape[1:]
+        if shape and len(shape) == 3 and shape[0] == 1 and shape[2] not in (1, 3, 4)
+        else shape
+        for shape in shapes.to_pylist()
+    ]
+    return pa.StructArray.from_arrays(
+        [storage.field("data"), pa.array(plain, shapes.type)],
+        ["data", "shape"],
+        mask=storage.is_null(),
+    )
 
 
 def task_nbytes(block_nbytes: int, *, remove_image_data: bool) -> int:

@@ -72,6 +72,7 @@ class BatchWriter:
             raise OptionError(option, expected, "error")
         chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
         self._stage = stage_of(output_dir, chosen)
+        self._image_column = chosen.image_column
         self._metadata = received_metadata(metadata)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -82,7 +83,7 @@ class BatchWriter:
         pyarrow.Table
             One row per file: the columns of `FileGroupTask.data`.
         """
-        return self._stage.process(images_of(batch, self._metadata)).data
+        return self._stage.process(images_of(batch, self._image_column, self._metadata)).data
 
 
 def write_batch(

@@ -148,7 +148,7 @@ def write_shards(
 def _encode(
     batch: pa.Table, folders: _Folders, metadata: SentMetadata | None, options: WriteOptions
 ) -> pa.Table:
-    images = images_of(batch, received_metadata(metadata))
+    images = images_of(batch, options.image_column, received_metadata(metadata))
     part = write_part(folders.parts, images, options)
     return pa.Table.from_pylist([msgspec.to_builtins(part)], _PART_SCHEMA)
 
@@ -226,10 +226,16 @@ def _marked(batch: pa.Table) -> pa.Table:
 def _without_tensors(batch: pa.Table) -> pa.Table:
     """Return a table with Arrow's own tensors as nested lists, which Ray can shuffle; no copy."""
     for at, column in enumerate(batch.columns):
-        if isinstance(column.type, pa.FixedShapeTensorType) and not column.type.permutation:
+        if _is_plain_tensor(column.type):
             chunks = [_nested(chunk) for chunk in column.chunks]
             batch = batch.set_column(at, batch.column_names[at], pa.chunked_array(chunks))
     return batch
+
+
+def _is_plain_tensor(kind: pa.DataType) -> bool:
+    if not isinstance(kind, pa.FixedShapeTensorType):
+        return False
+    return list(kind.permutation or range(len(kind.shape))) == list(range(len(kind.shape)))
 
 
 def _nested(tensors: pa.FixedShapeTensorArray) -> pa.FixedSizeListArray:

@@ -106,7 +106,9 @@ class ShardSink(ray.data.Datasink[pa.Table]):
         """Write the blocks of one task; returns one row per file."""
         del ctx  # a retried task has the same number, a task of another run has it too
         metadata = received_metadata(self._metadata)
-        groups = [self._stage.process(images_of(table, metadata)) for table in _tables_of(blocks)]
+        name = self._options.image_column
+        batches = (images_of(table, name, metadata) for table in _tables_of(blocks))
+        groups = [self._stage.process(batch) for batch in batches]
         return pa.concat_tables([FILE_GROUP_SCHEMA.empty_table(), *(it.data for it in groups)])
 
     def on_write_complete(self, write_result: WriteResult[pa.Table]) -> None:
