@@ -92,7 +92,7 @@ def deaths(marks: Path, name: str, death: str = "exit") -> Iterator[None]:
     link = StagedFile.link
 
     def deadly_link(file: StagedFile) -> bool:
-        if not file.name.endswith(".tar"):  # the record, or a part: what comes before is there
+        if not file.name.endswith(".tar"):  # the record, or a spool: what comes before is there
             die_once(marks, f"{name}-inside", death)
         return link(file)
 

@@ -31,7 +31,7 @@ LAYERS = (
     ("_samples", "_storage"),
     ("_shards",),
     ("_dataset", "_resume"),
-    ("_garbage", "_gather", "_parts", "_stage", "_verify", "_writer"),
+    ("_garbage", "_gather", "_spools", "_stage", "_verify", "_writer"),
     ("_demo", "_inspect", "_worker", "curator"),
     ("_cli", "ray"),
     ("__init__", "__main__"),

@@ -12,17 +12,17 @@ import ray.data
 
 from arrowimg._dataset import check_room
 from arrowimg._gather import check_ids, check_metadata_used, close_dataset, open_dataset
-from arrowimg._parts import (
-    PARTS_FOLDER,
-    Part,
-    PlannedShard,
-    discard_parts,
-    join_shard,
-    plan_parts,
-    write_part,
-)
 from arrowimg._samples import check_error_fraction
 from arrowimg._shards import Shard, file_group
+from arrowimg._spools import (
+    SPOOLS_FOLDER,
+    PlannedShard,
+    Spool,
+    discard_spools,
+    join_shard,
+    plan_spools,
+    write_spool,
+)
 from arrowimg._storage import LocalStorage
 from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
 from arrowimg._worker import JOINED, dataset_options, images_of, task_options
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from arrowimg._options import WriteKeywords, WriteOptions
 
-ROWS_PER_PART = 1000
+ROWS_PER_SPOOL = 1000
 """Most rows encoded at once: a task has this many in memory, however large its block is."""
 
 _ROWS_TO_JUDGE = 1000
@@ -56,9 +56,9 @@ _ROWS_PER_PARTITION = 2000
 
 
 class _Folders(NamedTuple):
-    """Where the parts and the shards of a dataset stand."""
+    """Where the spools and the shards of a dataset stand."""
 
-    parts: LocalStorage
+    spools: LocalStorage
     shards: LocalStorage
 
 
@@ -76,7 +76,7 @@ def write_shards(
     """Write a dataset as `arrowimg.write_shards` writes the same rows: the same bytes.
 
     Neither the blocks nor the number of workers show in what is written. Workers encode each block
-    into a part; the parts are counted on the driver; other workers join them to shards, without
+    into a spool; the spools are counted on the driver; other workers join them to shards, without
     decoding anything. So what is stored is written twice and read once, and takes its room twice
     until the end.
 
@@ -85,8 +85,8 @@ def write_shards(
     dataset
         Its rows are written in its order.
     output_dir
-        Folder of the dataset, which all workers see. Parts stand below it, in
-        ``.arrowimg-parts``, until the manifest is published.
+        Folder of the dataset, which all workers see. Spools stand below it, in
+        ``.arrowimg-spools``, until the manifest is published.
     images_per_tar
         Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
     metadata
@@ -129,19 +129,19 @@ def write_shards(
     encoded = images.map_batches(
         _encode,
         batch_format="pyarrow",
-        batch_size=ROWS_PER_PART,
+        batch_size=ROWS_PER_SPOOL,
         fn_kwargs={"folders": folders, "metadata": sent, "options": task_options(chosen)},
         **({"memory": task_memory(remove_image_data=remove_image_data)} | resources),
     )
     with in_order(encoded.context):
-        plan = list(plan_parts(_judged(structs_of(encoded, Part), chosen), chosen))
+        plan = list(plan_spools(_judged(structs_of(encoded, Spool), chosen), chosen))
     if plan:
         check_room(folders.shards, folder.complete_shards, plan[-1].number)
     check_metadata_used(num_metadata, sum(_num_rows(shard) for shard in plan))
     shards = _join(plan, folders, chosen, resources)
     check_ids([shard.parquet.path for shard in shards], hashes_in, rows_in)
     close_dataset(folders.shards, shards, chosen, folder.replaced)
-    discard_parts(output_dir)
+    discard_spools(output_dir)
     return file_group(shards, output_dir, chosen, ImageBatch(pa.table({})))
 
 
@@ -149,19 +149,19 @@ def _encode(
     batch: pa.Table, folders: _Folders, metadata: SentMetadata | None, options: WriteOptions
 ) -> pa.Table:
     images = images_of(batch, options.image_column, received_metadata(metadata))
-    part = write_part(folders.parts, images, options)
-    return pa.Table.from_pylist([msgspec.to_builtins(part)], _PART_SCHEMA)
+    spool = write_spool(folders.spools, images, options)
+    return pa.Table.from_pylist([msgspec.to_builtins(spool)], _SPOOL_SCHEMA)
 
 
-def _judged(parts: Iterable[Part], options: WriteOptions) -> Iterator[Part]:
-    """Yield parts as they come, unless too many of their rows are bad."""
+def _judged(spools: Iterable[Spool], options: WriteOptions) -> Iterator[Spool]:
+    """Yield spools as they come, unless too many of their rows are bad."""
     num_rows, codes = 0, Counter[str]()
-    for part in parts:
-        num_rows += len(part.row_nbytes)
-        codes.update(part.error_codes)
+    for spool in spools:
+        num_rows += len(spool.row_nbytes)
+        codes.update(spool.error_codes)
         if num_rows >= _ROWS_TO_JUDGE:
             check_error_fraction(codes, num_rows, options)
-        yield part
+        yield spool
     check_error_fraction(codes, num_rows, options)
 
 
@@ -192,7 +192,7 @@ def _join(
 
 def _join_shards(asked: pa.Table, folders: _Folders, options: WriteOptions) -> pa.Table:
     plan = msgspec.convert(asked.to_pylist(), list[PlannedShard])
-    shards = [join_shard(folders.parts, folders.shards, shard, options) for shard in plan]
+    shards = [join_shard(folders.spools, folders.shards, shard, options) for shard in plan]
     return pa.Table.from_pylist([msgspec.to_builtins(shard) for shard in shards], _SHARD_SCHEMA)
 
 
@@ -252,19 +252,19 @@ def _num_rows(shard: PlannedShard) -> int:
 def _folders(output_dir: str | Path, options: WriteOptions) -> _Folders:
     folder = absolute(output_dir)
     return _Folders(
-        LocalStorage(f"{folder}/{PARTS_FOLDER}", options.durability),
+        LocalStorage(f"{folder}/{SPOOLS_FOLDER}", options.durability),
         LocalStorage(folder, options.durability),
     )
 
 
-_PART_SCHEMA = pa.schema(
+_SPOOL_SCHEMA = pa.schema(
     [
         ("name", pa.string()),
         ("row_nbytes", pa.list_(pa.int64())),
         ("error_codes", pa.list_(pa.string())),
     ]
 )
-_PIECE_TYPE = pa.struct([("part", pa.string()), ("start", pa.int64()), ("num_rows", pa.int64())])
+_PIECE_TYPE = pa.struct([("spool", pa.string()), ("start", pa.int64()), ("num_rows", pa.int64())])
 _PLAN_SCHEMA = pa.schema(
     [
         ("number", pa.int64()),

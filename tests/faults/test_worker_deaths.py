@@ -138,6 +138,7 @@ def test_tasks_that_encode_and_join_full_shards(
     from arrowimg.ray import _full_shards
 
     arrowimg.write_shards(dataset(100), tmp_path / "library", 30)
+    monkeypatch.setattr(_full_shards, "ROWS_PER_SPOOL", 25)
     monkeypatch.setattr(_full_shards, "_encode", tools.encode_and_die)
     monkeypatch.setattr(_full_shards, "_join_shards", tools.join_and_die)
 

@@ -1,8 +1,8 @@
-"""Parts: the encoded rows of one batch in a file, until they are joined to shards.
+"""Spools: the encoded rows of one batch in a file, until they are joined to shards.
 
 A worker that has one batch cannot know which shards its rows belong to: that depends on how many
-rows before them are bad. So it writes a part, and once all parts are counted, other workers join
-them to shards, rows copied and nothing decoded. A part is named like the shards of its batch, so
+rows before them are bad. So it writes a spool, and once all spools are counted, other workers join
+them to shards, rows copied and nothing decoded. A spool is named like the shards of its batch, so
 that whoever writes it again finds it there.
 """
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from arrowimg._storage import Storage
     from arrowimg._tasks import ImageBatch
 
-PARTS_FOLDER = ".arrowimg-parts"
+SPOOLS_FOLDER = ".arrowimg-spools"
 
 _TABLES = ("stored", "metadata", "members")
 _ROWS_READ_AT_ONCE = 64
 
 
-class Part(Struct, frozen=True):
-    """A part that is there.
+class Spool(Struct, frozen=True):
+    """A spool that is there.
 
     Attributes
     ----------
@@ -57,9 +57,9 @@ class Part(Struct, frozen=True):
 
 
 class Piece(Struct, frozen=True):
-    """Consecutive rows of a part."""
+    """Consecutive rows of a spool."""
 
-    part: str
+    spool: str
     start: int
     num_rows: int
 
@@ -85,20 +85,20 @@ class PlannedShard(Struct, frozen=True):
     nbytes: int
 
 
-def write_part(storage: Storage, batch: ImageBatch, options: WriteOptions) -> Part:
-    """Encode a batch and commit it as a part.
+def write_spool(storage: Storage, batch: ImageBatch, options: WriteOptions) -> Spool:
+    """Encode a batch and commit it as a spool.
 
     Raises
     ------
     ImageError, SchemaError, SampleKeyError, DuplicateIdError
         When the batch cannot be written. Nothing was.
     ShardConflictError
-        When a part of these ids holds other content.
+        When a spool of these ids holds other content.
     """
     name = f"{batch_digest(batch, options)}.arrow"
     if options.if_exists == "skip":
         try:
-            return _part_of(name, read_rows(storage, name))
+            return _spool_of(name, read_rows(storage, name))
         except FileNotFoundError:
             pass
     samples = encode_samples(batch, options, UNNAMED_PREFIX)
@@ -107,11 +107,11 @@ def write_part(storage: Storage, batch: ImageBatch, options: WriteOptions) -> Pa
     except StorageError:
         # As with shards: once more, into a new file.
         _write_once(storage, name, samples, options)
-    return _part_of(name, samples)
+    return _spool_of(name, samples)
 
 
-def plan_parts(parts: Iterable[Part], options: WriteOptions) -> Iterator[PlannedShard]:
-    """Yield the shards of these parts, in order, each as soon as its last row is known.
+def plan_spools(spools: Iterable[Spool], options: WriteOptions) -> Iterator[PlannedShard]:
+    """Yield the shards of these spools, in order, each as soon as its last row is known.
 
     They are the shards that `plan_shards` makes of all rows in one list.
     """
@@ -124,9 +124,9 @@ def plan_parts(parts: Iterable[Part], options: WriteOptions) -> Iterator[Planned
         nbytes = sum(sizes[rows])
         return PlannedShard(number, first_row, _pieces_of(waiting, rows.start, num_rows), nbytes)
 
-    for part in parts:
-        waiting.append(Piece(part.name, 0, len(part.row_nbytes)))
-        sizes += part.row_nbytes
+    for spool in spools:
+        waiting.append(Piece(spool.name, 0, len(spool.row_nbytes)))
+        sizes += spool.row_nbytes
         plan = plan_shards(sizes, options.images_per_tar, options.max_members_nbytes)
         for rows in plan[:-1]:
             yield cut(rows)
@@ -138,7 +138,7 @@ def plan_parts(parts: Iterable[Part], options: WriteOptions) -> Iterator[Planned
 
 
 def join_shard(
-    parts: Storage, storage: Storage, shard: PlannedShard, options: WriteOptions
+    spools: Storage, storage: Storage, shard: PlannedShard, options: WriteOptions
 ) -> Shard:
     """Write a shard of the rows of its pieces; the same bytes as `ShardWriter` writes.
 
@@ -147,12 +147,12 @@ def join_shard(
     DuplicateIdError
         When an id stands in two rows.
     SchemaError
-        When the metadata columns of two parts differ.
+        When the metadata columns of two spools differ.
     ShardConflictError, DatasetConflictError
         When its name is taken by other content.
     """
     samples, *others = [
-        read_rows(parts, piece.part, piece.start, piece.num_rows) for piece in shard.pieces
+        read_rows(spools, piece.spool, piece.start, piece.num_rows) for piece in shard.pieces
     ]
     for other in others:
         samples = samples.followed_by(other)
@@ -161,7 +161,7 @@ def join_shard(
 
 
 def read_rows(storage: Storage, name: str, start: int = 0, num_rows: int | None = None) -> Samples:
-    """Return rows of a part; all those from `start` unless told how many."""
+    """Return rows of a spool; all those from `start` unless told how many."""
     with storage.open(name) as source, pa.ipc.open_file(source) as file:
         first = start // _ROWS_READ_AT_ONCE
         stop = file.num_record_batches
@@ -181,13 +181,13 @@ def _write_once(storage: Storage, name: str, samples: Samples, options: WriteOpt
         staging.publish(options.if_exists)
 
 
-def discard_parts(output_dir: str | Path) -> None:
-    """Remove the folder of parts."""
-    shutil.rmtree(Path(output_dir) / PARTS_FOLDER, ignore_errors=True)
+def discard_spools(output_dir: str | Path) -> None:
+    """Remove the folder of spools."""
+    shutil.rmtree(Path(output_dir) / SPOOLS_FOLDER, ignore_errors=True)
 
 
-def _part_of(name: str, samples: Samples) -> Part:
-    return Part(name, samples.tar_nbytes(), list(samples.error_codes().elements()))
+def _spool_of(name: str, samples: Samples) -> Spool:
+    return Spool(name, samples.tar_nbytes(), list(samples.error_codes().elements()))
 
 
 def _pieces_of(pieces: list[Piece], start: int, num_rows: int) -> list[Piece]:
@@ -197,7 +197,7 @@ def _pieces_of(pieces: list[Piece], start: int, num_rows: int) -> list[Piece]:
     for piece, (first, end) in zip(pieces, pairwise(ends), strict=True):
         low, high = max(start, first), min(start + num_rows, end)
         if low < high:
-            found.append(Piece(piece.part, piece.start + low - first, high - low))
+            found.append(Piece(piece.spool, piece.start + low - first, high - low))
     return found
 
 

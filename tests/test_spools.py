@@ -1,4 +1,4 @@
-"""Parts joined to shards are what one writer makes of the same rows, byte for byte."""
+"""Spools joined to shards are what one writer makes of the same rows, byte for byte."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ from writer_data import content, dataset, in_batches
 
 import arrowimg
 from arrowimg import ImageBatch, WriteOptions
-from arrowimg._parts import PARTS_FOLDER, Part, discard_parts, join_shard, plan_parts, write_part
 from arrowimg._plan import plan_shards
+from arrowimg._spools import (
+    SPOOLS_FOLDER,
+    Spool,
+    discard_spools,
+    join_shard,
+    plan_spools,
+    write_spool,
+)
 from arrowimg._storage import LocalStorage
 from arrowimg.errors import DuplicateIdError, SchemaError, ShardConflictError
 
@@ -39,13 +46,13 @@ def files(count: int = 120) -> pa.Table:
 
 
 def join_all(table: pa.Table, folder: Path, rows: int, **options: Any) -> None:  # noqa: ANN401
-    """Write a table by parts of so many rows."""
+    """Write a table by spools of so many rows."""
     chosen = WriteOptions(remove_image_data=True, **options)
-    parts, shards = LocalStorage(folder / PARTS_FOLDER), LocalStorage(folder)
-    written = [write_part(parts, ImageBatch(it), chosen) for it in in_batches(table, rows)]
-    for planned in plan_parts(written, chosen):
-        join_shard(parts, shards, planned, chosen)
-    discard_parts(folder)
+    spools, shards = LocalStorage(folder / SPOOLS_FOLDER), LocalStorage(folder)
+    written = [write_spool(spools, ImageBatch(it), chosen) for it in in_batches(table, rows)]
+    for planned in plan_spools(written, chosen):
+        join_shard(spools, shards, planned, chosen)
+    discard_spools(folder)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50, 63, 64, 65, 120])
@@ -107,24 +114,24 @@ def test_columns_of_all_types_come_out_as_they_went_in(tmp_path: Path) -> None:
 
 
 @given(
-    parts=st.lists(st.lists(st.sampled_from([0, 0, 1024, 1536, 4096]))),
+    spools=st.lists(st.lists(st.sampled_from([0, 0, 1024, 1536, 4096]))),
     images_per_tar=st.integers(1, 9),
     max_bytes=st.none() | st.integers(2560, 12_000),
 )
 def test_the_plan_is_that_of_all_rows_in_one_list(
-    parts: list[list[int]], images_per_tar: int, max_bytes: int | None
+    spools: list[list[int]], images_per_tar: int, max_bytes: int | None
 ) -> None:
     options = WriteOptions(images_per_tar=images_per_tar, max_bytes_per_tar=max_bytes)
-    given_parts = [Part(f"{at}", sizes, []) for at, sizes in enumerate(parts)]
-    rows = [(part.name, row) for part in given_parts for row in range(len(part.row_nbytes))]
-    sizes = [size for part in given_parts for size in part.row_nbytes]
+    given_spools = [Spool(f"{at}", sizes, []) for at, sizes in enumerate(spools)]
+    rows = [(spool.name, row) for spool in given_spools for row in range(len(spool.row_nbytes))]
+    sizes = [size for spool in given_spools for size in spool.row_nbytes]
 
-    planned = list(plan_parts(given_parts, options))
+    planned = list(plan_spools(given_spools, options))
 
     whole = plan_shards(sizes, images_per_tar, options.max_members_nbytes)
     assert [shard.number for shard in planned] == list(range(len(whole)))
     for shard, expected in zip(planned, whole, strict=True):
-        taken = [(it.part, it.start + at) for it in shard.pieces for at in range(it.num_rows)]
+        taken = [(it.spool, it.start + at) for it in shard.pieces for at in range(it.num_rows)]
         assert taken == rows[expected]
         assert shard.first_row == expected.start
         assert shard.nbytes == sum(sizes[expected])
@@ -133,39 +140,39 @@ def test_the_plan_is_that_of_all_rows_in_one_list(
 def test_a_shard_is_planned_as_soon_as_its_rows_are_known() -> None:
     read = []
 
-    def parts() -> Any:  # noqa: ANN401
+    def spools() -> Any:  # noqa: ANN401
         for at in range(5):
             read.append(at)
-            yield Part(f"{at}", [1024] * 4, [])
+            yield Spool(f"{at}", [1024] * 4, [])
 
-    next(plan_parts(parts(), WriteOptions(images_per_tar=6)))
+    next(plan_spools(spools(), WriteOptions(images_per_tar=6)))
 
     assert read == [0, 1]
 
 
-def test_writing_a_part_again_changes_nothing(tmp_path: Path) -> None:
+def test_writing_a_spool_again_changes_nothing(tmp_path: Path) -> None:
     storage, batch = LocalStorage(tmp_path), ImageBatch(dataset(9))
 
-    first = write_part(storage, batch, WriteOptions())
+    first = write_spool(storage, batch, WriteOptions())
     inode = (tmp_path / first.name).stat().st_ino
 
-    assert write_part(storage, batch, WriteOptions()) == first
-    assert write_part(storage, batch, WriteOptions(if_exists="skip")) == first
+    assert write_spool(storage, batch, WriteOptions()) == first
+    assert write_spool(storage, batch, WriteOptions(if_exists="skip")) == first
     assert (tmp_path / first.name).stat().st_ino == inode
 
 
-def test_a_part_of_the_same_ids_and_other_pictures_is_a_conflict(tmp_path: Path) -> None:
+def test_a_spool_of_the_same_ids_and_other_pictures_is_a_conflict(tmp_path: Path) -> None:
     storage, table = LocalStorage(tmp_path), dataset(9)
-    write_part(storage, ImageBatch(table), WriteOptions())
+    write_spool(storage, ImageBatch(table), WriteOptions())
     other = table.set_column(0, "image_data", table["image_data"].take(list(range(8, -1, -1))))
 
     with pytest.raises(ShardConflictError):
-        write_part(storage, ImageBatch(other), WriteOptions())
+        write_spool(storage, ImageBatch(other), WriteOptions())
     # Whoever trusts the ids is given what is there.
-    assert write_part(storage, ImageBatch(other), WriteOptions(if_exists="skip")).row_nbytes
+    assert write_spool(storage, ImageBatch(other), WriteOptions(if_exists="skip")).row_nbytes
 
 
-def test_an_id_in_two_parts_of_a_shard_is_refused(tmp_path: Path) -> None:
+def test_an_id_in_two_spools_of_a_shard_is_refused(tmp_path: Path) -> None:
     table = dataset(20)
 
     with pytest.raises(DuplicateIdError, match="'id003'"):
@@ -174,12 +181,12 @@ def test_an_id_in_two_parts_of_a_shard_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.parquet")) == []
 
 
-def test_parts_with_other_columns_are_refused(tmp_path: Path) -> None:
+def test_spools_with_other_columns_are_refused(tmp_path: Path) -> None:
     options, storage = WriteOptions(), LocalStorage(tmp_path)
-    parts = [
-        write_part(storage, ImageBatch(dataset(20, score=score).slice(at, 10)), options)
+    spools = [
+        write_spool(storage, ImageBatch(dataset(20, score=score).slice(at, 10)), options)
         for at, score in ((0, [0.5] * 20), (10, ["high"] * 20))
     ]
 
     with pytest.raises(SchemaError, match="score"):
-        [join_shard(storage, storage, shard, options) for shard in plan_parts(parts, options)]
+        [join_shard(storage, storage, shard, options) for shard in plan_spools(spools, options)]
