@@ -97,7 +97,7 @@ def deaths(marks: Path, name: str, death: str = "exit") -> Iterator[None]:
         return link(file)
 
     die_once(marks, f"{name}-before", death)
-    StagedFile.link = deadly_link  # type: ignore[method-assign]
+    StagedFile.link = deadly_link  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:

@@ -36,8 +36,8 @@ class Image:
     image_path: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     embedding: Any = None
-    aesthetic_score: float | None = None
-    nsfw_score: float | None = None
+    aesthetic_score: Any = None
+    nsfw_score: Any = None
 
 
 @dataclass

@@ -243,11 +243,11 @@ def test_full_shards_go_on_from_their_spools(
             write_full(blocks(dataset(90), 30), tmp_path / "out", images_per_tar=40)
     spools = {path: path.stat().st_ino for path in tmp_path.glob("out/.arrowimg-spools/*")}
     written: dict[Path, int] = {}
-    discard = _full_shards.discard_spools
+    from arrowimg._spools import discard_spools
 
     def look_first(folder: Path) -> None:
         written.update({path: path.stat().st_ino for path in spools})
-        discard(folder)
+        discard_spools(folder)
 
     monkeypatch.setattr(_full_shards, "discard_spools", look_first)
     write_full(blocks(dataset(90), 30), tmp_path / "out", images_per_tar=40, if_exists="skip")
@@ -265,7 +265,7 @@ def test_a_dataset_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     write_full(blocks(dataset(90), 45), out, images_per_tar=40)
     for options in ({"images_per_tar": 30}, {"if_exists": "error", "images_per_tar": 40}):
         with pytest.raises(errors.DatasetConflictError):
-            write_full(blocks(dataset(90), 30), out, **options)  # type: ignore[arg-type]
+            write_full(blocks(dataset(90), 30), out, **options)
     with pytest.raises(errors.DatasetConflictError, match="3 there, more here"):
         write_full(blocks(dataset(150), 30), out, images_per_tar=40)
     with pytest.raises(errors.ShardConflictError):
