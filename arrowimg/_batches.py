@@ -12,7 +12,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from arrowimg._binary_columns import value_offsets
-from arrowimg._check import CheckedFiles, CheckedPixels, CheckedRun, check_run
+from arrowimg._check import CheckedPixels, CheckedRun, check_run
 from arrowimg._columns import Files, ImageRun, image_runs
 from arrowimg._encode import StoredImages, encode_run, quarantined_bytes
 from arrowimg._identity import Identity
@@ -67,12 +67,12 @@ class CheckedBatch(Struct, frozen=True):
     @property
     def is_copied(self) -> bool:
         """True where every picture is a file that is copied."""
-        return all(isinstance(run, CheckedFiles) and not run.to_decode for run in self.runs)
+        return all(run.is_copied for run in self.runs)
 
     def is_certain(self, options: WriteOptions) -> bool:
         """Tell whether it is known now which rows will have a member."""
-        is_decoded = any(isinstance(run, CheckedFiles) and run.to_decode for run in self.runs)
-        return not is_decoded and options.max_bytes_per_tar is None
+        are_known = (run.is_copied or isinstance(run, CheckedPixels) for run in self.runs)
+        return options.max_bytes_per_tar is None and all(are_known)
 
     def problems(self) -> dict[int, Problem]:
         """Return what is known to be wrong, by row of the batch."""
@@ -215,15 +215,11 @@ def _parts_of(batch: CheckedBatch) -> Iterator[tuple[CheckedRun, slice]]:
     """Yield images that are encoded in one go, and which rows of the batch they are."""
     first = 0
     for run in batch.runs:
-        for rows in cut_rows(_work_of(run), _ENCODED_NBYTES, _rows_at_once(run)):
+        most_rows = _CHECKED_ROWS if run.is_copied else _ENCODED_ROWS
+        for rows in cut_rows(_work_of(run), _ENCODED_NBYTES, most_rows):
             part = run.slice(rows.start, rows.stop)
             yield part, slice(first + rows.start, first + rows.stop)
         first += len(run)
-
-
-def _rows_at_once(run: CheckedRun) -> int:
-    is_copied = isinstance(run, CheckedFiles) and not run.to_decode
-    return _CHECKED_ROWS if is_copied else _ENCODED_ROWS
 
 
 def _work_of(run: CheckedRun) -> npt.NDArray[np.int64]:

@@ -97,12 +97,13 @@ def _is_valid(array: pa.Array) -> npt.NDArray[np.bool_] | None:
 def views_of_views(array: pa.BinaryViewArray) -> list[memoryview]:
     """Return one view per row of a ``binary_view`` array, empty for null; nothing is copied."""
     whole = [memoryview(buffer).cast("B").toreadonly() for buffer in array.buffers()[2:]]
-    inline = memoryview(_headers(array).reshape(-1)).cast("B").toreadonly()
+    headers = _headers(array)
+    inline = memoryview(headers.reshape(-1)).cast("B").toreadonly()
     return [
         inline[_HEADER * row + 4 : _HEADER * row + 4 + size]
         if size <= _INLINE_NBYTES
         else whole[buffer][start : start + size]
-        for row, (size, _, buffer, start) in enumerate(_headers(array).tolist())
+        for row, (size, _, buffer, start) in enumerate(headers.tolist())
     ]
 
 

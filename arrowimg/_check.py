@@ -49,6 +49,11 @@ class CheckedFiles(Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.data)
 
+    @property
+    def is_copied(self) -> bool:
+        """True where every picture is stored as it is."""
+        return not self.to_decode
+
     def slice(self, start: int, stop: int) -> CheckedFiles:
         """Return some of the rows; nothing is copied."""
         return CheckedFiles(
@@ -75,6 +80,11 @@ class CheckedPixels(Struct, frozen=True):
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    @property
+    def is_copied(self) -> bool:
+        """False: pixels are encoded."""
+        return False
 
     def slice(self, start: int, stop: int) -> CheckedPixels:
         """Return some of the rows; nothing is copied."""

@@ -173,7 +173,7 @@ def _write_once(
         quarantine = None
         if stored["quarantined"].null_count < len(stored):
             quarantine = staging.create(f"{QUARANTINE_PREFIX}{name}.tar")
-            write_quarantined(quarantine, stored, options.checksum)
+            write_quarantined(quarantine, stored)
             quarantine.write(END_OF_ARCHIVE)
         footer = _footer(tar, quarantine, stored, options, batch_shards)
         table = sidecar_table(

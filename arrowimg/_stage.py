@@ -213,7 +213,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
     def _encode_image_to_bytes(self, image: npt.NDArray[Any]) -> tuple[bytes, str]:
         """Return the JPEG of one picture, the same bytes as `process` writes, and ``".jpg"``."""
-        is_file = isinstance(image, (bytes, memoryview))
+        is_file = isinstance(image, memoryview)
         run: ImageRun = Files(pa.array([image], pa.large_binary())) if is_file else [image]
         stored = encode_run(check_run(run, self.options), self.options)
         if stored.problems:
@@ -230,7 +230,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         part = tar_part([names], [data], np.arange(len(members)))
         with self._storage.stage(self.options.checksum) as staging:
             tar = staging.create(f"{base_name}.tar")
-            write_part(tar, part, slice(0, 0), self.options.checksum)
+            write_part(tar, part)
             tar.write(END_OF_ARCHIVE)
             staging.publish(self.options.if_exists)
         return self._storage.path_of(tar.name)

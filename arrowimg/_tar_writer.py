@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _CACHED_NBYTES = 2**19
 _CACHED_MEMBERS = 512
+_NOTHING = slice(0)
 
 
 def write_samples(tar: StagedFile, samples: Samples, checksum_name: ChecksumName) -> pa.Table:
@@ -41,28 +43,28 @@ def write_samples(tar: StagedFile, samples: Samples, checksum_name: ChecksumName
     return places
 
 
-def write_quarantined(tar: StagedFile, stored: pa.Table, checksum_name: ChecksumName) -> None:
+def write_quarantined(tar: StagedFile, stored: pa.Table) -> None:
     """Write the offending bytes that are kept, as ``<key>.<error code>``."""
     columns = stored.select(["key", "error", "quarantined"])
     kept = columns.filter(columns["quarantined"].is_valid())
     names = pc.binary_join_element_wise(kept["key"], kept["error"], ".")
     data = kept["quarantined"].combine_chunks()
-    part = tar_part([names.combine_chunks()], [data], np.arange(len(data)))
-    write_part(tar, part, slice(0, 0), checksum_name)
+    write_part(tar, tar_part([names.combine_chunks()], [data], np.arange(len(data))))
 
 
 def write_part(
-    tar: StagedFile, part: TarPart, hashed: slice, checksum_name: ChecksumName
+    tar: StagedFile,
+    part: TarPart,
+    hashed: slice = _NOTHING,
+    checksum_name: ChecksumName = "xxh3_128",
 ) -> list[bytes]:
     """Write members; returns the checksums of some of them, taken while they are in the cache."""
     buffers, vectors = part.buffers(), part.vectors()
     digest, checksums = digest_function(checksum_name), list[bytes]()
-    step, num_members = hashed.step or 1, len(part.members)
-    next_hashed, end = hashed.start or 0, num_members if hashed.stop is None else hashed.stop
+    chosen = range(len(part.members))[hashed]
     for rows in cut_rows(tar_nbytes(part.sizes), _CACHED_NBYTES, _CACHED_MEMBERS):
-        pieces = slice(2 * rows.start, 2 * rows.stop + (rows.stop == num_members))
+        pieces = slice(2 * rows.start, 2 * rows.stop + (rows.stop == len(part.members)))
         tar.write_vectors(vectors[pieces], buffers[pieces])
-        to_hash = part.members[next_hashed : min(rows.stop, end) : step]
-        checksums += map(digest, to_hash)
-        next_hashed += step * len(to_hash)
+        first, last = (bisect_left(chosen, row) for row in (rows.start, rows.stop))
+        checksums += [digest(part.members[row]) for row in chosen[first:last]]
     return checksums

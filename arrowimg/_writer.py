@@ -176,6 +176,8 @@ class ShardWriter:
         )
         stream = PartStream(chain(self._pending, encoded.parts))
         parts = ReplayedParts(iter(()))
+        # Until it is known what became of each row, the writer must not go on.
+        self._failure = "interrupted"
         left = sum(part.num_rows for part in self._pending) + len(encoded.tar_nbytes)
         try:
             for rows in plan[:-1]:
@@ -187,9 +189,10 @@ class ShardWriter:
         except Exception as error:
             self._pending = [*parts.seen, *stream.rest()]
             # None of these rows may be lost, nor those of whole shards be written twice.
-            if sum(part.num_rows for part in self._pending) < left:
-                self._failure = f"{type(error).__name__}: {error}"
+            is_lost = sum(part.num_rows for part in self._pending) < left
+            self._failure = f"{type(error).__name__}: {error}" if is_lost else None
             raise
+        self._failure = None
 
     def _match_committed(self, batch: ImageBatch) -> int:
         """Return how many rows of a batch stand in shards of a writer before this one."""

@@ -11,7 +11,6 @@ from stage_data import seven_windows
 
 from arrowimg import ImageBatch, WriteOptions, _batches
 from arrowimg._batches import EncodedBatch, check_batch, encode_batch
-from arrowimg._codec import encode_jpegs
 from arrowimg._tar import tar_nbytes
 from arrowimg.errors import ErrorCode, ImageError
 
@@ -48,20 +47,6 @@ def content(parts: Sequence[Samples]) -> tuple[list[dict[str, Any]], list[dict[s
         pa.concat_tables([part.metadata for part in parts]).to_pylist(),
         b"".join(frames),
     )
-
-
-@pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that grows by one for each picture that is encoded."""
-    pictures: list[int] = []
-
-    def counting(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # passed on
-        made = encode_jpegs(*arguments, **options)
-        pictures.extend([1] * len(made))
-        return made
-
-    monkeypatch.setattr("arrowimg._encode.encode_jpegs", counting)
-    return pictures
 
 
 class TestParts:

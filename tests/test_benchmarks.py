@@ -303,7 +303,10 @@ class TestPage:
     def test_the_page_has_all_markers(self) -> None:
         names = ["machine", "contenders", "results", "targets", "growth", "memory", "profile"]
 
-        page.splice(page.PAGE.read_text(encoding="utf-8"), dict.fromkeys(names, ""))
+        text = page.PAGE.read_text(encoding="utf-8")
+        spliced = page.splice(text, {name: f"{name} goes here" for name in names})
+
+        assert [name for name in names if f"{name} goes here" not in spliced] == []
 
     def test_a_table_is_markdown(self) -> None:
         assert (

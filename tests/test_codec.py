@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -248,6 +250,30 @@ class TestEncodeMany:
         assert isinstance(first, np.ndarray)
         assert isinstance(last, np.ndarray)
         assert [bytes(first), bytes(last)] == [encode(CROP), encode(CROP[:, :, 0])]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+    @pytest.mark.parametrize("shape", [(2, 768, 1024, 3), (9, 128, 128, 3)])
+    @pytest.mark.parametrize("made", ["np.asarray", "list"])
+    def test_opencv_starts_no_threads_of_its_own(self, shape: tuple[int, ...], made: str) -> None:
+        script = (
+            "import os, cv2, numpy as np\n"
+            "from arrowimg._codec import encode_jpegs\n"
+            "from arrowimg import JpegOptions\n"
+            "cv2.setNumThreads(4)\n"
+            "count = lambda: len(os.listdir('/proc/self/task'))\n"
+            "before = count()\n"
+            f"encode_jpegs({made}(np.zeros({shape}, np.uint8)), JpegOptions(), color='rgb')\n"
+            "encoding = count()\n"
+            "cv2.cvtColor(np.zeros((4096, 4096, 3), np.uint8), cv2.COLOR_RGB2BGR)\n"
+            "print(encoding - before, count() - before)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+
+        ours, opencvs = map(int, done.stdout.split())
+        assert ours == 0
+        assert opencvs > 0, "or nothing would have been seen"
 
 
 class TestDecodeImage:

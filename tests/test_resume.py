@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from arrowimg import FileGroupTask, ImageBatch, ImageWriterStage, ShardWriter, write_shards
-from arrowimg._codec import encode_jpegs
 from arrowimg.errors import (
     DatasetConflictError,
     ErrorFractionError,
@@ -44,20 +43,6 @@ def in_batches(table: pa.Table, rows: int) -> Iterator[pa.Table]:
 
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that grows by one for each picture that is encoded."""
-    pictures: list[int] = []
-
-    def counting(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # passed on
-        made = encode_jpegs(*arguments, **options)
-        pictures.extend([1] * len(made))
-        return made
-
-    monkeypatch.setattr("arrowimg._encode.encode_jpegs", counting)
-    return pictures
 
 
 def interrupt(table: pa.Table, folder: Path, rows: int, after: int, **options: Any) -> None:  # noqa: ANN401

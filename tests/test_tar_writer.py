@@ -120,7 +120,7 @@ def test_bytes_that_are_kept_are_named_by_their_error(tmp_path: Path) -> None:
     stored = pa.concat_tables([samples.slice(0, 2).stored, samples.slice(2, 4).stored])
     with LocalStorage(tmp_path).stage("xxh3_128") as staging:
         tar = staging.create("a.tar")
-        write_quarantined(tar, stored, "xxh3_128")
+        write_quarantined(tar, stored)
         tar.write(END_OF_ARCHIVE)
         staging.publish()
 

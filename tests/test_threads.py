@@ -149,7 +149,8 @@ class TestMapAhead:
         with pytest.raises(ZeroDivisionError):
             list(map_ahead(ended.append, items(), threads, 2))
 
-        assert ended == sorted(ended)
+        # Which thread ends first is not said; what was begun, was begun in order.
+        assert sorted(ended) == list(range(len(ended)))
         assert len(ended) <= 3
 
     def test_an_abandoned_generator_leaves_nothing_running(

@@ -11,7 +11,7 @@ from writer_data import ROWS, dataset, rows_in
 
 from arrowimg import ImageBatch, ImageWriterStage, ShardWriter, _batches
 from arrowimg._codec import encode_jpegs
-from arrowimg.errors import ArrowimgError, ErrorCode, ImageError, Problem
+from arrowimg.errors import ArrowimgError, BrokenWriterError, ErrorCode, ImageError, Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +92,28 @@ class TestWriter:
 
         assert not is_there
         assert ids_in(tmp_path) == table["image_id"].to_pylist()
+
+
+def test_a_writer_that_was_interrupted_takes_no_more_and_makes_no_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:  # noqa: ANN401  # anything
+        raise KeyboardInterrupt
+
+    def write() -> None:
+        with ShardWriter(tmp_path, 40) as writer:
+            writer.write(dataset()[:50])
+            with monkeypatch.context() as patched:
+                patched.setattr(ShardWriter, "_write_shard", interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    writer.write(dataset()[50:])
+            with pytest.raises(BrokenWriterError, match="interrupted"):
+                writer.write(dataset()[50:])
+
+    with pytest.raises(BrokenWriterError):
+        write()
+
+    assert not (tmp_path / "manifest.json").exists()
 
 
 @pytest.mark.parametrize("threads", [1, 2])

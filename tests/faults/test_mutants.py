@@ -1,4 +1,4 @@
-"""Seven ways to break the promises, each put into a copy of the package: its unit tests must fail.
+"""Eight ways to break the promises, each put into a copy of the package: its unit tests must fail.
 
 A mutation is an exact replacement of text, so that one whose text is gone fails, and is renewed.
 """
