@@ -176,6 +176,17 @@ class TestNotPlain:
     def test_a_progressive_file_is_left_to_others(self) -> None:
         assert find_one(PROGRESSIVE) is None
 
+    @pytest.mark.parametrize("num_channels", [0, 1, 2, 4])
+    def test_a_first_scan_of_other_than_all_channels_is_left_to_others(
+        self, num_channels: int
+    ) -> None:
+        # A hundred scans may follow it, which only `read_header` counts.
+        jpeg = PLAIN["RGB, baseline"]
+        at = jpeg.index(b"\xff\xda") + 4
+
+        assert find_one(jpeg) is not None
+        assert find_one(jpeg[:at] + bytes([num_channels]) + jpeg[at + 1 :]) is None
+
     @pytest.mark.parametrize("name", ["RGB, baseline", "L, EXIF with a thumbnail"])
     def test_no_file_that_was_cut_short_is_plain(self, name: str) -> None:
         jpeg = PLAIN[name]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import mmap
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,19 @@ class TestWriting:
         chunked = pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1, 0), TABLE.slice(1, 2)])
 
         assert written(chunked) == written(TABLE)
+
+    @pytest.mark.parametrize("cuts", [[1, 2, 3], [0, 5, 5, 9], [7]])
+    def test_chunks_of_pictures_do_not_show_in_pages_either(self, cuts: list[int]) -> None:
+        noise = np.random.default_rng(0).bytes(3_000_000)
+        pictures = [{"bytes": noise[at : at + 300_000]} for at in range(0, len(noise), 300_000)]
+        kind = pa.struct([("bytes", pa.binary())])
+        whole = pa.table({"size": [300_000] * 10, "image_data": pa.array(pictures, kind)})
+        bounds = [0, *cuts, 10]
+        pieces = [whole["image_data"][a:b] for a, b in itertools.pairwise(bounds)]
+        chunks = [chunk for piece in pieces for chunk in piece.chunks]
+        chunked = whole.set_column(1, "image_data", pa.chunked_array(chunks, kind))
+
+        assert written(chunked) == written(whole)
 
     def test_metadata_of_the_users_schema_stays(self) -> None:
         table = TABLE.replace_schema_metadata({"huggingface": "{}", CHECKSUM_KEY: "not this one"})
