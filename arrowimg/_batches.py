@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._binary_columns import value_offsets
 from arrowimg._check import CheckedPixels, CheckedRun, check_run
 from arrowimg._columns import Files, ImageRun, image_runs
 from arrowimg._encode import StoredImages, encode_run, quarantined_bytes
@@ -19,10 +18,10 @@ from arrowimg._identity import Identity
 from arrowimg._keys import sample_key_column
 from arrowimg._members import check_members, extra_members
 from arrowimg._plain_tables import plain_table
-from arrowimg._plan import cut_rows
+from arrowimg._plan import share_rows
 from arrowimg._samples import Samples
 from arrowimg._sidecar import check_metadata
-from arrowimg._tar import sample_members, tar_nbytes
+from arrowimg._tar import sample_nbytes
 from arrowimg._threads import map_ahead
 from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem
 
@@ -32,9 +31,11 @@ if TYPE_CHECKING:
     from arrowimg._options import WriteOptions
     from arrowimg._tasks import ImageBatch
 
-_CHECKED_ROWS = 1024
+_CHECKED_PICTURES = 1024
+_CHECKED_FILES = 2**14
 _ENCODED_ROWS = 512
-_ENCODED_NBYTES = 24 * 2**20
+_ENCODED_NBYTES = 48 * 2**20
+_LEAST_ENCODED_NBYTES = 4 * 2**20
 _PARTS_AHEAD = 8
 
 
@@ -164,7 +165,7 @@ def encode_batch(batch: CheckedBatch, options: WriteOptions) -> EncodedBatch:
     def encode(part: tuple[CheckedRun, slice]) -> tuple[Samples, dict[int, Problem]]:
         return _encode_part(batch, *part, options)
 
-    encoded = map_ahead(encode, _parts_of(batch), threads, _PARTS_AHEAD * threads)
+    encoded = map_ahead(encode, _parts_of(batch, threads), threads, _PARTS_AHEAD * threads)
     problems = batch.problems()
     if batch.is_certain(options):
         has_member = np.ones(batch.num_rows, np.int64)
@@ -198,25 +199,34 @@ def _codes(problems: dict[int, Problem]) -> Counter[str]:
 
 
 def _check_runs(runs: Iterable[ImageRun], options: WriteOptions) -> list[CheckedRun]:
-    pieces = [_slice_run(run, start) for run in runs for start in range(0, len(run), _CHECKED_ROWS)]
+    pieces = [piece for run in runs for piece in _pieces(run)]
     checked = map_ahead(
         lambda run: check_run(run, options), pieces, options.threads, len(pieces) + 1
     )
     return list(checked)
 
 
-def _slice_run(run: ImageRun, start: int) -> ImageRun:
+def _pieces(run: ImageRun) -> Iterator[ImageRun]:
+    """Yield what is checked in one go."""
     if isinstance(run, Files):
-        return Files(run.data.slice(start, _CHECKED_ROWS))
-    return run[start : start + _CHECKED_ROWS]
+        for start in range(0, len(run), _CHECKED_FILES):
+            yield Files(run.data.slice(start, _CHECKED_FILES))
+    else:
+        for start in range(0, len(run), _CHECKED_PICTURES):
+            yield run[start : start + _CHECKED_PICTURES]
 
 
-def _parts_of(batch: CheckedBatch) -> Iterator[tuple[CheckedRun, slice]]:
+def _parts_of(batch: CheckedBatch, threads: int) -> Iterator[tuple[CheckedRun, slice]]:
     """Yield images that are encoded in one go, and which rows of the batch they are."""
-    first = 0
-    for run in batch.runs:
-        most_rows = _CHECKED_ROWS if run.is_copied else _ENCODED_ROWS
-        for rows in cut_rows(_work_of(run), _ENCODED_NBYTES, most_rows):
+    shares = 1 if threads == 1 else 2 * threads
+    works = [_work_of(run) for run in batch.runs]
+    left, first = sum(int(work.sum()) for work in works), 0
+    for run, work in zip(batch.runs, works, strict=True):
+        most_rows = max(1, len(run)) if run.is_copied else _ENCODED_ROWS
+        left -= int(work.sum())
+        for rows in share_rows(
+            work, _ENCODED_NBYTES, most_rows, max(_LEAST_ENCODED_NBYTES, left // shares), shares
+        ):
             part = run.slice(rows.start, rows.stop)
             yield part, slice(first + rows.start, first + rows.stop)
         first += len(run)
@@ -244,9 +254,8 @@ def _encode_part(
         for table in (batch.names, batch.metadata, batch.members)
     )
     images = encode_run(run, options)
-    columns = {name: members[name].chunk(0) for name in members.column_names}
     if options.max_members_nbytes is not None:
-        images = _without_oversized(images, columns.values(), options.max_members_nbytes)
+        images = _without_oversized(images, members, options.max_members_nbytes)
     stored = images.columns()
     stored["quarantined"] = (
         quarantined_bytes(run, images.problems)
@@ -255,17 +264,13 @@ def _encode_part(
     )
     arrays = [*(column.chunk(0) for column in names.columns), *stored.values()]
     table = pa.Table.from_arrays(arrays, names=[*names.column_names, *stored])
-    part = sample_members(names["key"].chunk(0), {"jpg": images.data, **columns})
     problems = {rows.start + row: problem for row, problem in images.problems.items()}
-    return Samples(table, metadata, part, sorted({"jpg", *columns})), problems
+    return Samples(table, metadata, members), problems
 
 
-def _without_oversized(
-    images: StoredImages, members: Iterable[pa.LargeBinaryArray], most_nbytes: int
-) -> StoredImages:
+def _without_oversized(images: StoredImages, members: pa.Table, most_nbytes: int) -> StoredImages:
     """Return the images, those that no tar may hold as problems."""
-    each = [tar_nbytes(np.diff(value_offsets(column))) for column in (images.data, *members)]
-    nbytes = np.sum(each, axis=0)
+    nbytes = sample_nbytes([images.data, *(column.chunk(0) for column in members.columns)])
     is_over = images.data.is_valid().to_numpy(zero_copy_only=False) & (nbytes > most_nbytes)
     return images.without(
         {

@@ -89,7 +89,7 @@ def _as_opencv_reads(pictures: Iterable[Pixels], color: str) -> Iterator[Pixels]
     Colours are exchanged just before a picture is encoded and always into the same memory, so that
     it is in the processor's cache then.
     """
-    if isinstance(pictures, np.ndarray) and _is_rgb_stack(pictures, color):
+    if isinstance(pictures, np.ndarray) and _is_stack_of_small(pictures, color):
         yield from _exchanged_stack(pictures)
         return
     exchanged = np.empty(0, np.uint8)
@@ -103,20 +103,21 @@ def _as_opencv_reads(pictures: Iterable[Pixels], color: str) -> Iterator[Pixels]
             yield picture
 
 
-def _is_rgb_stack(pictures: Pixels, color: str) -> bool:
+def _is_stack_of_small(pictures: Pixels, color: str) -> bool:
     return (
         color == "rgb"
         and pictures.ndim == 4
         and pictures.shape[3] == 3
         and pictures.size > 0
+        and 2 * pictures.shape[1] * pictures.shape[2] <= _EXCHANGED_PIXELS
         and pictures.flags.c_contiguous
     )
 
 
 def _exchanged_stack(stack: Pixels) -> Iterator[Pixels]:
-    """Yield the pictures of a stack, (N, H, W, 3), as BGR; of small ones, a cacheful at once."""
+    """Yield the pictures of a stack, (N, H, W, 3), as BGR; a cacheful is exchanged at once."""
     height, width = stack.shape[1:3]
-    at_once = max(1, _EXCHANGED_PIXELS // (height * width))
+    at_once = _EXCHANGED_PIXELS // (height * width)
     exchanged = np.empty((min(at_once, len(stack)), *stack.shape[1:]), np.uint8)
     for first in range(0, len(stack), at_once):
         source = stack[first : first + at_once]
@@ -129,6 +130,9 @@ def _exchanged_stack(stack: Pixels) -> Iterator[Pixels]:
 def _exchange(source: Pixels, target: Pixels) -> None:
     """Exchange red and blue, in bands so small that OpenCV starts no threads of its own."""
     num_rows = max(1, _EXCHANGED_PIXELS // source.shape[1])
+    if len(source) <= num_rows:
+        cv2.cvtColor(source, cv2.COLOR_RGB2BGR, target)
+        return
     for top in range(0, len(source), num_rows):
         band = slice(top, top + num_rows)
         cv2.cvtColor(source[band], cv2.COLOR_RGB2BGR, target[band])

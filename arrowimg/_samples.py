@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._tar import TarPart, tar_nbytes
+from arrowimg._tar import sample_nbytes
 from arrowimg.errors import ErrorFractionError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    import numpy.typing as npt
+
     from arrowimg._options import WriteOptions
 
 
 class Samples(Struct, frozen=True):
-    """Encoded rows: their tables, and their members as they will stand in a tar.
+    """Encoded rows; each column of each table in one chunk.
 
     Attributes
     ----------
@@ -30,15 +31,12 @@ class Samples(Struct, frozen=True):
     metadata
         The user's columns.
     members
-        Those of the rows without an error, each the same number, extensions in sorted order.
-    extensions
-        Of the members of one row, sorted.
+        The data of extra members, one column for each extension.
     """
 
     stored: pa.Table
     metadata: pa.Table
-    members: TarPart
-    extensions: list[str]
+    members: pa.Table
 
     @property
     def num_rows(self) -> int:
@@ -52,25 +50,20 @@ class Samples(Struct, frozen=True):
 
     def slice(self, start: int, stop: int) -> Samples:
         """Return some of the rows; nothing is copied."""
-        stored, metadata = (
-            table.slice(start, stop - start) for table in (self.stored, self.metadata)
-        )
-        is_present, each = self._is_present(), len(self.extensions)
-        first = each * int(np.count_nonzero(is_present[:start]))
-        last = first + each * int(np.count_nonzero(is_present[start:stop]))
-        members = self.members.slice(first, last)
-        return Samples(stored, metadata, members, self.extensions)
+        tables = (self.stored, self.metadata, self.members)
+        return Samples(*(table.slice(start, stop - start) for table in tables))
+
+    def data(self) -> dict[str, pa.LargeBinaryArray]:
+        """Return the data of each member by extension; of ``"jpg"``, null for a bad row."""
+        members = dict(zip(self.members.column_names, self.members.columns, strict=True))
+        members["jpg"] = self.stored["image_data"]
+        return {extension: column.chunk(0) for extension, column in members.items()}
 
     def tar_nbytes(self) -> npt.NDArray[np.int64]:
         """Return the bytes that each row takes in a tar; 0 for a row with an error: (N,)."""
-        is_present = self._is_present()
-        nbytes = np.zeros(len(is_present), np.int64)
-        each = tar_nbytes(self.members.sizes).reshape(-1, len(self.extensions))
-        nbytes[is_present] = each.sum(axis=1)
+        nbytes = sample_nbytes(self.data().values())
+        nbytes[~self.stored["error"].is_null().to_numpy()] = 0
         return nbytes
-
-    def _is_present(self) -> npt.NDArray[np.bool_]:
-        return np.asarray(self.stored["error"].is_null().to_numpy())
 
 
 def check_error_fraction(codes: Mapping[str, int], num_rows: int, options: WriteOptions) -> None:

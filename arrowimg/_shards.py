@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
@@ -15,8 +16,7 @@ from arrowimg._commit import CommittedFile
 from arrowimg._keys import check_unique_column
 from arrowimg._options import WriteOptions, option_differences
 from arrowimg._sidecar import Footer, read_footer, sidecar_table, write_sidecar
-from arrowimg._tar import END_OF_ARCHIVE
-from arrowimg._tar_writer import write_quarantined, write_samples
+from arrowimg._tar_writer import TarWriter
 from arrowimg._tasks import FileGroupTask, ImageBatch, WrittenFile
 from arrowimg._version import writer_versions
 from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
@@ -164,23 +164,28 @@ def _write_once(
 ) -> Shard:
     with storage.stage(options.checksum) as staging:
         tar = staging.create(f"{name}.tar")
-        written = [(part, write_samples(tar, part, options.checksum)) for part in parts]
-        tar.write(END_OF_ARCHIVE)
+        writer = TarWriter(tar, options.checksum)
+        written = [(part, *writer.write_samples(part)) for part in parts]
+        writer.finish()
         names = written[0][0].metadata.column_names
-        stored = pa.concat_tables([part.stored for part, _ in written])
-        metadata = pa.concat_tables([part.metadata.select(names) for part, _ in written])
+        stored = pa.concat_tables([part.stored for part, _, _ in written])
+        metadata = pa.concat_tables([part.metadata.select(names) for part, _, _ in written])
+        offsets = np.concatenate([offsets for _, offsets, _ in written])
+        checksums = [checksum for _, _, checksums in written for checksum in checksums]
         check_unique_column(stored["key"], stored["image_id"])
         quarantine = None
         if stored["quarantined"].null_count < len(stored):
             quarantine = staging.create(f"{QUARANTINE_PREFIX}{name}.tar")
-            write_quarantined(quarantine, stored)
-            quarantine.write(END_OF_ARCHIVE)
+            quarantine_writer = TarWriter(quarantine, options.checksum)
+            quarantine_writer.write_quarantined(stored)
+            quarantine_writer.finish()
         footer = _footer(tar, quarantine, stored, options, batch_shards)
         table = sidecar_table(
             stored,
-            pa.concat_tables([places for _, places in written]),
             metadata,
             tar.name,
+            offsets,
+            checksums,
             keep_images=not options.remove_image_data,
         )
         parquet = staging.create(f"{name}.parquet")

@@ -21,6 +21,8 @@ from arrowimg.errors import ManifestError, SchemaError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy.typing as npt
+
     from arrowimg._checksums import ChecksumName
 
 FOOTER_KEY = "arrowimg"
@@ -101,7 +103,13 @@ def check_metadata(metadata: pa.Table) -> None:
 
 
 def sidecar_table(
-    stored: pa.Table, places: pa.Table, metadata: pa.Table, tar_file: str, *, keep_images: bool
+    stored: pa.Table,
+    metadata: pa.Table,
+    tar_file: str,
+    offsets: npt.NDArray[np.int64],
+    checksums: list[bytes],
+    *,
+    keep_images: bool,
 ) -> pa.Table:
     """Return the sidecar of one shard.
 
@@ -109,12 +117,13 @@ def sidecar_table(
     ----------
     stored
         The samples as encoded, with the columns of `Samples.stored`.
-    places
-        Columns offset and checksum of the same rows' pictures; null for a row without one.
     metadata
         The user's columns for the same rows.
     tar_file
         Name of the tar, without folder.
+    offsets, checksums
+        Of the pictures of the rows that have one: where they begin in the tar, (N,) int64, and
+        the checksums of their bytes.
     keep_images
         True: with the ``image_data`` column.
     """
@@ -125,12 +134,12 @@ def sidecar_table(
         "tar_file": pa.array([tar_file] * len(stored), pa.string()),
         "member_name": pc.if_else(has_member, all_names, pa.scalar(None, pa.string())),
         "original_path": stored["original_path"],
-        "offset": places["offset"],
+        "offset": _of_present(pa.array(offsets, pa.int64()), has_member),
         "size": pc.binary_length(stored["image_data"]),
         "width": stored["width"],
         "height": stored["height"],
         "channels": stored["channels"],
-        "checksum": places["checksum"],
+        "checksum": _of_present(pa.array(checksums, pa.binary()), has_member),
         "action": stored["action"],
         "error": stored["error"],
     }
@@ -186,6 +195,14 @@ def _has_fixed_size_lists(kind: pa.DataType, size: int | None = None) -> bool:
     if pa.types.is_fixed_size_list(kind) and size in (None, kind.list_size):
         return True
     return any(_has_fixed_size_lists(kind.field(at).type, size) for at in range(kind.num_fields))
+
+
+def _of_present(values: pa.Array, is_present: pa.ChunkedArray) -> pa.Array:
+    """Return the values at the rows that have one, null at the others."""
+    if len(values) == len(is_present):
+        return values
+    mask = is_present.to_numpy()
+    return values.take(pa.array(np.cumsum(mask) - 1, mask=~mask))
 
 
 def _image_column(data: pa.ChunkedArray, names: pa.ChunkedArray) -> pa.ChunkedArray:

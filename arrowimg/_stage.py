@@ -28,8 +28,8 @@ from arrowimg._resume import committed_batch
 from arrowimg._samples import Samples, check_error_fraction
 from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._storage import LocalStorage, Storage
-from arrowimg._tar import END_OF_ARCHIVE, tar_part
-from arrowimg._tar_writer import write_part
+from arrowimg._tar import column_members
+from arrowimg._tar_writer import TarWriter
 from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
 from arrowimg._threads import map_ahead
 from arrowimg.errors import ImageError, OptionError, RowProblem
@@ -227,11 +227,11 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         check_member_names([name for name, _ in members])
         names = pa.array([name for name, _ in members], pa.string())
         data = gather([data for _, data in members])
-        part = tar_part([names], [data], np.arange(len(members)))
         with self._storage.stage(self.options.checksum) as staging:
             tar = staging.create(f"{base_name}.tar")
-            write_part(tar, part)
-            tar.write(END_OF_ARCHIVE)
+            writer = TarWriter(tar, self.options.checksum)
+            writer.write(column_members([names], [data], np.arange(len(members))))
+            writer.finish()
             staging.publish(self.options.if_exists)
         return self._storage.path_of(tar.name)
 

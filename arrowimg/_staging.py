@@ -89,8 +89,7 @@ class StagedFile:
         buffers
             The same pieces. They must keep the bytes in place until this returns.
         """
-        _write_vectors(self._file.fileno(), vectors)
-        self.nbytes += int(vectors[:, 1].sum())
+        self.nbytes += _write_vectors(self._file.fileno(), vectors)
         update = self._hasher.update
         # Last, since what was written just now is in the processor's cache.
         for buffer in buffers:
@@ -164,9 +163,9 @@ class StagedFile:
             self._temporary = None
 
 
-def _write_vectors(descriptor: int, vectors: npt.NDArray[np.int64]) -> None:
+def _write_vectors(descriptor: int, vectors: npt.NDArray[np.int64]) -> int:
     """Write with writev(2), which Python's own wrapper would ask an object for each piece."""
-    vectors = np.ascontiguousarray(vectors)
+    nbytes, vectors = int(vectors[:, 1].sum()), np.ascontiguousarray(vectors)
     while len(vectors):
         some = vectors[:_VECTORS_AT_ONCE]
         written = _LIBRARY.writev(descriptor, some.ctypes.data, len(some))
@@ -175,7 +174,8 @@ def _write_vectors(descriptor: int, vectors: npt.NDArray[np.int64]) -> None:
             if code == errno.EINTR:
                 continue
             raise OSError(code, os.strerror(code))
-        vectors = _after(vectors, written)
+        vectors = vectors[len(vectors) :] if written == nbytes else _after(vectors, written)
+    return nbytes
 
 
 def _after(vectors: npt.NDArray[np.int64], nbytes: int) -> npt.NDArray[np.int64]:

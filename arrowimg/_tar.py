@@ -18,7 +18,7 @@ from msgspec import Struct
 from arrowimg._binary_columns import binary_views, value_bytes, value_offsets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
@@ -28,9 +28,11 @@ MAX_NAME_LENGTH = 100
 _SIZE_FIELD = slice(124, 136)
 _CHECKSUM_FIELD = slice(148, 156)
 _CHECKSUM_DIGITS = slice(148, 154)
-_USED = 265
-
 _FRAME = 2 * BLOCK
+
+_OCTAL_SHIFTS = 3 * np.arange(11, -1, -1)
+_PADDING_OPTIONS = pc.PadOptions(MAX_NAME_LENGTH, "\0")
+_JOIN_OPTIONS = pc.JoinOptions()
 
 Sizes = TypeVar("Sizes", int, npt.NDArray[np.int64])
 
@@ -40,67 +42,82 @@ def tar_nbytes(member_nbytes: Sizes) -> Sizes:
     return BLOCK + -(-member_nbytes // BLOCK) * BLOCK
 
 
-class TarPart(Struct, frozen=True):
-    """Consecutive members of a tar: their headers in one array, their data where it stands.
+def sample_nbytes(members: Iterable[pa.LargeBinaryArray]) -> npt.NDArray[np.int64]:
+    """Return the bytes that each sample takes in a tar, given its members by extension: (N,)."""
+    return np.sum([tar_nbytes(np.diff(value_offsets(data))) for data in members], axis=0)
+
+
+class Members(Struct, frozen=True):
+    """Consecutive members of a tar, their data where it stands.
 
     Attributes
     ----------
-    frames
-        (N + 1, 1024) uint8: in row i a block of zeros, whose end pads member i - 1, and the header
-        of member i. The last row only pads.
+    names
+        (N, 100) uint8: ASCII, padded with NUL.
     sizes
         (N,) int64: bytes of each member's data.
     addresses
-        (N,) int64: where the data begins in memory; `members` keep it there.
-    members
+        (N,) int64: where the data begins in memory; `data` keeps it there.
+    data
         The data of each member.
     """
 
-    frames: npt.NDArray[np.uint8]
+    names: npt.NDArray[np.uint8]
     sizes: npt.NDArray[np.int64]
     addresses: npt.NDArray[np.int64]
-    members: list[memoryview]
+    data: list[memoryview]
 
-    def slice(self, start: int, stop: int) -> TarPart:
+    def slice(self, start: int, stop: int) -> Members:
         """Return some of the members; nothing is copied."""
-        return TarPart(
-            self.frames[start : stop + 1],
+        return Members(
+            self.names[start:stop],
             self.sizes[start:stop],
             self.addresses[start:stop],
-            self.members[start:stop],
+            self.data[start:stop],
         )
 
-    def offsets(self) -> npt.NDArray[np.int64]:
-        """Return where each member's data begins, counted from the part's first byte: (N,)."""
-        nbytes = tar_nbytes(self.sizes)
-        return np.cumsum(nbytes) - nbytes + BLOCK
 
-    def buffers(self) -> list[memoryview]:
-        """Return the bytes of the part, in order: frame, data, frame, data, ..., padding."""
-        whole = memoryview(self.frames.reshape(-1)).toreadonly()
-        starts, stops = self._frame_bounds()
-        frames = [whole[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
-        buffers = [frames[-1]] * (2 * len(frames) - 1)
-        buffers[0::2], buffers[1::2] = frames, self.members
-        return buffers
+class Frames:
+    """What stands around the data of members; the same memory for one group after the other.
 
-    def vectors(self) -> npt.NDArray[np.int64]:
-        """Return address and length of each of the `buffers`: (2 N + 1, 2)."""
-        starts, stops = self._frame_bounds()
-        vectors = np.empty((2 * len(starts) - 1, 2), np.int64)
-        vectors[0::2, 0], vectors[0::2, 1] = starts + self.frames.ctypes.data, stops - starts
-        vectors[1::2, 0], vectors[1::2, 1] = self.addresses, self.sizes
-        return vectors
+    A frame is a block of zeros, whose end pads the data before, and the header of the member after.
+    Memory that is used again is in the processor's cache, and has what all headers share.
+    """
 
-    def _frame_bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        padding = np.concatenate([[0], -self.sizes % BLOCK])
-        rows = _FRAME * np.arange(len(padding))
-        stops = rows + _FRAME
+    def __init__(self) -> None:
+        self._bytes = np.zeros((0, _FRAME), np.uint8)
+
+    def around(self, members: Members) -> tuple[npt.NDArray[np.int64], list[memoryview]]:
+        """Return the bytes of members in a tar: frame, data, frame, data, ..., padding.
+
+        Returns
+        -------
+        tuple
+            Address and length of each piece, (2 N + 1, 2) int64, and views of them. Good until
+            this is called again.
+        """
+        num_members = len(members.sizes)
+        if len(self._bytes) <= num_members:
+            self._bytes = np.zeros((num_members + 1, _FRAME), np.uint8)
+            self._bytes[:, BLOCK:] = _TEMPLATE
+        _fill_headers(self._bytes[:num_members, BLOCK:], members.names, members.sizes)
+        lengths = np.full(num_members + 1, BLOCK)
+        lengths[-1] = 0
+        lengths[1:] += -members.sizes % BLOCK
+        stops = np.arange(1, num_members + 2) * _FRAME
         stops[-1] -= BLOCK
-        return rows + BLOCK - padding, stops
+        starts = stops - lengths
+        vectors = np.empty((2 * num_members + 1, 2), np.int64)
+        vectors[0::2, 0], vectors[1::2, 0] = starts + self._bytes.ctypes.data, members.addresses
+        vectors[0::2, 1], vectors[1::2, 1] = lengths, members.sizes
+        whole = memoryview(self._bytes.reshape(-1)).toreadonly()
+        buffers = [whole] * len(vectors)
+        buffers[0::2] = [whole[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        buffers[1::2] = members.data
+        return vectors, buffers
 
 
-def sample_members(keys: pa.StringArray, members: Mapping[str, pa.LargeBinaryArray]) -> TarPart:
+def sample_members(keys: pa.StringArray, data: Mapping[str, pa.LargeBinaryArray]) -> Members:
     """Return the members of samples: of each that has a picture, one per extension, sorted.
 
     Parameters
@@ -108,23 +125,24 @@ def sample_members(keys: pa.StringArray, members: Mapping[str, pa.LargeBinaryArr
     keys
         Of the samples. With a dot and the longest extension, at most 100 ASCII bytes each (`_keys`
         sees to that).
-    members
-        The data of each extension's members, not copied; of ``"jpg"``, null for a sample without a
-        picture.
+    data
+        Of each extension's members, not copied; of ``"jpg"``, null for a sample without a picture.
     """
-    has_picture = members["jpg"].is_valid()
-    rows = np.flatnonzero(has_picture.to_numpy(zero_copy_only=False))
-    present = keys if len(rows) == len(keys) else keys.filter(has_picture)
-    extensions = sorted(members)
-    names = [pc.binary_join_element_wise(present, extension, ".") for extension in extensions]
-    return tar_part(names, [members[extension] for extension in extensions], rows)
+    if data["jpg"].null_count:
+        rows = np.flatnonzero(data["jpg"].is_valid().to_numpy(zero_copy_only=False))
+        keys = keys.take(pa.array(rows))
+    else:
+        rows = np.arange(len(keys))
+    extensions = sorted(data)
+    names = [member_names(keys, extension) for extension in extensions]
+    return column_members(names, [data[extension] for extension in extensions], rows)
 
 
-def tar_part(
+def column_members(
     names: Sequence[pa.StringArray],
     data: Sequence[pa.LargeBinaryArray],
     rows: npt.NDArray[np.int64],
-) -> TarPart:
+) -> Members:
     """Return the members that stand in several columns, row by row.
 
     Parameters
@@ -143,36 +161,32 @@ def tar_part(
     for at, (column, values) in enumerate(zip(names, data, strict=True)):
         offsets, views = value_offsets(values), binary_views(values)
         blocks[:, at] = _padded(column)
-        sizes[:, at] = np.diff(offsets)[rows]
+        sizes[:, at] = (offsets[1:] - offsets[:-1])[rows]
         addresses[:, at] = offsets[rows] + value_bytes(values).ctypes.data
         is_all = len(rows) == len(views)
         members[at :: len(names)] = views if is_all else [views[row] for row in rows.tolist()]
-    return TarPart(
-        _frames(blocks.reshape(-1, MAX_NAME_LENGTH), sizes.reshape(-1)),
-        sizes.reshape(-1),
-        addresses.reshape(-1),
-        members,
+    return Members(
+        blocks.reshape(-1, MAX_NAME_LENGTH), sizes.reshape(-1), addresses.reshape(-1), members
     )
+
+
+def member_names(keys: pa.StringArray, extension: str) -> pa.StringArray:
+    """Return ``<key>.<extension>`` of each key."""
+    texts = [keys, pa.scalar(extension), pa.scalar(".")]
+    return pc.call_function("binary_join_element_wise", texts, _JOIN_OPTIONS)
 
 
 def tar_header(name: str, member_nbytes: int) -> bytes:
     """Return the header of one member."""
-    header = np.zeros((1, BLOCK), np.uint8)
-    _write_headers(header, _padded(pa.array([name])), np.array([member_nbytes]))
+    header = _TEMPLATE[None].copy()
+    _fill_headers(header, _padded(pa.array([name])), np.array([member_nbytes]))
     return header.tobytes()
 
 
-def _frames(names: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    frames = np.zeros((len(sizes) + 1, _FRAME), np.uint8)
-    _write_headers(frames[:-1, BLOCK:], names, sizes)
-    return frames
-
-
-def _write_headers(
+def _fill_headers(
     headers: npt.NDArray[np.uint8], names: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]
 ) -> None:
-    """Write the headers of members into zeros: (N, 512) uint8."""
-    headers[:, MAX_NAME_LENGTH:_USED] = _TEMPLATE[MAX_NAME_LENGTH:_USED]
+    """Write what differs from header to header over what they share: (N, 512) uint8."""
     headers[:, :MAX_NAME_LENGTH] = names
     size_field = headers[:, _SIZE_FIELD]
     _write_octal(size_field[:, :-1], sizes)
@@ -180,31 +194,30 @@ def _write_headers(
     sums = names.sum(axis=1, dtype=np.int64) + size_field.sum(axis=1, dtype=np.int64)
     sums += _TEMPLATE_SUM
     _write_octal(headers[:, _CHECKSUM_DIGITS], sums)
-    headers[:, _CHECKSUM_DIGITS.stop] = 0
 
 
 def _template() -> npt.NDArray[np.uint8]:
-    """Return what all headers have in common; name and size are zeros, the checksum spaces."""
+    """Return what all headers have in common; name, size and checksum are zeros."""
     header = np.zeros(BLOCK, np.uint8)
     header[100:124] = np.frombuffer(b"0000644\0" + 2 * b"0000000\0", np.uint8)
     header[136:148] = np.frombuffer(b"00000000000\0", np.uint8)
-    header[_CHECKSUM_FIELD] = ord(" ")
+    header[_CHECKSUM_FIELD.stop - 1] = ord(" ")
     header[156] = ord("0")
     header[257:265] = np.frombuffer(b"ustar\0" + b"00", np.uint8)
     return header
 
 
 _TEMPLATE = _template()
-_TEMPLATE_SUM = int(_TEMPLATE.sum())
+_TEMPLATE_SUM = int(_TEMPLATE.sum()) + 7 * ord(" ")
 
 
 def _padded(names: pa.StringArray) -> npt.NDArray[np.uint8]:
     """Return ASCII names, padded with NUL: (N, 100) uint8."""
-    padded = pc.ascii_rpad(names, width=MAX_NAME_LENGTH, padding="\0")
+    padded = pc.call_function("ascii_rpad", [names], _PADDING_OPTIONS)
     return value_bytes(padded)[: MAX_NAME_LENGTH * len(names)].reshape(-1, MAX_NAME_LENGTH)
 
 
 def _write_octal(field: npt.NDArray[np.uint8], numbers: npt.NDArray[np.int64]) -> None:
     """Write numbers in octal digits: one number and one row of digits each."""
-    shifts = 3 * np.arange(field.shape[1] - 1, -1, -1)
-    np.bitwise_or((numbers[:, None] >> shifts) & 7, ord("0"), out=field, casting="unsafe")
+    digits = numbers[:, None] >> _OCTAL_SHIFTS[-field.shape[1] :]
+    np.bitwise_or(digits & 7, ord("0"), out=field, casting="unsafe")

@@ -2,69 +2,91 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from arrowimg._checksums import ChecksumName, digest_function
 from arrowimg._plan import cut_rows
-from arrowimg._tar import TarPart, tar_nbytes, tar_part
+from arrowimg._tar import END_OF_ARCHIVE, Frames, Members, column_members, sample_members
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+    import pyarrow as pa
+
     from arrowimg._samples import Samples
     from arrowimg._staging import StagedFile
 
-_CACHED_NBYTES = 2**19
-_CACHED_MEMBERS = 512
-_NOTHING = slice(0)
+_LAID_OUT_ROWS = 1024
+_CACHED_ROWS = 256
+_CACHED_NBYTES = 2**22
 
 
-def write_samples(tar: StagedFile, samples: Samples, checksum_name: ChecksumName) -> pa.Table:
-    """Write the members of consecutive samples.
+class TarWriter:
+    """Writes members into a staged tar.
 
-    Returns
-    -------
-    pyarrow.Table
-        Columns ``offset`` (int64) and ``checksum`` (binary) of each row's picture; null where it
-        has none.
+    Parameters
+    ----------
+    tar
+        Where to.
+    checksum_name
+        How pictures are hashed.
     """
-    pictures = slice(samples.extensions.index("jpg"), None, len(samples.extensions))
-    offsets = (tar.nbytes + samples.members.offsets())[pictures]
-    checksums = write_part(tar, samples.members, pictures, checksum_name)
-    places = pa.table(
-        {"offset": pa.array(offsets, pa.int64()), "checksum": pa.array(checksums, pa.binary())}
-    )
-    if samples.num_errors:
-        has_picture = samples.stored["error"].is_null().to_numpy()
-        places = places.take(pa.array(np.cumsum(has_picture) - 1, mask=~has_picture))
-    return places
+
+    def __init__(self, tar: StagedFile, checksum_name: ChecksumName) -> None:
+        self._tar = tar
+        self._digest = digest_function(checksum_name)
+        self._frames = Frames()
+
+    def write_samples(self, samples: Samples) -> tuple[npt.NDArray[np.int64], list[bytes]]:
+        """Write the members of consecutive samples.
+
+        Returns
+        -------
+        tuple
+            Of the rows that have a picture: where it begins in the tar, (N,) int64, and its
+            checksum.
+        """
+        data = samples.data()
+        each = len(data)
+        pictures = slice(sorted(data).index("jpg"), None, each)
+        offsets, checksums = [np.zeros(0, np.int64)], list[bytes]()
+        for members in _laid_out(samples.stored["key"].chunk(0), data):
+            nbytes = members.sizes.reshape(-1, each).sum(axis=1)
+            for rows in cut_rows(nbytes, _CACHED_NBYTES, _CACHED_ROWS):
+                some = members.slice(each * rows.start, each * rows.stop)
+                offsets.append(self.write(some)[pictures])
+                # Now, since what was written just now is in the processor's cache.
+                checksums += map(self._digest, some.data[pictures])
+        return np.concatenate(offsets), checksums
+
+    def write_quarantined(self, stored: pa.Table) -> None:
+        """Write the offending bytes that are kept, as ``<key>.<error code>``."""
+        columns = stored.select(["key", "error", "quarantined"])
+        kept = columns.filter(columns["quarantined"].is_valid())
+        names = pc.binary_join_element_wise(kept["key"], kept["error"], ".")
+        data = kept["quarantined"].combine_chunks()
+        self.write(column_members([names.combine_chunks()], [data], np.arange(len(data))))
+
+    def write(self, members: Members) -> npt.NDArray[np.int64]:
+        """Write members; returns where the data of each begins in the tar, (N,) int64."""
+        vectors, buffers = self._frames.around(members)
+        ends = self._tar.nbytes + np.cumsum(vectors[:-1, 1])
+        self._tar.write_vectors(vectors, buffers)
+        return ends[0::2]
+
+    def finish(self) -> None:
+        """Write the end of the archive."""
+        self._tar.write(END_OF_ARCHIVE)
 
 
-def write_quarantined(tar: StagedFile, stored: pa.Table) -> None:
-    """Write the offending bytes that are kept, as ``<key>.<error code>``."""
-    columns = stored.select(["key", "error", "quarantined"])
-    kept = columns.filter(columns["quarantined"].is_valid())
-    names = pc.binary_join_element_wise(kept["key"], kept["error"], ".")
-    data = kept["quarantined"].combine_chunks()
-    write_part(tar, tar_part([names.combine_chunks()], [data], np.arange(len(data))))
-
-
-def write_part(
-    tar: StagedFile,
-    part: TarPart,
-    hashed: slice = _NOTHING,
-    checksum_name: ChecksumName = "xxh3_128",
-) -> list[bytes]:
-    """Write members; returns the checksums of some of them, taken while they are in the cache."""
-    buffers, vectors = part.buffers(), part.vectors()
-    digest, checksums = digest_function(checksum_name), list[bytes]()
-    chosen = range(len(part.members))[hashed]
-    for rows in cut_rows(tar_nbytes(part.sizes), _CACHED_NBYTES, _CACHED_MEMBERS):
-        pieces = slice(2 * rows.start, 2 * rows.stop + (rows.stop == len(part.members)))
-        tar.write_vectors(vectors[pieces], buffers[pieces])
-        first, last = (bisect_left(chosen, row) for row in (rows.start, rows.stop))
-        checksums += [digest(part.members[row]) for row in chosen[first:last]]
-    return checksums
+def _laid_out(keys: pa.StringArray, data: Mapping[str, pa.LargeBinaryArray]) -> Iterator[Members]:
+    """Yield the members of samples, of a bounded number at once."""
+    for start in range(0, len(keys), _LAID_OUT_ROWS):
+        columns = {
+            extension: column.slice(start, _LAID_OUT_ROWS) for extension, column in data.items()
+        }
+        yield sample_members(keys.slice(start, _LAID_OUT_ROWS), columns)

@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from arrowimg._tar import END_OF_ARCHIVE, TarPart, tar_part
+from arrowimg._tar import END_OF_ARCHIVE, Frames, Members, column_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def part_of(members: Sequence[tuple[str, bytes]]) -> TarPart:
-    """Return members as they stand in a tar."""
+def members_of(members: Sequence[tuple[str, bytes]]) -> Members:
+    """Return the members of these names and data."""
     names = pa.array([name for name, _ in members], pa.string())
     data = pa.array([data for _, data in members], pa.large_binary())
-    return tar_part([names], [data], np.arange(len(members)))
+    return column_members([names], [data], np.arange(len(members)))
 
 
 def archive_of(members: Sequence[tuple[str, bytes]]) -> bytes:
     """Return a whole tar."""
-    return b"".join(part_of(members).buffers()) + END_OF_ARCHIVE
+    return framed(members_of(members)) + END_OF_ARCHIVE
+
+
+def framed(members: Members) -> bytes:
+    """Return members as they stand in a tar, without its end."""
+    _, buffers = Frames().around(members)
+    return b"".join(buffers)

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arrowimg._plan import cut_rows, plan_shards
+from arrowimg._plan import cut_rows, plan_shards, share_rows
 
 sizes = st.lists(st.one_of(st.just(0), st.integers(1, 40)), max_size=60)
 caps = st.integers(1, 9)
@@ -122,6 +122,22 @@ def test_pieces_are_as_large_as_the_limits_allow_and_no_larger(
     for piece, after in itertools.pairwise(pieces):
         is_full = piece.stop - piece.start == most_rows
         assert is_full or sum(nbytes[piece]) + nbytes[after.start] > most_nbytes
+
+
+@given(sizes, st.integers(1, 120), st.integers(1, 20), st.integers(1, 120), st.integers(1, 9))
+def test_shared_pieces_shrink_with_what_is_left(
+    nbytes: list[int], most_nbytes: int, most_rows: int, least_nbytes: int, shares: int
+) -> None:
+    pieces = share_rows(nbytes, most_nbytes, most_rows, least_nbytes, shares)
+
+    rows = [row for piece in pieces for row in range(piece.start, piece.stop)]
+    assert rows == list(range(len(nbytes)))
+    for piece in pieces:
+        share = max(least_nbytes, sum(nbytes[piece.start :]) // shares)
+        most = min(most_nbytes, share)
+        assert sum(nbytes[piece]) <= most or piece.stop - piece.start == 1
+        is_full = piece.stop - piece.start == most_rows or piece.stop == len(nbytes)
+        assert is_full or sum(nbytes[piece]) + nbytes[piece.stop] > most
 
 
 def test_no_rows_are_no_pieces() -> None:

@@ -13,9 +13,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tar_data import archive_of, part_of
+from tar_data import archive_of, framed, members_of
 
-from arrowimg._tar import END_OF_ARCHIVE, sample_members, tar_header, tar_nbytes, tar_part
+from arrowimg._tar import (
+    END_OF_ARCHIVE,
+    Frames,
+    column_members,
+    sample_members,
+    tar_header,
+    tar_nbytes,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,21 +79,6 @@ def test_the_bytes_are_those_of_the_standard_library_up_to_the_padding_at_the_en
 
 
 @given(archives)
-def test_offsets_say_where_the_data_starts(members: list[tuple[str, int]]) -> None:
-    filled = [(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(members)]
-
-    offsets = part_of(filled).offsets().tolist()
-
-    archive = archive_of(filled)
-    assert all(offset % 512 == 0 for offset in offsets)
-    assert [
-        archive[offset : offset + size] for offset, (_, size) in zip(offsets, members, strict=True)
-    ] == [data for _, data in filled]
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        assert [member.offset_data for member in tar.getmembers()] == offsets
-
-
-@given(archives)
 def test_sizes_add_up_to_the_archive(members: list[tuple[str, int]]) -> None:
     archive = archive_of([(name, bytes(size)) for name, size in members])
     nbytes = [tar_nbytes(size) for _, size in members]
@@ -100,11 +92,12 @@ def test_members_are_passed_on_without_a_copy() -> None:
     names = pa.array(["a.jpg", "b.jpg"])
     at = data.buffers()[2].address
 
-    part = tar_part([names], [data], np.arange(2))
+    members = column_members([names], [data], np.arange(2))
+    vectors, buffers = Frames().around(members)
 
-    pieces = [np.frombuffer(buffer, np.uint8) for buffer in part.buffers()[1::2]]
+    pieces = [np.frombuffer(buffer, np.uint8) for buffer in buffers[1::2]]
     assert [piece.ctypes.data for piece in pieces] == [at, at + 100]
-    assert part.addresses.tolist() == [at, at + 100]
+    assert vectors[1::2].tolist() == [[at, 100], [at + 100, 700]]
 
 
 def test_headers_say_nothing_of_time_or_user() -> None:
@@ -142,7 +135,7 @@ def test_samples_stand_member_by_member_those_without_a_picture_left_out(
     rows: list[tuple[bytes | None, bytes]], data: st.DataObject
 ) -> None:
     keys = pa.array([f"key{row}" for row in range(len(rows))], pa.string())
-    part = sample_members(
+    members = sample_members(
         keys,
         {
             "txt": pa.array([text for _, text in rows], pa.large_binary()),
@@ -157,32 +150,38 @@ def test_samples_stand_member_by_member_those_without_a_picture_left_out(
     ]
     start = data.draw(st.integers(0, len(expected)))
     stop = data.draw(st.integers(start, len(expected)))
-    piece = part.slice(start, stop)
+    some = members.slice(start, stop)
 
-    assert b"".join(part.buffers()) + END_OF_ARCHIVE == archive_of(expected)
-    assert b"".join(piece.buffers()) + END_OF_ARCHIVE == archive_of(expected[start:stop])
-    assert piece.offsets().tolist() == part_of(expected[start:stop]).offsets().tolist()
-    assert [bytes(member) for member in piece.members] == [
+    assert framed(members) + END_OF_ARCHIVE == archive_of(expected)
+    assert framed(some) + END_OF_ARCHIVE == archive_of(expected[start:stop])
+    assert [bytes(member) for member in some.data] == [
         content for _, content in expected[start:stop]
     ]
 
 
-@given(archives, st.data())
-def test_vectors_say_where_the_buffers_are(
-    members: list[tuple[str, int]], data: st.DataObject
-) -> None:
-    whole = part_of([(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(members)])
-    start = data.draw(st.integers(0, len(members)))
-    part = whole.slice(start, data.draw(st.integers(start, len(members))))
-    buffers, vectors = part.buffers(), part.vectors()
+@given(archives)
+def test_vectors_say_where_the_buffers_are(archive: list[tuple[str, int]]) -> None:
+    members = members_of(
+        [(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(archive)]
+    )
+    vectors, buffers = Frames().around(members)
 
     assert vectors.dtype == np.int64
-    assert vectors.shape == (len(buffers), 2) == (2 * len(part.members) + 1, 2)
+    assert vectors.shape == (len(buffers), 2) == (2 * len(archive) + 1, 2)
     assert [ctypes.string_at(*vector) for vector in vectors.tolist()] == [*map(bytes, buffers)]
 
 
-def test_slices_are_not_copied() -> None:
-    part = part_of(MEMBERS)
+@given(st.lists(archives, max_size=4))
+def test_frames_are_used_again_for_any_other_members(archives: list[list[tuple[str, int]]]) -> None:
+    frames, groups = Frames(), [[(name, bytes(size)) for name, size in one] for one in archives]
+    written = [b"".join(frames.around(members_of(group))[1]) for group in groups]
 
-    assert np.shares_memory(part.slice(1, 3).frames, part.frames)
-    assert part.slice(1, 3).addresses.tolist() == part.addresses.tolist()[1:]
+    assert written == [framed(members_of(group)) for group in groups]
+
+
+def test_slices_are_not_copied() -> None:
+    members = members_of(MEMBERS)
+    some = members.slice(1, 3)
+
+    assert np.shares_memory(some.names, members.names)
+    assert some.addresses.tolist() == members.addresses.tolist()[1:3]

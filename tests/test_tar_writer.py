@@ -9,13 +9,12 @@ import pyarrow as pa
 import pytest
 import xxhash
 from file_data import FILES, JPEG
-from tar_data import archive_of, part_of
+from tar_data import archive_of, members_of
 
 from arrowimg import ImageBatch, WriteOptions
 from arrowimg._batches import check_batch, encode_batch
 from arrowimg._storage import LocalStorage
-from arrowimg._tar import END_OF_ARCHIVE
-from arrowimg._tar_writer import write_part, write_quarantined, write_samples
+from arrowimg._tar_writer import TarWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,17 +34,18 @@ def samples_of(files: list[bytes | None], **options: Any) -> Samples:  # noqa: A
 
 def write(
     folder: Path, *parts: Samples, checksum: Literal["xxh3_128", "sha256"] = "xxh3_128"
-) -> tuple[bytes, list[pa.Table]]:
+) -> tuple[bytes, list[tuple[list[int], list[bytes]]]]:
     with LocalStorage(folder).stage(checksum) as staging:
         tar = staging.create("a.tar")
-        places = [write_samples(tar, part, checksum) for part in parts]
-        tar.write(END_OF_ARCHIVE)
+        writer = TarWriter(tar, checksum)
+        places = [writer.write_samples(part) for part in parts]
+        writer.finish()
         nbytes = tar.nbytes
         staging.publish()
     data = (folder / "a.tar").read_bytes()
 
     assert len(data) == nbytes
-    return data, places
+    return data, [(offsets.tolist(), checksums) for offsets, checksums in places]
 
 
 @pytest.mark.parametrize("members", [{}, {"txt": "caption"}, {"a": "caption", "txt": "caption"}])
@@ -59,15 +59,14 @@ def test_places_are_where_the_pictures_stand(
     hashed = hashlib.sha256 if checksum == "sha256" else xxhash.xxh3_128
 
     pictures = whole.stored["image_data"].to_pylist()
-    rows = [row for table in places for row in table.to_pylist()]
-    assert [table.num_rows for table in places] == [5, 0, 7, 1]
-    assert len(rows) == len(FILES)
-    for picture, row in zip(pictures, rows, strict=True):
-        if picture is None:
-            assert row == {"offset": None, "checksum": None}
-        else:
-            assert data[row["offset"] : row["offset"] + len(picture)] == picture
-            assert row["checksum"] == hashed(picture).digest()
+    assert len(pictures) == len(FILES)
+    for part, (offsets, checksums) in zip(parts, places, strict=True):
+        stored = [data for data in part.stored["image_data"].to_pylist() if data is not None]
+        assert checksums == [hashed(picture).digest() for picture in stored]
+        assert stored == [
+            data[offset : offset + len(picture)]
+            for offset, picture in zip(offsets, stored, strict=True)
+        ]
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         assert tar.getnames() == [
             f"{key}.{extension}"
@@ -79,10 +78,27 @@ def test_places_are_where_the_pictures_stand(
 
 @pytest.mark.parametrize("files", [[None], [None, b"no picture"], [None, JPEG], [JPEG, None]])
 def test_rows_without_a_picture_have_no_place(tmp_path: Path, files: list[bytes | None]) -> None:
-    _, (places,) = write(tmp_path, samples_of(files))
+    _, ((offsets, checksums),) = write(tmp_path, samples_of(files))
 
-    assert places["offset"].is_valid().to_pylist() == [file == JPEG for file in files]
-    assert places.schema == pa.schema([("offset", pa.int64()), ("checksum", pa.binary())])
+    assert offsets == [512] * files.count(JPEG)
+    assert checksums == [xxhash.xxh3_128_digest(JPEG)] * files.count(JPEG)
+
+
+def test_samples_are_written_whole_however_many(tmp_path: Path) -> None:
+    count = 2500
+    files = [JPEG if row % 7 else None for row in range(count)]
+    whole = samples_of(files, members={"txt": "caption"})
+    data, ((offsets, _),) = write(tmp_path, whole)
+
+    assert data == archive_of(
+        [
+            (f"id{row:04d}.{extension}", content)
+            for row in range(count)
+            for extension, content in (("jpg", JPEG), ("txt", f"caption {row}".encode()))
+            if row % 7
+        ]
+    )
+    assert len(offsets) == count - len(range(0, count, 7))
 
 
 @pytest.mark.parametrize("count", [1, 511, 512, 513, 1500])
@@ -91,14 +107,18 @@ def test_members_are_written_whole_however_many(tmp_path: Path, count: int, nbyt
     members = [(f"{at}.jpg", bytes([at % 251]) * (nbytes + at % 3)) for at in range(count)]
     with LocalStorage(tmp_path).stage("sha256") as staging:
         tar = staging.create("a.tar")
-        checksums = write_part(tar, part_of(members), slice(1, None, 3), "sha256")
-        tar.write(END_OF_ARCHIVE)
+        writer = TarWriter(tar, "sha256")
+        offsets = writer.write(members_of(members))
+        writer.finish()
         staging.publish()
 
     data = (tmp_path / "a.tar").read_bytes()
     assert data == archive_of(members)
     assert tar.checksum == hashlib.sha256(data).hexdigest()
-    assert checksums == [hashlib.sha256(data).digest() for _, data in members[1::3]]
+    assert [content for _, content in members] == [
+        data[offset : offset + len(content)]
+        for offset, (_, content) in zip(offsets.tolist(), members, strict=True)
+    ]
 
 
 def test_large_members_are_written_whole(tmp_path: Path) -> None:
@@ -107,12 +127,12 @@ def test_large_members_are_written_whole(tmp_path: Path) -> None:
     ]
     with LocalStorage(tmp_path).stage("xxh3_128") as staging:
         tar = staging.create("a.tar")
-        checksums = write_part(tar, part_of(members), slice(0, None), "xxh3_128")
-        tar.write(END_OF_ARCHIVE)
+        writer = TarWriter(tar, "xxh3_128")
+        writer.write(members_of(members))
+        writer.finish()
         staging.publish()
 
     assert (tmp_path / "a.tar").read_bytes() == archive_of(members)
-    assert checksums == [xxhash.xxh3_128_digest(data) for _, data in members]
 
 
 def test_bytes_that_are_kept_are_named_by_their_error(tmp_path: Path) -> None:
@@ -120,8 +140,9 @@ def test_bytes_that_are_kept_are_named_by_their_error(tmp_path: Path) -> None:
     stored = pa.concat_tables([samples.slice(0, 2).stored, samples.slice(2, 4).stored])
     with LocalStorage(tmp_path).stage("xxh3_128") as staging:
         tar = staging.create("a.tar")
-        write_quarantined(tar, stored)
-        tar.write(END_OF_ARCHIVE)
+        writer = TarWriter(tar, "xxh3_128")
+        writer.write_quarantined(stored)
+        writer.finish()
         staging.publish()
 
     assert (tmp_path / "a.tar").read_bytes() == archive_of(
