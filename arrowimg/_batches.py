@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from arrowimg._tasks import ImageBatch
 
 _CHECKED_PICTURES = 1024
-_CHECKED_FILES = 2**14
+_CHECKED_FILES = 2**13
 _ENCODED_ROWS = 512
 _ENCODED_NBYTES = 48 * 2**20
 _LEAST_ENCODED_NBYTES = 4 * 2**20
@@ -220,12 +220,12 @@ def _parts_of(batch: CheckedBatch, threads: int) -> Iterator[tuple[CheckedRun, s
     """Yield images that are encoded in one go, and which rows of the batch they are."""
     shares = 1 if threads == 1 else 2 * threads
     works = [_work_of(run) for run in batch.runs]
-    left, first = sum(int(work.sum()) for work in works), 0
+    work_after, first = sum(int(work.sum()) for work in works), 0
     for run, work in zip(batch.runs, works, strict=True):
         most_rows = max(1, len(run)) if run.is_copied else _ENCODED_ROWS
-        left -= int(work.sum())
+        work_after -= int(work.sum())
         for rows in share_rows(
-            work, _ENCODED_NBYTES, most_rows, max(_LEAST_ENCODED_NBYTES, left // shares), shares
+            work, _ENCODED_NBYTES, most_rows, _LEAST_ENCODED_NBYTES, shares, work_after
         ):
             part = run.slice(rows.start, rows.stop)
             yield part, slice(first + rows.start, first + rows.stop)

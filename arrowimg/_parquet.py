@@ -15,7 +15,7 @@ from arrowimg._plain_tables import in_one_chunk
 from arrowimg._plan import cut_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Iterator, Mapping
 
 CHECKSUM_KEY = "arrowimg.checksum"
 
@@ -64,7 +64,7 @@ class _FooterHolder(io.RawIOBase):
 
 
 def write_parquet(
-    file: BinaryWriter, table: pa.Table, footer: Mapping[str, str], plain: Collection[str]
+    file: BinaryWriter, table: pa.Table, footer: Mapping[str, str], plain: frozenset[str]
 ) -> None:
     """Write a table as Parquet that carries its own checksum.
 
@@ -84,9 +84,7 @@ def write_parquet(
     sink = _FooterHolder(file)
     with pa.BufferedOutputStream(pa.PythonFile(sink, "w"), _BUFFER_NBYTES) as stream:
         writer = pq.ParquetWriter(stream, table.schema, **_options(table.schema, plain))
-        for rows in _row_groups(table):
-            # Its pages would show how the rows came in.
-            group = in_one_chunk(table.slice(rows.start, rows.stop - rows.start))
+        for group in _row_groups(table):
             writer.write_table(group, row_group_size=len(group))
         stream.flush()
         sink.holds = True
@@ -142,7 +140,8 @@ def _own_checksum(data: memoryview, place: slice) -> str:
     return hasher.hexdigest()
 
 
-def _options(schema: pa.Schema, plain: Collection[str]) -> dict[str, Any]:
+@functools.lru_cache(maxsize=64)
+def _options(schema: pa.Schema, plain: frozenset[str]) -> dict[str, Any]:
     paths = {path: path.partition(".")[0] for path, _ in parquet_leaves(schema)}
     raw = {path for path, kind in parquet_leaves(schema) if _is_raw(path, kind)}
     return {
@@ -150,23 +149,29 @@ def _options(schema: pa.Schema, plain: Collection[str]) -> dict[str, Any]:
         "use_dictionary": [
             path for path, name in paths.items() if not {path, name} & {*raw, *plain}
         ],
-        "write_statistics": [path for path in paths if path not in raw and path != "checksum"],
+        "write_statistics": [path for path in paths if path not in raw],
         "write_page_index": True,
     }
 
 
 def _is_raw(path: str, kind: str) -> bool:
-    """Tell whether a column neither repeats nor compresses: pictures, vectors of floats."""
-    return path == f"{PICTURES}.bytes" or ("." in path and kind in ("FLOAT", "DOUBLE"))
+    """Tell whether a column neither repeats nor compresses, nor is ever searched."""
+    is_vector = "." in path and kind in ("FLOAT", "DOUBLE")
+    return path in ("checksum", f"{PICTURES}.bytes") or is_vector
 
 
-def _row_groups(table: pa.Table) -> list[slice]:
-    """Return the rows of each row group: 100 MB at most, since readers load whole ones."""
+def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows of each row group: 100 MB at most, since readers load whole ones."""
     keeps_images = PICTURES in table.column_names
+    if not keeps_images and table.nbytes < _ROW_GROUP_NBYTES // 2:
+        yield from [table] if len(table) else []
+        return
     metadata = table.drop_columns([PICTURES]) if keeps_images else table
     # Measured as Arrow would send it, since how rows came in must not show.
     nbytes = sum(map(pa.ipc.get_record_batch_size, metadata.to_batches()))
     each = np.full(table.num_rows, nbytes // max(1, table.num_rows))
     if keeps_images:
         each += table["size"].fill_null(0).to_numpy()
-    return cut_rows(each, _ROW_GROUP_NBYTES, max(1, table.num_rows))
+    for rows in cut_rows(each, _ROW_GROUP_NBYTES, max(1, table.num_rows)):
+        # In chunks, its pages would show how the rows came in.
+        yield in_one_chunk(table.slice(rows.start, rows.stop - rows.start))

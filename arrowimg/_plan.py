@@ -54,7 +54,12 @@ def cut_rows(nbytes: npt.ArrayLike, most_nbytes: int, most_rows: int) -> list[sl
 
 
 def share_rows(
-    nbytes: npt.ArrayLike, most_nbytes: int, most_rows: int, least_nbytes: int, shares: int
+    nbytes: npt.ArrayLike,
+    most_nbytes: int,
+    most_rows: int,
+    least_nbytes: int,
+    shares: int,
+    nbytes_after: int = 0,
 ) -> list[slice]:
     """Return what `cut_rows` does, the pieces ever smaller towards the end.
 
@@ -68,11 +73,13 @@ def share_rows(
         A piece is at most one of so many shares of the bytes that are left, ...
     least_nbytes
         ... unless that is less than this.
+    nbytes_after
+        Bytes of the rows that come after these, which are left too.
     """
     ends = np.cumsum(np.asarray(nbytes, np.int64))
     cuts, start, before = [0], 0, 0
     while start < len(ends):
-        share = max(least_nbytes, int(ends[-1] - before) // shares)
+        share = max(least_nbytes, int(ends[-1] - before + nbytes_after) // shares)
         fits = int(np.searchsorted(ends, before + min(most_nbytes, share), "right"))
         start = max(start + 1, min(start + most_rows, fits))
         before = int(ends[start - 1])

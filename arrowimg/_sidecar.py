@@ -49,7 +49,7 @@ RESERVED = (
 _HUGGING_FACE = msgspec.json.encode({"info": {"features": {"image_data": {"_type": "Image"}}}})
 _PIECE_NBYTES = 2**30
 _READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
-_PLAIN = {*RESERVED} - {"tar_file", "action", "error"}
+_PLAIN = frozenset(RESERVED) - {"tar_file", "action", "error"}
 
 
 class Footer(Struct, frozen=True, kw_only=True):

@@ -80,6 +80,19 @@ class TestParts:
         assert all(part.num_rows <= rows_at_once for part in parts)
         assert content(parts) == content(whole)
 
+    @pytest.mark.parametrize("pictures_at_once", [20, 1024])
+    def test_parts_shrink_so_that_no_thread_is_left_with_much_at_the_end(
+        self, monkeypatch: pytest.MonkeyPatch, pictures_at_once: int
+    ) -> None:
+        monkeypatch.setattr(_batches, "_CHECKED_PICTURES", pictures_at_once)
+        monkeypatch.setattr(_batches, "_LEAST_ENCODED_NBYTES", 2 * WINDOWS[0].nbytes)
+        batch = ImageBatch.from_arrays([WINDOWS[0]] * 64)
+        rows = [part.num_rows for part in encode(batch, encode_threads=2).parts]
+
+        assert sum(rows) == 64
+        assert rows[0] == 64 // 4
+        assert max(rows[-3:]) == 2
+
     def test_rows_of_several_chunks_come_in_order(self) -> None:
         table = pa.concat_tables([files_batch([JPEG] * 2).data, files_batch([None]).data])
         table = table.set_column(0, "image_id", pa.array(["a", "b", "c"]))

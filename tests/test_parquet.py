@@ -36,7 +36,7 @@ class Sequential:
 
 def written(table: pa.Table, **footer: str) -> bytes:
     file = Sequential()
-    write_parquet(file, table, footer, ["size"])
+    write_parquet(file, table, footer, frozenset({"size"}))
     return file.content
 
 
@@ -83,7 +83,7 @@ class TestWriting:
         values = [incompressible[at : at + 2**20] for at in range(0, len(incompressible), 2**20)]
         table = pa.table({"size": [2**20] * 9, "value": pa.array(values, pa.binary())})
         file = Sequential()
-        write_parquet(file, table, {"own": "text"}, ["size"])
+        write_parquet(file, table, {"own": "text"}, frozenset({"size"}))
 
         assert len(file.pieces) > 2
         assert len(file.pieces[-1]) < 10_000
@@ -96,7 +96,7 @@ class TestWriting:
                 raise OSError(28, "No space left on device")
 
         with pytest.raises(OSError, match="No space left"):
-            write_parquet(Full(), TABLE, {}, [])
+            write_parquet(Full(), TABLE, {}, frozenset())
 
     def test_no_rows_are_a_file_too(self) -> None:
         data = written(TABLE.slice(0, 0))
@@ -171,6 +171,6 @@ def test_a_row_group_may_hold_more_than_two_gigabytes_of_pictures(
 
     parquet_leaves(table.schema)
     monkeypatch.setattr(pq, "ParquetWriter", Counting)
-    write_parquet(Sequential(), table, {}, ["size"])
+    write_parquet(Sequential(), table, {}, frozenset({"size"}))
 
     assert sum(rows) == len(sizes)

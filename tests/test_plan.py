@@ -124,16 +124,28 @@ def test_pieces_are_as_large_as_the_limits_allow_and_no_larger(
         assert is_full or sum(nbytes[piece]) + nbytes[after.start] > most_nbytes
 
 
-@given(sizes, st.integers(1, 120), st.integers(1, 20), st.integers(1, 120), st.integers(1, 9))
-def test_shared_pieces_shrink_with_what_is_left(
-    nbytes: list[int], most_nbytes: int, most_rows: int, least_nbytes: int, shares: int
+@given(
+    sizes,
+    st.integers(1, 120),
+    st.integers(1, 20),
+    st.integers(1, 120),
+    st.integers(1, 9),
+    st.integers(0, 500),
+)
+def test_shared_pieces_shrink_with_what_is_left(  # each bounds the pieces
+    nbytes: list[int],
+    most_nbytes: int,
+    most_rows: int,
+    least_nbytes: int,
+    shares: int,
+    nbytes_after: int,
 ) -> None:
-    pieces = share_rows(nbytes, most_nbytes, most_rows, least_nbytes, shares)
+    pieces = share_rows(nbytes, most_nbytes, most_rows, least_nbytes, shares, nbytes_after)
 
     rows = [row for piece in pieces for row in range(piece.start, piece.stop)]
     assert rows == list(range(len(nbytes)))
     for piece in pieces:
-        share = max(least_nbytes, sum(nbytes[piece.start :]) // shares)
+        share = max(least_nbytes, (sum(nbytes[piece.start :]) + nbytes_after) // shares)
         most = min(most_nbytes, share)
         assert sum(nbytes[piece]) <= most or piece.stop - piece.start == 1
         is_full = piece.stop - piece.start == most_rows or piece.stop == len(nbytes)

@@ -353,11 +353,12 @@ class TestFooter:
 
 
 class TestEncodings:
-    def test_everything_is_zstd_but_the_jpegs(self, write: Write) -> None:
+    def test_everything_is_zstd_but_the_jpegs_and_their_checksums(self, write: Write) -> None:
         chunks = column_chunks(write({"n": [1, 2], "caption": ["x", "y"]}))
 
         assert {path for path, chunk in chunks.items() if chunk.compression != "ZSTD"} == {
-            "image_data.bytes"
+            "image_data.bytes",
+            "checksum",
         }
         assert chunks["image_data.bytes"].compression == "UNCOMPRESSED"
 
