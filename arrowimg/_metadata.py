@@ -6,6 +6,8 @@ of 256 bits, dictionaries of small integers, maps) come out as they went in.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -13,6 +15,9 @@ import pyarrow as pa
 from arrowimg._columns import as_table, is_text
 from arrowimg._plain_tables import plain_table
 from arrowimg.errors import MetadataJoinError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ID, _ROW = "image_id", "metadata_row"
 
@@ -87,6 +92,22 @@ class MetadataFrame:
     def check_all_used(self) -> None:
         """Raise `MetadataJoinError` when a row of metadata had no image."""
         _refuse(self._rows.filter(pl.Series(~self._is_used))[_ID], _NO_REST)
+
+
+def with_metadata(table: pa.Table, find: Callable[[pa.ChunkedArray], pa.Table]) -> pa.Table:
+    """Return a table of images with the columns that `find` has for its ids.
+
+    Raises
+    ------
+    SchemaError
+        When the table has no ``image_id``.
+    """
+    if _ID not in table.column_names:
+        raise SchemaError(_ID, "a column to join metadata on", f"columns {table.column_names}")
+    extra = find(table[_ID].cast(pa.string()))
+    for field, column in zip(extra.schema, extra.columns, strict=True):
+        table = table.append_column(field, column)
+    return table
 
 
 def _frame_of(image_ids: pa.ChunkedArray) -> pl.DataFrame:

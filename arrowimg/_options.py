@@ -231,7 +231,8 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Left out are those that a committed shard does not depend on: threads, and what to do when
         rows are bad or files are there already.
         """
-        recorded: dict[str, Any] = msgspec.to_builtins(self, order="deterministic")
+        # By way of JSON, as they will be read again: a pair would not equal the list it becomes.
+        recorded = msgspec.json.decode(msgspec.json.encode(self, order="deterministic"))
         return {name: value for name, value in recorded.items() if name not in _NOT_RECORDED}
 
 

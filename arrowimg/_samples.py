@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class Samples(Struct, frozen=True):
-    """Encoded rows; each column of each table in one chunk.
+    """Encoded rows.
 
     Attributes
     ----------
     stored
         What arrowimg knows of each row: key, image_id, original_path, image_data (the JPEG),
         width, height, channels, action, error, quarantined (the offending bytes, where they are
-        kept). Where ``error`` is not null, all from image_data to action are.
+        kept). Where ``error`` is not null, all from image_data to action are. One chunk each.
     metadata
         The user's columns.
     members
-        The data of extra members, one column for each extension.
+        The data of extra members, one column for each extension, one chunk each.
     """
 
     stored: pa.Table

@@ -23,7 +23,7 @@ from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._sources import count_rows, known_ids, read_batches
 from arrowimg._storage import LocalStorage, Storage
 from arrowimg._tasks import FileGroupTask, ImageBatch
-from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError, SchemaError
+from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -327,12 +327,7 @@ def _join(batch: ImageBatch, metadata: MetadataFrame | None) -> ImageBatch:
     """Return the batch with the columns that belong to its ids."""
     if metadata is None:
         return batch
-    if "image_id" not in batch.data.column_names:
-        expected = "a column to join metadata on"
-        column = "image_id"
-        raise SchemaError(column, expected, f"columns {batch.data.column_names}")
-    joined = batch.data
-    extra = metadata.take(joined["image_id"].cast(pa.string()))
-    for field, column in zip(extra.schema, extra.columns, strict=True):
-        joined = joined.append_column(field, column)
+    from arrowimg._metadata import with_metadata  # noqa: PLC0415  # imports Polars
+
+    joined = with_metadata(batch.data, metadata.take)
     return ImageBatch(joined, batch.dataset_name, batch.task_id, batch.metadata)

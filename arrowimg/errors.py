@@ -13,6 +13,7 @@
     ├── MetadataJoinError         (ValueError)       a metadata frame that is not one to one
     ├── ShardConflictError        (FileExistsError)  a committed file has other content
     ├── DatasetConflictError      (FileExistsError)  the folder holds a dataset of other options
+    ├── IncompleteError           (RuntimeError)     what workers wrote does not add up
     ├── NotFinishedError          (RuntimeError)     a writer is still open
     ├── NotOpenError              (RuntimeError)     a writer is not open
     ├── BrokenWriterError         (RuntimeError)     a writer lost rows to an error before
@@ -45,6 +46,7 @@ __all__ = [
     "ErrorCode",
     "ErrorFractionError",
     "ImageError",
+    "IncompleteError",
     "ManifestError",
     "MetadataJoinError",
     "MissingDependencyError",
@@ -330,6 +332,28 @@ class DatasetConflictError(ArrowimgError, FileExistsError):
 
     def __reduce__(self) -> tuple[type[DatasetConflictError], tuple[str, tuple[str, ...]]]:
         return type(self), (self.path, self.differences)
+
+
+class IncompleteError(ArrowimgError, RuntimeError):
+    """What the workers of a cluster wrote does not add up. There is no manifest.
+
+    Attributes
+    ----------
+    counted
+        What was counted.
+    expected, found
+        How many there should be, and how many there are.
+    advice
+        What may have happened, and what to do.
+    """
+
+    def __init__(self, counted: str, expected: int, found: int, advice: str = "") -> None:
+        super().__init__(counted, expected, found, advice)
+        self.counted, self.expected, self.found, self.advice = counted, expected, found, advice
+
+    def __str__(self) -> str:
+        text = f"{self.counted}: expected {self.expected:,}, found {self.found:,}"
+        return f"{text}; {self.advice}" if self.advice else text
 
 
 class NotFinishedError(ArrowimgError, RuntimeError):

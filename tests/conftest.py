@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from typing import Any
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from arrowimg._codec import encode_jpegs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # A slow machine is not a failure. In CI the same examples are tried every time, so that a red run
 # is about the change at hand; elsewhere new ones are.
@@ -31,3 +38,42 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr("arrowimg._encode.encode_jpegs", counting)
     return pictures
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Forgive Ray the processes and files that it leaves to the garbage collector."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("curator", "ray", "ray_faults")):
+            for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
+                item.add_marker(pytest.mark.filterwarnings(f"ignore::{kind}"))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """Start a local Ray cluster that says nothing, and shut it down with the session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+        # Without it, Ray warns that it will leave CUDA_VISIBLE_DEVICES alone one day.
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        tests = str(Path(__file__).parent)
+        patch.setenv("PYTHONPATH", tests, prepend=os.pathsep)  # for what workers are to call
+        import ray.data
+
+        import arrowimg.ray  # noqa: F401  # so that tests find it in arrowimg
+
+        # Short, since sockets stand below it.
+        folder = tempfile.mkdtemp(prefix="ray")
+        ray.init(
+            num_cpus=2,
+            object_store_memory=200 * 2**20,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _temp_dir=folder,
+        )
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        yield
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)

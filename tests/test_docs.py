@@ -15,6 +15,9 @@ PAGES = [
     if "_build" not in path.parts
 ]
 
+MARKS = {"docs/how-to/ray.md": pytest.mark.ray}
+"""Pages that need more than the tests' own packages; `tox run -e ray` runs them."""
+
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<language>[^\s`]*)[^`]*$")
 OPT_OUT = re.compile(r"<!--\s*not-run\b:?(?P<reason>.*?)-->")
 LINK = re.compile(r"(?<!!)\[[^\]\n]*(?:\n[^\]\n]+)?\]\((?P<target>[^()\s]+)\)")
@@ -78,8 +81,12 @@ def broken_links(text: str, folder: Path) -> list[str]:
     return [path for path in paths if path and not (folder / path).exists()]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", [pytest.param(it, marks=MARKS.get(it, ())) for it in PAGES])
+def test_the_page_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if page in MARKS:
+        request.getfixturevalue("cluster")
     monkeypatch.chdir(tmp_path)
 
     text = (ROOT / page).read_text(encoding="utf-8")

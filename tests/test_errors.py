@@ -16,6 +16,7 @@ from arrowimg.errors import (
     ErrorCode,
     ErrorFractionError,
     ImageError,
+    IncompleteError,
     ManifestError,
     MetadataJoinError,
     MissingDependencyError,
@@ -119,6 +120,23 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
             "codes": {"dtype": 1000, "shape": 200},
         },
         ("1,200 of 5,000 rows are bad (dtype 1,000, shape 200), more than max_error_fraction=0.01"),
+    ),
+    (
+        IncompleteError("rows in the shards", 1200, 1000, "look for duplicates"),
+        RuntimeError,
+        {
+            "counted": "rows in the shards",
+            "expected": 1200,
+            "found": 1000,
+            "advice": "look for duplicates",
+        },
+        "rows in the shards: expected 1,200, found 1,000; look for duplicates",
+    ),
+    (
+        IncompleteError("rows", 1, 0),
+        RuntimeError,
+        {"counted": "rows", "expected": 1, "found": 0, "advice": ""},
+        "rows: expected 1, found 0",
     ),
     (
         NotFinishedError(),

@@ -275,3 +275,10 @@ class TestWriteOptions:
             ImageWriterStage("unused", **options)
 
         assert {caught.value.option: caught.value.found} == options
+
+
+def test_what_is_recorded_equals_what_is_read_again() -> None:
+    pixels = PixelOptions(float_range=(0, 1), uint16_range=(0, 4095), bool_values=(0, 255))
+    recorded = WriteOptions(pixels=pixels, members={"json": ["a", "b"]}).recorded()
+
+    assert json.loads(json.dumps(recorded)) == recorded

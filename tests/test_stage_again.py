@@ -13,6 +13,7 @@ from arrowimg import (
     ImageBatch,
     ImageWriterStage,
     JpegOptions,
+    PixelOptions,
 )
 from arrowimg.errors import (
     DuplicateIdError,
@@ -191,3 +192,14 @@ class TestPieces:
 
         kinds = pq.read_schema(path).types
         assert not any(isinstance(kind, pa.BaseExtensionType) for kind in kinds)
+
+
+def test_options_that_are_pairs_are_the_same_the_second_time(tmp_path: Path) -> None:
+    options = {"pixels": PixelOptions(float_range=(0, 1)), "if_exists": "skip"}
+    batch = ImageBatch.from_arrays(np.full((3, 8, 8, 3), 0.5, np.float32), ["a", "b", "c"])
+
+    first = ImageWriterStage(tmp_path, **options).process(batch)  # type: ignore[arg-type]
+    again = ImageWriterStage(tmp_path, **options).process(batch)  # type: ignore[arg-type]
+
+    assert again.data == first.data
+    assert again.metadata["num_unchanged"] == 1

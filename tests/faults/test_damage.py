@@ -109,7 +109,7 @@ def sidecar_classes(data: bytes) -> Iterator[tuple[str, int, int]]:
 
 
 def memory_file(data: bytes) -> Any:  # noqa: ANN401  # pyarrow has no types
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa
 
     return pa.BufferReader(data)
 
@@ -331,7 +331,7 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], per_class: int, go
 
 def blind_to(folder: Path) -> int:
     """Return how many of three damages `tarfile` notices: of data, of padding, of a lost end."""
-    import tarfile  # noqa: PLC0415
+    import tarfile
 
     (tar, *_) = sorted(folder.glob("*.tar"))
     data = tar.read_bytes()

@@ -1,0 +1,94 @@
+"""Duplicates among more ids than memory holds: hashes in files, by their first byte."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import xxhash
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Hashes = npt.NDArray[np.uint64]
+
+_PARTITIONS = 256
+_HELD_NBYTES = 64 * 2**20
+
+
+def id_hashes(image_ids: pa.ChunkedArray) -> Hashes:
+    """Return the XXH3-64 of each id's UTF-8, without those that are null."""
+    texts = image_ids.drop_null().cast(pa.large_binary()).to_pylist()
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, texts), np.uint64, len(texts))
+
+
+class HashPartitions:
+    """Hashes in files of the temporary folder, 8 bytes each; in memory are 64 MiB at most.
+
+    Use it as a context manager; the files have no name and go with it.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[Hashes] = []
+        self._held_nbytes = 0
+        self._files: list[IO[bytes]] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def add(self, hashes: Hashes) -> None:
+        """Add hashes; those of equal ids are equal."""
+        self._held.append(hashes)
+        self._held_nbytes += hashes.nbytes
+        if self._held_nbytes >= _HELD_NBYTES:
+            self._spill()
+
+    def repeated(self) -> Hashes:
+        """Return the hashes that were added more than once, each once.
+
+        Memory: one 256th of all hashes, three times, or `_HELD_NBYTES` if that is more.
+        """
+        if not self._files:
+            return _repeated(self._take_held())
+        self._spill()
+        return np.concatenate([_repeated(_read(file)) for file in self._files])
+
+    def _take_held(self) -> Hashes:
+        held = np.concatenate([np.empty(0, np.uint64), *self._held])
+        self._held, self._held_nbytes = [], 0
+        return held
+
+    def _spill(self) -> None:
+        if not self._files:
+            self._files = [
+                self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # it is one
+                for _ in range(_PARTITIONS)
+            ]
+        hashes = np.sort(self._take_held())
+        bounds = np.arange(1, _PARTITIONS, dtype=np.uint64) << np.uint64(56)
+        pieces = np.split(hashes, np.searchsorted(hashes, bounds))
+        for file, piece in zip(self._files, pieces, strict=True):
+            file.write(piece.tobytes())
+
+
+def _read(file: IO[bytes]) -> Hashes:
+    file.seek(0)
+    return np.frombuffer(file.read(), np.uint64)
+
+
+def _repeated(hashes: Hashes) -> Hashes:
+    ordered = np.sort(hashes)
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])

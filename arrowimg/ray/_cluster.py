@@ -1,0 +1,150 @@
+"""What both ways through Ray share: frames sent to workers, structs sent through Ray Data."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import pyarrow as pa
+import ray
+import ray.data
+from ray.exceptions import RayTaskError
+
+from arrowimg._duplicates import Hashes, id_hashes
+from arrowimg._gather import read_ids, rows_of_hashes
+from arrowimg._lookup import Lookup, ParquetLookup, frame_table, lookup_of
+from arrowimg._metadata import MetadataFrame
+from arrowimg.errors import ArrowimgError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Made = TypeVar("Made", bound=msgspec.Struct)
+
+_TASKS = 10_000
+_SIDECARS_PER_TASK = 64
+
+
+class SentMetadata(msgspec.Struct, frozen=True):
+    """Metadata as workers are sent it.
+
+    Attributes
+    ----------
+    source
+        The path of a Parquet file, or a reference to a table in the object store.
+    num_rows
+        How many rows it has.
+    """
+
+    source: object
+    num_rows: int
+
+
+def send_metadata(metadata: object) -> SentMetadata | None:
+    """Check metadata, once for all workers, and hand a frame to the object store.
+
+    Raises
+    ------
+    SchemaError, MetadataJoinError
+        When it has no ids, or an id twice.
+    """
+    if metadata is None:
+        return None
+    if isinstance(metadata, (str, Path)):
+        path = str(Path(metadata).absolute())
+        return SentMetadata(path, ParquetLookup(path).num_rows)
+    table = frame_table(metadata)
+    return SentMetadata(ray.put(table), table.num_rows)
+
+
+def received_metadata(metadata: object) -> Lookup | None:
+    """Return what a worker looks metadata up in; a frame that was sent is prepared once."""
+    if isinstance(metadata, SentMetadata):
+        metadata = metadata.source
+    if metadata is None:
+        return None
+    return _frame_of(metadata) if isinstance(metadata, ray.ObjectRef) else lookup_of(metadata)
+
+
+@contextmanager
+def in_order(context: ray.data.DataContext) -> Iterator[None]:
+    """Have Ray Data keep the order of blocks, and raise our errors as they are."""
+    before = context.execution_options.preserve_order, context.raise_original_map_exception
+    context.execution_options.preserve_order = True
+    context.raise_original_map_exception = True
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, ArrowimgError):
+            raise error.cause from error
+        raise
+    finally:
+        context.execution_options.preserve_order, context.raise_original_map_exception = before
+
+
+def through_ray(
+    work: Callable[..., pa.Table],
+    asked: pa.Table,
+    rows_per_task: int,
+    **arguments: Any,  # noqa: ANN401  # what map_batches takes
+) -> ray.data.Dataset:
+    """Return a dataset that does work on the rows of a table, so many at once."""
+    pieces = [
+        asked.slice(start, rows_per_task) for start in range(0, asked.num_rows, rows_per_task)
+    ]
+    return ray.data.from_arrow(pieces).map_batches(work, batch_format="pyarrow", **arguments)
+
+
+def rows_per_task(num_rows: int) -> int:
+    """Return how many rows a task takes, so that there are not too many tasks to plan."""
+    return -(-num_rows // _TASKS)
+
+
+def structs_of(dataset: ray.data.Dataset, kind: type[Made]) -> Iterator[Made]:
+    """Yield the rows of a dataset as structs, as they come in."""
+    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for row in table.to_pylist():
+            yield msgspec.convert(row, kind)
+
+
+def hashes_in(sidecars: list[str]) -> Iterator[Hashes]:
+    """Yield the hashes of all ids in sidecars, read by workers."""
+    asked = pa.table({"path": sidecars})
+    for table in through_ray(_hash_ids, asked, _SIDECARS_PER_TASK).iter_batches(
+        batch_size=None, batch_format="pyarrow"
+    ):
+        yield table["hash"].to_numpy()
+
+
+def rows_in(sidecars: list[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
+    """Yield (id, file name) of each row in sidecars whose id has one of these hashes."""
+    asked = pa.table({"path": sidecars})
+    found = through_ray(_find_ids, asked, _SIDECARS_PER_TASK, fn_kwargs={"suspects": suspects})
+    for table in found.iter_batches(batch_size=None, batch_format="pyarrow"):
+        yield from zip(table["image_id"].to_pylist(), table["name"].to_pylist(), strict=True)
+
+
+def _hash_ids(asked: pa.Table) -> pa.Table:
+    hashes = [id_hashes(read_ids(path)) for path in asked["path"].to_pylist()]
+    return pa.table({"hash": pa.chunked_array(hashes, pa.uint64())})
+
+
+def _find_ids(asked: pa.Table, suspects: Hashes) -> pa.Table:
+    found = list(rows_of_hashes(asked["path"].to_pylist(), suspects))
+    columns = [[image_id for image_id, _ in found], [name for _, name in found]]
+    return pa.table(
+        [pa.array(column, pa.string()) for column in columns], names=["image_id", "name"]
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _frame_of(reference: ray.ObjectRef) -> MetadataFrame:
+    return MetadataFrame(ray.get(reference))
+
+
+def absolute(output_dir: str | Path) -> str:
+    """Return a folder's path for workers, which run in folders of their own."""
+    return str(Path(output_dir).absolute())

@@ -1,0 +1,284 @@
+"""Full shards: every tar but the last holds ``images_per_tar`` pictures, whatever the blocks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import ray.data
+
+from arrowimg._dataset import check_room
+from arrowimg._gather import check_ids, check_metadata_used, close_dataset, open_dataset
+from arrowimg._samples import check_error_fraction
+from arrowimg._shards import Shard, file_group
+from arrowimg._spools import (
+    SPOOLS_FOLDER,
+    PlannedShard,
+    Spool,
+    discard_spools,
+    join_shard,
+    plan_spools,
+    write_spool,
+)
+from arrowimg._storage import LocalStorage
+from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
+from arrowimg._worker import JOINED, dataset_options, images_of, task_options
+from arrowimg.errors import IncompleteError
+from arrowimg.ray._batches import task_memory
+from arrowimg.ray._cluster import (
+    SentMetadata,
+    absolute,
+    hashes_in,
+    in_order,
+    received_metadata,
+    rows_in,
+    rows_per_task,
+    send_metadata,
+    structs_of,
+    through_ray,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from arrowimg._options import WriteKeywords, WriteOptions
+
+ROWS_PER_SPOOL = 1000
+"""Most rows encoded at once: a task has this many in memory, however large its block is."""
+
+_ROWS_TO_JUDGE = 1000
+_PROCESS_NBYTES = 150 * 2**20
+_ROWS_PER_PARTITION = 2000
+
+
+class _Folders(NamedTuple):
+    """Where the spools and the shards of a dataset stand."""
+
+    spools: LocalStorage
+    shards: LocalStorage
+
+
+def write_shards(
+    dataset: ray.data.Dataset,
+    output_dir: str | Path,
+    images_per_tar: int = 1000,
+    metadata: object = None,
+    remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+    *,
+    ray_remote_args: Mapping[str, Any] | None = None,
+    concurrency: int | None = None,
+    **options: Unpack[WriteKeywords],
+) -> FileGroupTask:
+    """Write a dataset as `arrowimg.write_shards` writes the same rows: the same bytes.
+
+    Neither the blocks nor the number of workers show in what is written. Workers encode each block
+    into a spool; the spools are counted on the driver; other workers join them to shards, without
+    decoding anything. So what is stored is written twice and read once, and takes its room twice
+    until the end.
+
+    Parameters
+    ----------
+    dataset
+        Its rows are written in its order.
+    output_dir
+        Folder of the dataset, which all workers see. Spools stand below it, in
+        ``.arrowimg-spools``, until the manifest is published.
+    images_per_tar
+        Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
+    metadata
+        Joined to the images by ``image_id``, one row to one image. A Polars frame, or anything
+        that speaks Arrow, is sent to every worker. The path of a Parquet file is read by each for
+        the ids it has. A Ray dataset is joined by Ray, which moves the images too, and the order
+        is then that of Ray's join.
+    remove_image_data
+        True, the default here: the sidecars have no ``image_data`` column.
+    ray_remote_args
+        What each task asks Ray for, ``{"num_cpus": 2}`` for one. Unless told otherwise, the memory
+        is what `task_memory` says.
+    concurrency
+        Most tasks at once. None: Ray's choice.
+    **options
+        See `WriteOptions`. Here ``on_error`` is ``"quarantine"`` and ``max_error_fraction`` 0.01
+        unless told otherwise; it is judged over all rows so far, once there are 1,000, and at the
+        end.
+
+    Returns
+    -------
+    FileGroupTask
+        The files, in shard order. The manifest is not one of them.
+
+    Raises
+    ------
+    IncompleteError, DuplicateIdError, ErrorFractionError
+        When the rows do not add up, an id stands twice, or too many rows are bad. There is no
+        manifest.
+    ImageError, SchemaError, SampleKeyError, MetadataJoinError
+        When rows cannot be written.
+    DatasetConflictError, ShardConflictError
+        When the folder holds another dataset.
+    """
+    chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
+    folders = _folders(output_dir, chosen)
+    images, sent, num_metadata = _with_metadata(dataset, metadata)
+    folder = open_dataset(folders.shards, chosen)
+    resources = {**(ray_remote_args or {}), "concurrency": concurrency}
+    encoded = images.map_batches(
+        _encode,
+        batch_format="pyarrow",
+        batch_size=ROWS_PER_SPOOL,
+        fn_kwargs={"folders": folders, "metadata": sent, "options": task_options(chosen)},
+        **({"memory": task_memory(remove_image_data=remove_image_data)} | resources),
+    )
+    with in_order(encoded.context):
+        plan = list(plan_spools(_judged(structs_of(encoded, Spool), chosen), chosen))
+    if plan:
+        check_room(folders.shards, folder.complete_shards, plan[-1].number)
+    check_metadata_used(num_metadata, sum(_num_rows(shard) for shard in plan))
+    shards = _join(plan, folders, chosen, resources)
+    check_ids([shard.parquet.path for shard in shards], hashes_in, rows_in)
+    close_dataset(folders.shards, shards, chosen, folder.replaced)
+    discard_spools(output_dir)
+    return file_group(shards, output_dir, chosen, ImageBatch(pa.table({})))
+
+
+def _encode(
+    batch: pa.Table, folders: _Folders, metadata: SentMetadata | None, options: WriteOptions
+) -> pa.Table:
+    images = images_of(batch, options.image_column, received_metadata(metadata))
+    spool = write_spool(folders.spools, images, options)
+    return pa.Table.from_pylist([msgspec.to_builtins(spool)], _SPOOL_SCHEMA)
+
+
+def _judged(spools: Iterable[Spool], options: WriteOptions) -> Iterator[Spool]:
+    """Yield spools as they come, unless too many of their rows are bad."""
+    num_rows, codes = 0, Counter[str]()
+    for spool in spools:
+        num_rows += len(spool.row_nbytes)
+        codes.update(spool.error_codes)
+        if num_rows >= _ROWS_TO_JUDGE:
+            check_error_fraction(codes, num_rows, options)
+        yield spool
+    check_error_fraction(codes, num_rows, options)
+
+
+def _join(
+    plan: list[PlannedShard], folders: _Folders, options: WriteOptions, resources: dict[str, Any]
+) -> list[Shard]:
+    """Have workers join the planned shards; returns them in order."""
+    if not plan:
+        return []
+    asked = pa.Table.from_pylist([msgspec.to_builtins(shard) for shard in plan], _PLAN_SCHEMA)
+    joined = through_ray(
+        _join_shards,
+        asked,
+        rows_per_task(len(plan)),
+        batch_size=1,
+        fn_kwargs={"folders": folders, "options": task_options(options)},
+        **resources,
+        memory=_PROCESS_NBYTES + 2 * max(shard.nbytes for shard in plan),
+    )
+    with in_order(joined.context):
+        shards = list(structs_of(joined, Shard))
+    for planned, shard in zip(plan, shards, strict=True):
+        if _num_rows(planned) != shard.tar.num_rows:
+            counted = f"rows in {shard.tar.path}"
+            raise IncompleteError(counted, _num_rows(planned), shard.tar.num_rows)
+    return shards
+
+
+def _join_shards(asked: pa.Table, folders: _Folders, options: WriteOptions) -> pa.Table:
+    plan = msgspec.convert(asked.to_pylist(), list[PlannedShard])
+    shards = [join_shard(folders.spools, folders.shards, shard, options) for shard in plan]
+    return pa.Table.from_pylist([msgspec.to_builtins(shard) for shard in shards], _SHARD_SCHEMA)
+
+
+def _with_metadata(
+    images: ray.data.Dataset, metadata: object
+) -> tuple[ray.data.Dataset, SentMetadata | None, int | None]:
+    """Return images, the metadata that workers look up, and the number of its rows."""
+    if isinstance(metadata, ray.data.Dataset):
+        num_rows = metadata.count()
+        return _joined(images, metadata, num_rows), None, num_rows
+    sent = send_metadata(metadata)
+    return images, sent, sent.num_rows if sent else None
+
+
+def _joined(
+    images: ray.data.Dataset, metadata: ray.data.Dataset, num_metadata: int
+) -> ray.data.Dataset:
+    """Return images with their metadata, and a column that tells those that found some."""
+    return images.map_batches(_without_tensors, batch_format="pyarrow").join(
+        metadata.map_batches(_marked, batch_format="pyarrow"),
+        "left_outer",
+        num_partitions=max(1, -(-num_metadata // _ROWS_PER_PARTITION)),
+        on=("image_id",),
+    )
+
+
+def _marked(batch: pa.Table) -> pa.Table:
+    return batch.append_column(JOINED, pa.array(np.ones(batch.num_rows, np.bool_)))
+
+
+def _without_tensors(batch: pa.Table) -> pa.Table:
+    """Return a table with Arrow's own tensors as nested lists, which Ray can shuffle; no copy."""
+    for at, column in enumerate(batch.columns):
+        if _is_plain_tensor(column.type):
+            chunks = [_nested(chunk) for chunk in column.chunks]
+            batch = batch.set_column(at, batch.column_names[at], pa.chunked_array(chunks))
+    return batch
+
+
+def _is_plain_tensor(kind: pa.DataType) -> bool:
+    if not isinstance(kind, pa.FixedShapeTensorType):
+        return False
+    return list(kind.permutation or range(len(kind.shape))) == list(range(len(kind.shape)))
+
+
+def _nested(tensors: pa.FixedShapeTensorArray) -> pa.FixedSizeListArray:
+    values = tensors.storage.flatten()
+    for side in reversed(tensors.type.shape):
+        values = pa.FixedSizeListArray.from_arrays(values, side)
+    return values
+
+
+def _num_rows(shard: PlannedShard) -> int:
+    return sum(piece.num_rows for piece in shard.pieces)
+
+
+def _folders(output_dir: str | Path, options: WriteOptions) -> _Folders:
+    folder = absolute(output_dir)
+    return _Folders(
+        LocalStorage(f"{folder}/{SPOOLS_FOLDER}", options.durability),
+        LocalStorage(folder, options.durability),
+    )
+
+
+_SPOOL_SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("row_nbytes", pa.list_(pa.int64())),
+        ("error_codes", pa.list_(pa.string())),
+    ]
+)
+_PIECE_TYPE = pa.struct([("spool", pa.string()), ("start", pa.int64()), ("num_rows", pa.int64())])
+_PLAN_SCHEMA = pa.schema(
+    [
+        ("number", pa.int64()),
+        ("first_row", pa.int64()),
+        ("pieces", pa.list_(_PIECE_TYPE)),
+        ("nbytes", pa.int64()),
+    ]
+)
+_FILE_TYPE = pa.struct(list(FILE_GROUP_SCHEMA))
+_SHARD_SCHEMA = pa.schema(
+    [
+        ("tar", _FILE_TYPE),
+        ("parquet", _FILE_TYPE),
+        ("quarantine_file", pa.string()),
+        ("unchanged", pa.bool_()),
+    ]
+)

@@ -1,0 +1,210 @@
+"""The sink: where Ray Data puts blocks, and the manifest of what was written."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Unpack
+
+import pyarrow as pa
+import ray.data
+from ray.data.block import BlockAccessor
+
+from arrowimg._columns import as_table
+from arrowimg._gather import (
+    Folder,
+    check_counts,
+    check_ids,
+    check_metadata_used,
+    close_dataset,
+    open_dataset,
+    shards_of,
+)
+from arrowimg._shards import file_group
+from arrowimg._storage import LocalStorage
+from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
+from arrowimg._worker import dataset_options, images_of, stage_of
+from arrowimg.errors import OptionError
+from arrowimg.ray._cluster import absolute, hashes_in, received_metadata, rows_in, send_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from ray.data._internal.execution.interfaces import TaskContext
+    from ray.data.block import Block
+    from ray.data.datasource import WriteResult
+
+    from arrowimg._options import WriteKeywords, WriteOptions
+
+
+class ShardSink(ray.data.Datasink[pa.Table]):
+    """Writes a dataset as shards and a manifest: ``dataset.write_datasink(ShardSink(...))``.
+
+    Each task writes its blocks as shards of its own, cut at `images_per_tar`; where every tar but
+    the last shall be full, use `write_shards`. The manifest is published once all tasks are done,
+    and only if the rows add up and no id stands twice.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of the dataset, which all workers see.
+    images_per_tar
+        At most this many pictures in one tar.
+    metadata
+        A Polars frame, anything that speaks Arrow, or the path of a Parquet file; joined to the
+        images by ``image_id``, one row to one image.
+    remove_image_data
+        True, the default here: the sidecars have no ``image_data`` column.
+    min_rows_per_write
+        Rows that Ray gathers for one task, where it can. More make fuller tars and take more
+        memory. None: Ray's choice.
+    **options
+        See `WriteOptions`. Here ``on_error`` is ``"quarantine"`` and ``max_error_fraction`` 0.01
+        unless told otherwise; the fraction is judged over the whole dataset, before the manifest.
+
+    Raises
+    ------
+    OptionError
+        When an option has a value that it cannot have.
+    SchemaError, MetadataJoinError
+        When the metadata has no ids, or one twice.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        images_per_tar: int = 1000,
+        metadata: object = None,
+        remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+        *,
+        min_rows_per_write: int | None = None,
+        **options: Unpack[WriteKeywords],
+    ) -> None:
+        if isinstance(metadata, ray.data.Dataset):
+            option, expected = "metadata", "a frame or a Parquet file; join datasets before"
+            raise OptionError(option, expected, metadata)
+        self._options = dataset_options(
+            images_per_tar, options, remove_image_data=remove_image_data
+        )
+        self._output_dir = absolute(output_dir)
+        self._stage = stage_of(self._output_dir, self._options)
+        self._metadata = send_metadata(metadata)
+        self._min_rows_per_write = min_rows_per_write
+        self._folder = Folder([], None)
+
+    @property
+    def min_rows_per_write(self) -> int | None:
+        """Rows that Ray gathers for one task, where it can."""
+        return self._min_rows_per_write
+
+    def on_write_start(self, schema: pa.Schema | None = None) -> None:
+        """Refuse a folder that holds another dataset. On the driver, before the first task."""
+        del schema
+        self._folder = open_dataset(_storage(self._output_dir, self._options), self._options)
+
+    def write(self, blocks: Iterable[Block], ctx: TaskContext) -> pa.Table:
+        """Write the blocks of one task; returns one row per file."""
+        del ctx  # a retried task has the same number, a task of another run has it too
+        metadata = received_metadata(self._metadata)
+        name = self._options.image_column
+        batches = (images_of(table, name, metadata) for table in _tables_of(blocks))
+        groups = [self._stage.process(batch) for batch in batches]
+        return pa.concat_tables([FILE_GROUP_SCHEMA.empty_table(), *(it.data for it in groups)])
+
+    def on_write_complete(self, write_result: WriteResult[pa.Table]) -> None:
+        """Publish the manifest of what the successful attempts returned. On the driver.
+
+        Raises
+        ------
+        IncompleteError
+            When the shards hold another number of rows than went in.
+        DuplicateIdError
+            When an id stands in two rows.
+        ErrorFractionError
+            When too many rows are bad.
+        ShardConflictError
+            When the folder holds another dataset.
+        """
+        num_rows = int(write_result.num_rows)
+        check_metadata_used(self._metadata.num_rows if self._metadata else None, num_rows)
+        _publish(
+            write_result.write_returns, self._output_dir, self._options, num_rows, self._folder
+        )
+
+    def on_write_failed(self, error: Exception) -> None:
+        """Say what is there, and how to go on. On the driver."""
+        error.add_note(
+            f"arrowimg: the shards in {self._output_dir} are whole, and there is no manifest of "
+            "them. Mend what failed and write the same dataset again, with the same options and "
+            'if_exists="skip": batches that are there are not encoded again.'
+        )
+
+
+def publish_manifest(
+    files: ray.data.Dataset | pa.Table,
+    output_dir: str | Path,
+    images_per_tar: int = 1000,
+    remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+    *,
+    num_rows: int | None = None,
+    **options: Unpack[WriteKeywords],
+) -> FileGroupTask:
+    """Publish the manifest of shards that `write_batch` or `BatchWriter` wrote.
+
+    Parameters
+    ----------
+    files
+        What ``map_batches`` made of the images, or the same as one table. A dataset that was not
+        run yet is run.
+    output_dir, images_per_tar, remove_image_data, **options
+        As they were given to the writer. ``max_error_fraction`` is 0.01 unless told otherwise, and
+        judged over all rows.
+    num_rows
+        How many rows went in, where that is known; then the shards must hold as many.
+
+    Returns
+    -------
+    FileGroupTask
+        The files, sorted by name. The manifest is not one of them.
+
+    Raises
+    ------
+    IncompleteError, DuplicateIdError, ErrorFractionError
+        When the rows do not add up, an id stands twice, or too many rows are bad.
+    DatasetConflictError, ShardConflictError
+        When the shards were written with other options, or the folder holds another dataset.
+    """
+    chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
+    tables = [files] if isinstance(files, pa.Table) else list(_batches_of(files))
+    folder = open_dataset(_storage(output_dir, chosen), chosen)
+    return _publish(tables, output_dir, chosen, num_rows, folder)
+
+
+def _publish(
+    files: Iterable[pa.Table],
+    output_dir: str | Path,
+    options: WriteOptions,
+    num_rows: int | None,
+    folder: Folder,
+) -> FileGroupTask:
+    storage = _storage(output_dir, options)
+    shards = shards_of(files)
+    check_counts(storage, shards, options, num_rows)
+    check_ids([shard.parquet.path for shard in shards], hashes_in, rows_in)
+    close_dataset(storage, shards, options, folder.replaced)
+    return file_group(shards, output_dir, options, ImageBatch(pa.table({})))
+
+
+def _storage(output_dir: str | Path, options: WriteOptions) -> LocalStorage:
+    return LocalStorage(output_dir, options.durability)
+
+
+def _batches_of(dataset: ray.data.Dataset) -> Iterator[pa.Table]:
+    yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+def _tables_of(blocks: Iterable[Block]) -> Iterator[pa.Table]:
+    """Yield the blocks of a task as tables, those of one schema after another as one."""
+    found: Iterator[Any] = (as_table(BlockAccessor.for_block(block).to_arrow()) for block in blocks)
+    for _, tables in groupby((it for it in found if it.num_rows), key=lambda it: it.schema):
+        yield pa.concat_tables(list(tables))

@@ -1,0 +1,226 @@
+"""What workers return is held against what went in, before anybody is told that it is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import xxhash
+from writer_data import dataset, in_batches
+
+import arrowimg
+from arrowimg import ImageBatch, ImageWriterStage, WriteOptions
+from arrowimg._duplicates import id_hashes
+from arrowimg._gather import (
+    check_counts,
+    check_ids,
+    check_metadata_used,
+    close_dataset,
+    open_dataset,
+    read_ids,
+    rows_of_hashes,
+    shards_of,
+)
+from arrowimg._storage import LocalStorage
+from arrowimg.errors import (
+    DatasetConflictError,
+    DuplicateIdError,
+    ErrorFractionError,
+    IncompleteError,
+    ShardConflictError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPTIONS = WriteOptions(images_per_tar=20, remove_image_data=True, on_error="quarantine")
+
+
+def write(folder: Path, *tables: pa.Table, options: WriteOptions = OPTIONS) -> list[pa.Table]:
+    """Return what workers return that write a batch each."""
+    stage = ImageWriterStage(
+        folder, options.images_per_tar, remove_image_data=True, on_error="quarantine"
+    )
+    return [stage.process(ImageBatch(table)).data for table in tables]
+
+
+def test_shards_are_those_of_the_rows_sorted_by_name(tmp_path: Path) -> None:
+    files = write(tmp_path, *in_batches(dataset(70), 35))
+
+    shards = shards_of(reversed(files))
+
+    paths = [shard.tar.path for shard in shards]
+    assert paths == sorted(map(str, tmp_path.glob("*.tar")))
+    assert [shard.parquet.path for shard in shards] == sorted(map(str, tmp_path.glob("*.parquet")))
+    assert sum(shard.tar.num_images for shard in shards) == 70
+
+
+def test_a_shard_that_two_tasks_wrote_is_refused(tmp_path: Path) -> None:
+    table = dataset(10).drop_columns(["image_id"])
+
+    with pytest.raises(IncompleteError, match="image_id"):
+        shards_of(write(tmp_path, table, table))
+
+
+@pytest.mark.parametrize("cut", [slice(1, None), slice(0, 1)])
+def test_a_tar_without_its_sidecar_is_refused(tmp_path: Path, cut: slice) -> None:
+    (files,) = write(tmp_path, dataset(10))
+
+    with pytest.raises(IncompleteError):
+        shards_of([files.slice(cut.start, (cut.stop or 2) - cut.start)])
+
+
+def test_counts_that_add_up_pass(tmp_path: Path) -> None:
+    shards = shards_of(write(tmp_path, dataset(50)))
+
+    check_counts(LocalStorage(tmp_path), shards, OPTIONS, 50)
+    check_counts(LocalStorage(tmp_path), shards, OPTIONS, None)
+
+
+@pytest.mark.parametrize("num_rows", [49, 51])
+def test_other_counts_are_refused(tmp_path: Path, num_rows: int) -> None:
+    shards = shards_of(write(tmp_path, dataset(50)))
+
+    with pytest.raises(IncompleteError) as failure:
+        check_counts(LocalStorage(tmp_path), shards, OPTIONS, num_rows)
+    assert (failure.value.expected, failure.value.found) == (num_rows, 50)
+
+
+def test_shards_of_other_options_are_refused(tmp_path: Path) -> None:
+    shards = shards_of(write(tmp_path, dataset(50)))
+    others = WriteOptions(images_per_tar=21, remove_image_data=True)
+
+    with pytest.raises(DatasetConflictError, match="images_per_tar"):
+        check_counts(LocalStorage(tmp_path), shards, others, 50)
+
+
+def test_too_many_bad_rows_are_refused_with_their_codes(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "image_id": [f"{at}" for at in range(30)],
+            "image_data": pa.array([None] * 30, pa.binary()),
+        }
+    )
+    shards = shards_of(write(tmp_path, dataset(70), table))
+    allowed = WriteOptions(images_per_tar=20, remove_image_data=True, max_error_fraction=0.3)
+    refused = WriteOptions(images_per_tar=20, remove_image_data=True, max_error_fraction=0.29)
+
+    check_counts(LocalStorage(tmp_path), shards, allowed, 100)
+    with pytest.raises(ErrorFractionError) as failure:
+        check_counts(LocalStorage(tmp_path), shards, refused, 100)
+    assert failure.value.codes == {"missing": 30}
+    assert (failure.value.num_errors, failure.value.num_rows) == (30, 100)
+
+
+def test_metadata_must_be_used_up() -> None:
+    check_metadata_used(None, 7)
+    check_metadata_used(7, 7)
+    with pytest.raises(IncompleteError, match="expected 8, found 7"):
+        check_metadata_used(8, 7)
+
+
+def hashes_of(sidecars: list[str]) -> Any:  # noqa: ANN401
+    return (id_hashes(read_ids(path)) for path in sidecars)
+
+
+def test_an_id_in_two_sidecars_is_named_with_both(tmp_path: Path) -> None:
+    table = dataset(60)
+    shards = shards_of(write(tmp_path, table.slice(0, 20), table.slice(19, 20)))
+    sidecars = [shard.parquet.path for shard in shards]
+
+    with pytest.raises(DuplicateIdError) as failure:
+        check_ids(sidecars, hashes_of, rows_of_hashes)
+
+    names = ", ".join(sorted(path.name for path in tmp_path.glob("*.parquet")))
+    assert failure.value.offenders == (f"'id019' in {names}",)
+
+
+def test_ids_that_share_a_hash_are_not_accused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xxhash, "xxh3_64_intdigest", lambda text: len(text) + 2**60)
+    shards = shards_of(write(tmp_path, *in_batches(dataset(60), 20)))
+
+    check_ids([shard.parquet.path for shard in shards], hashes_of, rows_of_hashes)
+
+
+def test_rows_without_ids_are_no_duplicates(tmp_path: Path) -> None:
+    table = dataset(40).drop_columns(["image_id"])
+    shards = shards_of(write(tmp_path, table.slice(0, 20), table.slice(20)))
+
+    check_ids([shard.parquet.path for shard in shards], hashes_of, rows_of_hashes)
+
+
+class TestFolders:
+    def commit(self, folder: Path, table: pa.Table, **options: Any) -> None:  # noqa: ANN401
+        chosen = WriteOptions(images_per_tar=20, remove_image_data=True, **options)
+        storage = LocalStorage(folder)
+        opened = open_dataset(storage, chosen)
+        shards = shards_of(write(folder, table, options=chosen))
+        close_dataset(storage, shards, chosen, opened.replaced)
+
+    def test_the_manifest_makes_it_a_dataset(self, tmp_path: Path) -> None:
+        self.commit(tmp_path, dataset(50))
+
+        report = arrowimg.verify(tmp_path)
+        assert (report.is_sound, report.num_images, report.notices) == (True, 50, [])
+
+    def test_the_same_again_changes_nothing(self, tmp_path: Path) -> None:
+        self.commit(tmp_path, dataset(50))
+        before = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
+
+        self.commit(tmp_path, dataset(50))
+
+        assert {path.name: path.stat().st_ino for path in tmp_path.iterdir()} == before
+
+    def test_another_dataset_is_left_as_it_is(self, tmp_path: Path) -> None:
+        self.commit(tmp_path, dataset(50))
+        manifest = (tmp_path / "manifest.json").read_bytes()
+
+        with pytest.raises(ShardConflictError):
+            self.commit(tmp_path, dataset(60))
+        with pytest.raises(DatasetConflictError):
+            self.commit(tmp_path, dataset(50), reencode=True)
+
+        assert (tmp_path / "manifest.json").read_bytes() == manifest
+
+    def test_another_dataset_is_replaced_where_that_is_asked_for(self, tmp_path: Path) -> None:
+        self.commit(tmp_path, dataset(50))
+
+        self.commit(tmp_path, dataset(60).slice(0, 20), if_exists="overwrite")
+
+        report = arrowimg.verify(tmp_path)
+        assert (report.is_sound, report.num_images, report.notices) == (True, 20, [])
+
+    def test_a_numbered_dataset_is_replaced_too(self, tmp_path: Path) -> None:
+        arrowimg.write_shards(dataset(50), tmp_path, 20)
+
+        self.commit(tmp_path, dataset(30), if_exists="overwrite")
+
+        report = arrowimg.verify(tmp_path)
+        assert (report.is_sound, report.num_images, report.notices) == (True, 30, [])
+
+    @pytest.mark.parametrize("name", ["images-000000.tar", "images-12ab-000000.parquet"])
+    def test_shards_are_in_the_way_where_that_is_an_error(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).touch()
+
+        with pytest.raises(DatasetConflictError, match=name):
+            open_dataset(LocalStorage(tmp_path), WriteOptions(if_exists="error"))
+
+    def test_other_files_are_not_in_the_way(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").touch()
+
+        opened = open_dataset(LocalStorage(tmp_path), WriteOptions(if_exists="error"))
+
+        assert (opened.replaced, opened.complete_shards) == ([], None)
+
+
+def test_hashes_of_sidecars_are_numbers_of_64_bits(tmp_path: Path) -> None:
+    (files,) = write(tmp_path, dataset(5))
+
+    (hashes,) = hashes_of([path for path in files["path"].to_pylist() if path.endswith("parquet")])
+
+    assert hashes.dtype == np.uint64
+    assert len(hashes) == 5
