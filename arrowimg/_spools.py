@@ -159,7 +159,9 @@ def join_shard(
     read = [
         part
         for piece in shard.pieces
-        for part in read_parts(spools, piece.spool, slice(piece.start, piece.start + piece.num_rows))
+        for part in read_parts(
+            spools, piece.spool, slice(piece.start, piece.start + piece.num_rows)
+        )
     ]
     parts, row = list[Samples](), shard.first_row
     for part in read:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from arrowimg._lookup import ParquetLookup, frame_table, lookup_of, with_metadata
+from arrowimg._lookup import ParquetLookup, frame_table, lookup_of
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:
@@ -112,16 +112,3 @@ def test_a_frame_is_checked_once_for_all() -> None:
     assert frame_table(FRAME.lazy()).num_rows == 4
     with pytest.raises(MetadataJoinError, match="'a'"):
         frame_table(pl.concat([FRAME, FRAME]))
-
-
-def test_a_table_gets_the_columns_of_its_ids() -> None:
-    images = pa.table({"image_data": [b"1", b"2"], "image_id": ["d", "c"]})
-
-    joined = with_metadata(images, lookup_of(FRAME).take)
-
-    assert joined.drop_columns(["image_data"]).to_pydict() == {
-        "image_id": ["d", "c"],
-        "caption": [None, "C"],
-    }
-    with pytest.raises(SchemaError, match="join metadata on"):
-        with_metadata(images.drop_columns(["image_id"]), lookup_of(FRAME).take)

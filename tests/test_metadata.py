@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrowimg._metadata import MetadataFrame
+from arrowimg._metadata import MetadataFrame, with_metadata
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:
@@ -179,3 +179,16 @@ def test_checking_uses_nothing_up() -> None:
     metadata.check_ids(ids("d", "c", "b", "a"))
 
     assert metadata.take(ids("a"))["score"].to_pylist() == [1.0]
+
+
+def test_a_table_gets_the_columns_of_its_ids() -> None:
+    images = pa.table({"image_data": [b"1", b"2"], "image_id": ["d", "c"]})
+
+    joined = with_metadata(images, MetadataFrame(FRAME).take)
+
+    assert joined.drop_columns(["image_data"]).to_pydict() == {
+        "image_id": ["d", "c"],
+        "score": [4.0, None],
+    }
+    with pytest.raises(SchemaError, match="join metadata on"):
+        with_metadata(images.drop_columns(["image_id"]), MetadataFrame(FRAME).take)
