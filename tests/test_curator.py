@@ -9,7 +9,7 @@ import sys
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,9 +22,6 @@ import arrowimg
 import arrowimg.curator
 from arrowimg.curator import batch_of_tasks
 from arrowimg.errors import ImageError, MissingDependencyError, SchemaError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @dataclass
@@ -200,16 +197,14 @@ def members_of(paths: list[str]) -> dict[str, bytes]:
 
 @pytest.mark.curator
 class TestInPipelines:
-    @pytest.fixture(scope="class", autouse=True)
-    def environment(self) -> Iterator[None]:
+    @pytest.fixture(autouse=True)
+    def environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have Curator start a Ray of its own, in which workers find the tests' modules."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("RAY_ADDRESS", "local")
-            patch.setenv("RAY_AUTH_MODE", "disabled")
-            patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-            patch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-            patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-            yield
+        monkeypatch.setenv("RAY_ADDRESS", "local")
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        monkeypatch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
     def test_it_writes_what_curators_own_writer_writes(self, tmp_path: Path) -> None:
         from curator_tools import MakeImages, image_batches, run
