@@ -27,7 +27,7 @@ from arrowimg._spools import (
 from arrowimg._storage import LocalStorage
 from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
 from arrowimg._worker import JOINED, dataset_options, images_of, task_options
-from arrowimg.errors import IncompleteError
+from arrowimg.errors import IncompleteError, SchemaError
 from arrowimg.ray._batches import task_memory
 from arrowimg.ray._cluster import (
     SentMetadata,
@@ -221,11 +221,22 @@ def _joined(
 
 
 def _marked(batch: pa.Table) -> pa.Table:
-    return batch.append_column(JOINED, pa.array(np.ones(batch.num_rows, np.bool_)))
+    marked = batch.append_column(JOINED, pa.array(np.ones(batch.num_rows, np.bool_)))
+    return _with_text_ids(marked)
+
+
+def _with_text_ids(batch: pa.Table) -> pa.Table:
+    """Return a table with ids of one type, whatever they were: Arrow joins no others."""
+    if "image_id" not in batch.column_names:
+        column, expected = "image_id", "a column to join on"
+        raise SchemaError(column, expected, f"columns {batch.column_names}")
+    at = batch.column_names.index("image_id")
+    return batch.set_column(at, "image_id", batch["image_id"].cast(pa.string()))
 
 
 def _without_tensors(batch: pa.Table) -> pa.Table:
     """Return a table with Arrow's own tensors as nested lists, which Ray can shuffle; no copy."""
+    batch = _with_text_ids(batch)
     for at, column in enumerate(batch.columns):
         if _is_plain_tensor(column.type):
             shape = column.type.shape
