@@ -42,6 +42,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(duckdb|msgspec|np|npt|numpy|pa|pandas|pl|polars|pq|pyarrow|ray|xxhash)(\..*)?"),
     (r"py:.*", r"arrowimg\._.*|_?[A-Z]\w*"),  # private names and aliases that a signature shows
     (r"py:(class|exc|obj)", r"[a-z]+"),  # built-in names
+    (r"py:class", r"class 'pyarrow\..*'"),  # the parameter of a base class, as Python prints it
 ]
 
 

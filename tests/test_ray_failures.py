@@ -169,9 +169,11 @@ def test_an_id_in_two_blocks_is_refused(tmp_path: Path, write: Any) -> None:  # 
     import ray.data
 
     table = dataset(40)
-    images = ray.data.from_arrow([table.slice(0, 20), table.slice(19, 20)])
+    # Far apart, so that no shard has both.
+    again = pa.concat_tables([table.slice(20, 19), table.slice(3, 1)])
+    images = ray.data.from_arrow([table.slice(0, 20), again])
 
-    with pytest.raises(errors.DuplicateIdError, match="'id019'"):
+    with pytest.raises(errors.DuplicateIdError, match="'id003'"):
         write(images, tmp_path / "out", images_per_tar=8)
 
     assert not (tmp_path / "out" / "manifest.json").exists()
