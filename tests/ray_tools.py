@@ -139,6 +139,17 @@ def encode_and_die(batch: pa.Table, folders: Any, **arguments: Any) -> pa.Table:
         return _full_shards._encode(batch, folders, **arguments)
 
 
+def encode_last_first(batch: pa.Table, folders: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
+    """Encode the first block once another was; opening a pipe waits for its other end."""
+    pipe = Path(f"{folders.shards.folder}-pipe")
+    if batch["image_id"][0].as_py() == "id000":
+        pipe.open().close()
+        return _full_shards._encode(batch, folders, **arguments)
+    spool = _full_shards._encode(batch, folders, **arguments)
+    pipe.open("w").close()
+    return spool
+
+
 def join_and_die(asked: pa.Table, folders: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
     marks = Path(f"{folders.shards.folder}-marks")
     with deaths(marks, f"join-{asked['number'][0].as_py()}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -148,6 +149,21 @@ def test_blocks_and_workers_do_not_show_in_the_bytes(
         assert content(out) == content(tmp_path / "library")
         assert group.tar_paths == [str(path) for path in sorted(out.glob("*.tar"))]
         assert (group.num_images, group.metadata["num_rows"]) == (320, 320)
+
+
+def test_rows_keep_their_order_whichever_block_is_done_first(
+    tmp_path: Path, tools: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from arrowimg.ray import _full_shards
+
+    os.mkfifo(tmp_path / "out-pipe")
+    monkeypatch.setattr(_full_shards, "ROWS_PER_SPOOL", 120)
+    monkeypatch.setattr(_full_shards, "_encode", tools.encode_last_first)
+
+    group = arrowimg.ray.write_shards(blocks(dataset(240), 120), tmp_path / "out", 50)
+
+    frames = [pl.read_parquet(path) for path in group.parquet_paths]
+    assert pl.concat(frames)["image_id"].to_list() == IDS[:240]
 
 
 def test_bad_rows_take_no_room_in_a_full_tar(tmp_path: Path) -> None:
