@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from writer_data import content, dataset, in_batches
 
 import arrowimg
-from arrowimg import ImageBatch, WriteOptions
+from arrowimg import ImageBatch, WriteOptions, _batches
 from arrowimg._plan import plan_shards
 from arrowimg._spools import (
     SPOOLS_FOLDER,
@@ -159,6 +159,20 @@ def test_writing_a_spool_again_changes_nothing(tmp_path: Path) -> None:
     assert write_spool(storage, batch, WriteOptions()) == first
     assert write_spool(storage, batch, WriteOptions(if_exists="skip")) == first
     assert (tmp_path / first.name).stat().st_ino == inode
+
+
+def test_a_spool_is_the_same_on_any_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_batches, "_LEAST_ENCODED_NBYTES", 1)
+    batch, folders = ImageBatch(dataset(150)), [tmp_path / "one", tmp_path / "three"]
+    spools = [
+        write_spool(LocalStorage(folder), batch, WriteOptions(encode_threads=threads))
+        for folder, threads in zip(folders, (1, 3), strict=True)
+    ]
+
+    assert spools[0] == spools[1]
+    assert content(folders[0]) == content(folders[1])
 
 
 def test_a_spool_of_the_same_ids_and_other_pictures_is_a_conflict(tmp_path: Path) -> None:
