@@ -165,11 +165,18 @@ def test_a_bad_row_ends_the_job_where_that_is_asked_for(tmp_path: Path, write: A
 
 
 @WAYS
-def test_an_id_in_two_blocks_is_refused(tmp_path: Path, write: Any) -> None:  # noqa: ANN401
+def test_an_id_in_two_blocks_is_refused(
+    tmp_path: Path,
+    write: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import ray.data
 
+    from arrowimg.ray import _full_shards
+
     table = dataset(40)
-    # Far apart, so that no shard has both.
+    # Far apart, so that neither a spool nor a shard has both.
+    monkeypatch.setattr(_full_shards, "ROWS_PER_SPOOL", 20)
     again = pa.concat_tables([table.slice(20, 19), table.slice(3, 1)])
     images = ray.data.from_arrow([table.slice(0, 20), again])
 
