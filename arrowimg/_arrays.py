@@ -17,11 +17,15 @@ ImageArrays: TypeAlias = Sequence[np.ndarray[Any, Any] | None] | np.ndarray[Any,
 def column_of_values(values: Any) -> pa.Array | pa.ChunkedArray:  # noqa: ANN401  # see below
     """Return anything that `pyarrow.array` takes as a column; an (N, D) array as N vectors."""
     if isinstance(values, np.ndarray) and values.ndim > 1:
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        for size in values.shape[:0:-1]:
-            flat = pa.FixedSizeListArray.from_arrays(flat, size)
-        return flat
+        return nested_lists(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1:])
     return values if isinstance(values, pa.ChunkedArray) else pa.array(values)
+
+
+def nested_lists(values: pa.Array, shape: Sequence[int]) -> pa.Array:
+    """Return flat values as nested fixed-size lists, one of this shape to a row; no copy."""
+    for size in reversed(shape):
+        values = pa.FixedSizeListArray.from_arrays(values, size)
+    return values
 
 
 def column_of_images(

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
+from arrowimg._arrays import nested_lists
 from arrowimg._dataset import check_room
 from arrowimg._gather import check_ids, check_metadata_used, close_dataset, open_dataset
 from arrowimg._samples import check_error_fraction
@@ -227,7 +228,8 @@ def _without_tensors(batch: pa.Table) -> pa.Table:
     """Return a table with Arrow's own tensors as nested lists, which Ray can shuffle; no copy."""
     for at, column in enumerate(batch.columns):
         if _is_plain_tensor(column.type):
-            chunks = [_nested(chunk) for chunk in column.chunks]
+            shape = column.type.shape
+            chunks = [nested_lists(it.storage.flatten(), shape) for it in column.chunks]
             batch = batch.set_column(at, batch.column_names[at], pa.chunked_array(chunks))
     return batch
 
@@ -236,13 +238,6 @@ def _is_plain_tensor(kind: pa.DataType) -> bool:
     if not isinstance(kind, pa.FixedShapeTensorType):
         return False
     return list(kind.permutation or range(len(kind.shape))) == list(range(len(kind.shape)))
-
-
-def _nested(tensors: pa.FixedShapeTensorArray) -> pa.FixedSizeListArray:
-    values = tensors.storage.flatten()
-    for side in reversed(tensors.type.shape):
-        values = pa.FixedSizeListArray.from_arrays(values, side)
-    return values
 
 
 def _num_rows(shard: PlannedShard) -> int:
