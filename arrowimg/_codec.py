@@ -130,9 +130,6 @@ def _exchanged_stack(stack: Pixels) -> Iterator[Pixels]:
 def _exchange(source: Pixels, target: Pixels) -> None:
     """Exchange red and blue, in bands so small that OpenCV starts no threads of its own."""
     num_rows = max(1, _EXCHANGED_PIXELS // source.shape[1])
-    if len(source) <= num_rows:
-        cv2.cvtColor(source, cv2.COLOR_RGB2BGR, target)
-        return
     for top in range(0, len(source), num_rows):
         band = slice(top, top + num_rows)
         cv2.cvtColor(source[band], cv2.COLOR_RGB2BGR, target[band])

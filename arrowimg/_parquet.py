@@ -163,8 +163,9 @@ def _is_raw(path: str, kind: str) -> bool:
 def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
     """Yield the rows of each row group: 100 MB at most, since readers load whole ones."""
     keeps_images = PICTURES in table.column_names
-    if not keeps_images and table.nbytes < _ROW_GROUP_NBYTES // 2:
-        yield from [table] if len(table) else []
+    if len(table) and not keeps_images and table.nbytes < _ROW_GROUP_NBYTES // 2:
+        # One group by any measure; measuring takes as long as writing a column.
+        yield table
         return
     metadata = table.drop_columns([PICTURES]) if keeps_images else table
     # Measured as Arrow would send it, since how rows came in must not show.
