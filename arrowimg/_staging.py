@@ -174,6 +174,7 @@ def _write_vectors(descriptor: int, vectors: npt.NDArray[np.int64]) -> int:
             if code == errno.EINTR:
                 continue
             raise OSError(code, os.strerror(code))
+        # Looking for what is left takes a third of a small write, and there is hardly ever any.
         vectors = vectors[len(vectors) :] if written == nbytes else _after(vectors, written)
     return nbytes
 

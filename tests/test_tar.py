@@ -179,6 +179,15 @@ def test_frames_are_used_again_for_any_other_members(archives: list[list[tuple[s
     assert written == [framed(members_of(group)) for group in groups]
 
 
+def test_frames_grow_with_the_members() -> None:
+    frames = Frames()
+
+    for count in (0, 1, 2, 3, 2, 4, 5):
+        members = members_of([(f"{at}.jpg", b"12345") for at in range(count)])
+        assert b"".join(frames.around(members)[1]) == framed(members)
+        assert len(framed(members)) == 1024 * count
+
+
 def test_slices_are_not_copied() -> None:
     members = members_of(MEMBERS)
     some = members.slice(1, 3)
