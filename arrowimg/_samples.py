@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from arrowimg._options import WriteOptions
 
 
+ROWS_TO_JUDGE = 1000
+"""Of a dataset that is still being written, fewer rows say nothing of how many are bad."""
+
+
 class Samples(Struct, frozen=True):
     """Encoded rows.
 

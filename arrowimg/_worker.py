@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 JOINED = "arrowimg_joined"
 """Column that a join on the cluster brings along: null where an image found no metadata."""
 
+PROCESS_NBYTES = 150 * 2**20
+"""What a worker takes once Python, Arrow and OpenCV are imported."""
+
 _RAGGED = "ray.data.arrow_variable_shaped_tensor"
 _PICKLED = "ray.data.arrow_pickled_object"
 _DEFAULTS: WriteKeywords = {"on_error": "quarantine", "max_error_fraction": 0.01}
-_PROCESS_NBYTES = 150 * 2**20
 
 
 def dataset_options(
@@ -113,4 +115,4 @@ def task_nbytes(block_nbytes: int, *, remove_image_data: bool) -> int:
     keeps them three times these; a stored picture is taken to be no larger than the row it came
     from.
     """
-    return _PROCESS_NBYTES + (3 if remove_image_data else 6) * block_nbytes
+    return PROCESS_NBYTES + (3 if remove_image_data else 6) * block_nbytes

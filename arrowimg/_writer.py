@@ -18,7 +18,7 @@ from arrowimg._options import WriteKeywords, WriteOptions
 from arrowimg._parts import PartStream, ReplayedParts
 from arrowimg._plan import plan_shards
 from arrowimg._resume import CommittedRows
-from arrowimg._samples import Samples, check_error_fraction, check_same_columns
+from arrowimg._samples import ROWS_TO_JUDGE, Samples, check_error_fraction, check_same_columns
 from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._sources import count_rows, known_ids, read_batches
 from arrowimg._storage import LocalStorage, Storage
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from arrowimg._metadata import MetadataFrame
-
-_ROWS_TO_JUDGE = 1000
 
 
 class ShardWriter:
@@ -163,7 +161,7 @@ class ShardWriter:
         self._confirm(task.num_items, encoded.error_codes)
         if self._committed is not None and not self._pending and not self._shards:
             self._committed.check_more_rows_fit()
-        self._check_error_fraction(_ROWS_TO_JUDGE)
+        self._check_error_fraction(ROWS_TO_JUDGE)
         self._add(encoded)
 
     def _add(self, encoded: EncodedBatch) -> None:

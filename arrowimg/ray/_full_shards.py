@@ -13,7 +13,7 @@ import ray.data
 from arrowimg._arrays import nested_lists
 from arrowimg._dataset import check_room
 from arrowimg._gather import check_ids, check_metadata_used, close_dataset, open_dataset
-from arrowimg._samples import check_error_fraction
+from arrowimg._samples import ROWS_TO_JUDGE, check_error_fraction
 from arrowimg._shards import Shard, file_group
 from arrowimg._spools import (
     SPOOLS_FOLDER,
@@ -26,7 +26,7 @@ from arrowimg._spools import (
 )
 from arrowimg._storage import LocalStorage
 from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
-from arrowimg._worker import JOINED, dataset_options, images_of, task_options
+from arrowimg._worker import JOINED, PROCESS_NBYTES, dataset_options, images_of, task_options
 from arrowimg.errors import IncompleteError, SchemaError
 from arrowimg.ray._batches import task_memory
 from arrowimg.ray._cluster import (
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 ROWS_PER_SPOOL = 1000
 """Most rows encoded at once: a task has this many in memory, however large its block is."""
 
-_ROWS_TO_JUDGE = 1000
-_PROCESS_NBYTES = 150 * 2**20
 _ROWS_PER_PARTITION = 2000
 
 
@@ -160,7 +158,7 @@ def _judged(spools: Iterable[Spool], options: WriteOptions) -> Iterator[Spool]:
     for spool in spools:
         num_rows += len(spool.row_nbytes)
         codes.update(spool.error_codes)
-        if num_rows >= _ROWS_TO_JUDGE:
+        if num_rows >= ROWS_TO_JUDGE:
             check_error_fraction(codes, num_rows, options)
         yield spool
     check_error_fraction(codes, num_rows, options)
@@ -180,7 +178,7 @@ def _join(
         batch_size=1,
         fn_kwargs={"folders": folders, "options": task_options(options)},
         **resources,
-        memory=_PROCESS_NBYTES + 2 * max(shard.nbytes for shard in plan),
+        memory=PROCESS_NBYTES + 2 * max(shard.nbytes for shard in plan),
     )
     with in_order(joined.context):
         shards = list(structs_of(joined, Shard))
