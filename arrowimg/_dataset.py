@@ -12,7 +12,7 @@ from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._options import WriteOptions, option_differences
 from arrowimg._shards import QUARANTINE_PREFIX, Shard
 from arrowimg._version import writer_versions
-from arrowimg.errors import DatasetConflictError, StorageError
+from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
 
 if TYPE_CHECKING:
     from arrowimg._storage import Storage
@@ -33,6 +33,23 @@ def read_manifest(storage: Storage) -> Manifest | None:
             return Manifest.from_json(file.read(), storage.path_of(MANIFEST_NAME))
     except FileNotFoundError:
         return None
+
+
+def sidecar_names(storage: Storage) -> list[str]:
+    """Return the names of the committed sidecars: those of the manifest, else all that are there.
+
+    Raises
+    ------
+    ManifestError
+        When there is neither a manifest nor a sidecar, or the manifest cannot be read.
+    """
+    manifest = read_manifest(storage)
+    if manifest is not None:
+        return [entry.parquet for entry in manifest.shards]
+    names = [name for name in storage.names() if name.endswith(".parquet")]
+    if not names:
+        raise ManifestError(storage.path_of(""), "a manifest or sidecars (*.parquet)", "neither")
+    return names
 
 
 def prepare_folder(storage: Storage, options: WriteOptions) -> int | None:

@@ -40,7 +40,7 @@ LAYERS = (
     ("_digest", "_encode", "_lookup", "_parts", "_sources", "_tar_writer"),
     ("_batches", "_shards"),
     ("_dataset", "_resume"),
-    ("_garbage", "_gather", "_spools", "_stage", "_verify", "_writer"),
+    ("_garbage", "_gather", "_layout", "_spools", "_stage", "_verify", "_writer"),
     ("_demo", "_inspect", "_worker", "curator"),
     ("_cli", "ray"),
     ("__init__", "__main__"),
