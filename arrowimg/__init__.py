@@ -10,9 +10,12 @@ from arrowimg._version import __version__
 
 if TYPE_CHECKING:
     from arrowimg._damage import Damage, DamageKind, Report
+    from arrowimg._fetch import fetch_images
     from arrowimg._garbage import Garbage, collect_garbage
     from arrowimg._image_options import JpegOptions, PixelOptions
     from arrowimg._options import WriteOptions
+    from arrowimg._read_batches import read_batches
+    from arrowimg._scan import scan
     from arrowimg._stage import ImageWriterStage, ProcessingStage
     from arrowimg._tasks import FileGroupTask, ImageBatch
     from arrowimg._verify import verify
@@ -34,15 +37,21 @@ __all__ = [
     "__version__",
     "collect_garbage",
     "errors",
+    "fetch_images",
+    "read_batches",
+    "scan",
     "verify",
     "write_shards",
 ]
 
 _MODULES = {
     "_damage": ("Damage", "DamageKind", "Report"),
+    "_fetch": ("fetch_images",),
     "_garbage": ("Garbage", "collect_garbage"),
     "_image_options": ("JpegOptions", "PixelOptions"),
     "_options": ("WriteOptions",),
+    "_read_batches": ("read_batches",),
+    "_scan": ("scan",),
     "_stage": ("ImageWriterStage", "ProcessingStage"),
     "_tasks": ("FileGroupTask", "ImageBatch"),
     "_verify": ("verify",),

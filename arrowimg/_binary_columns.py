@@ -35,7 +35,7 @@ def as_large_binary(array: pa.Array) -> list[pa.LargeBinaryArray]:
         return [array]
     if pa.types.is_binary_view(array.type):
         return _large_binary_of_views(array)
-    return [_large_binary(value_offsets(array), array.buffers()[2], _is_valid(array))]
+    return [large_binary(value_offsets(array), array.buffers()[2], _is_valid(array))]
 
 
 def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
@@ -70,7 +70,24 @@ def gather(values: Sequence[BytesLike | None]) -> pa.LargeBinaryArray:
     present = [value for value in values if value is not None]
     is_all = len(present) == len(values)
     is_valid = None if is_all else np.array([value is not None for value in values], np.bool_)
-    return _large_binary(offsets, pa.py_buffer(b"".join(present)), is_valid)
+    return large_binary(offsets, pa.py_buffer(b"".join(present)), is_valid)
+
+
+def large_binary(
+    offsets: npt.NDArray[np.int64], data: pa.Buffer | None, is_valid: npt.NDArray[np.bool_] | None
+) -> pa.LargeBinaryArray:
+    """Return values that stand one behind the other in `data`, with 64-bit offsets; no copy.
+
+    Parameters
+    ----------
+    offsets
+        (N + 1,) int64: where they begin, and where the last one ends.
+    is_valid
+        (N,): False for null. None: no value is.
+    """
+    validity = None if is_valid is None else pa.array(is_valid).buffers()[1]
+    buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(b"") if data is None else data]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
 
 
 def with_nulls(array: pa.LargeBinaryArray, rows: Collection[int]) -> pa.LargeBinaryArray:
@@ -79,15 +96,7 @@ def with_nulls(array: pa.LargeBinaryArray, rows: Collection[int]) -> pa.LargeBin
         return array
     is_valid = array.is_valid().to_numpy(zero_copy_only=False).copy()
     is_valid[list(rows)] = False
-    return _large_binary(value_offsets(array), array.buffers()[2], is_valid)
-
-
-def _large_binary(
-    offsets: npt.NDArray[np.int64], data: pa.Buffer | None, is_valid: npt.NDArray[np.bool_] | None
-) -> pa.LargeBinaryArray:
-    validity = None if is_valid is None else pa.array(is_valid).buffers()[1]
-    buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(b"") if data is None else data]
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+    return large_binary(value_offsets(array), array.buffers()[2], is_valid)
 
 
 def _is_valid(array: pa.Array) -> npt.NDArray[np.bool_] | None:
@@ -131,7 +140,7 @@ def _large_binary_of_views(array: pa.BinaryViewArray) -> list[pa.LargeBinaryArra
     if is_scattered or sizes.min() <= _INLINE_NBYTES:
         return [array.cast(pa.large_binary())]
     return [
-        _large_binary(
+        large_binary(
             np.append(starts[first:last], starts[last - 1] + sizes[last - 1]),
             array.buffers()[2 + buffers[first]],
             None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.uint8]
 
-__all__ = ["cv2_version", "decode_image", "encode_jpegs"]
+__all__ = ["cv2_version", "decode_image", "decode_rgb", "encode_jpegs"]
 
 cv2_version: str = cv2.__version__
 
@@ -163,6 +163,20 @@ def decode_image(data: memoryview) -> npt.NDArray[Any] | Problem:
         if kind == cv2.IMAGE_METADATA_EXIF:
             return _upright(pixels, _exif_orientation(content.tobytes()))
     return pixels
+
+
+def decode_rgb(data: memoryview) -> Pixels | Problem:
+    """Return the picture of a JPEG file, upright, (H, W) or (H, W, C=3) RGB, or what went wrong.
+
+    Raises
+    ------
+    MemoryError
+        When OpenCV finds no memory.
+    """
+    pixels = decode_image(data)
+    if isinstance(pixels, Problem) or pixels.ndim == 2:
+        return pixels
+    return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
 def _problem(code: ErrorCode, error: cv2.error) -> Problem:

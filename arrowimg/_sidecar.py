@@ -46,6 +46,9 @@ RESERVED = (
     "image_data",
 )
 
+TAR_PATH = "tar_path"
+"""The column that `scan` adds, and so no metadata column either."""
+
 _HUGGING_FACE = msgspec.json.encode({"info": {"features": {"image_data": {"_type": "Image"}}}})
 _PIECE_NBYTES = 2**30
 _READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
@@ -87,7 +90,7 @@ def check_metadata(metadata: pa.Table) -> None:
     """Raise `SchemaError` when a metadata column cannot be a column of the sidecar."""
     schema = metadata.schema
     for name in schema.names:
-        if name in RESERVED:
+        if name in (*RESERVED, TAR_PATH):
             expected = "a name that the sidecar does not use itself"
             raise SchemaError(name, expected, repr(name), f"rename it, say to 'source_{name}'")
     for field in schema if _parquet_error(schema) is not None else ():

@@ -277,7 +277,7 @@ class TestMetadataTypes:
         assert caught.value.column == "value"
         assert not (tmp_path / "out").exists()
 
-    @pytest.mark.parametrize("name", sorted({*RESERVED} - {"image_id", "image_data"}))
+    @pytest.mark.parametrize("name", sorted({*RESERVED, "tar_path"} - {"image_id", "image_data"}))
     def test_a_name_that_is_taken_is_refused_with_another_to_use(
         self, write: Write, name: str
     ) -> None:

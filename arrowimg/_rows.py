@@ -1,0 +1,69 @@
+"""Rows read back from sidecars, and their pictures from the tars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from arrowimg._ranges import Places, read_pictures
+from arrowimg.errors import ManifestError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from arrowimg._storage import Storage
+
+
+def read_rows(
+    storage: Storage, sidecar: str, columns: Collection[str] | None = None
+) -> pa.Table:
+    """Return the rows of a sidecar without its pictures, the user's columns as they were.
+
+    Parameters
+    ----------
+    columns
+        Which of them. None: all.
+
+    Raises
+    ------
+    ManifestError
+        When it cannot be read.
+    """
+    path = storage.path_of(sidecar)
+    try:
+        with storage.open(sidecar) as source, pq.ParquetFile(source) as file:
+            names = [name for name in file.schema_arrow.names if name != "image_data"]
+            return file.read([it for it in names if columns is None or it in columns])
+    except (pa.ArrowException, FileNotFoundError) as error:
+        raise ManifestError(path, "a Parquet sidecar of arrowimg", str(error)) from error
+
+
+def pictures_of(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.LargeBinaryArray:
+    """Return the stored picture of each row, null where it has none.
+
+    Parameters
+    ----------
+    rows
+        Of sidecars, as `read_rows` returns them.
+    check
+        True: compare each picture with its checksum.
+
+    Raises
+    ------
+    ChecksumError, FileNotFoundError, OSError
+        See `read_pictures`.
+    """
+    tars = rows["tar_file"].combine_chunks().dictionary_encode()
+    has_picture = pc.is_valid(rows["offset"]).to_numpy()
+    places = Places(
+        [storage.path_of(name) for name in tars.dictionary.to_pylist()],
+        np.where(has_picture, tars.indices.to_numpy().astype(np.int64), -1),
+        pc.fill_null(rows["offset"], 0).to_numpy(),
+        pc.fill_null(rows["size"], 0).to_numpy(),
+        rows["member_name"].to_pylist(),
+    )
+    return read_pictures(places, rows["checksum"].to_pylist() if check else None)

@@ -1,0 +1,63 @@
+"""Scan: the committed sidecars of a folder as one lazy frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from arrowimg._dataset import sidecar_names
+from arrowimg._sidecar import TAR_PATH
+from arrowimg._storage import LocalStorage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_COLUMNS = {
+    "image_id": pl.String,
+    "tar_file": pl.String,
+    "member_name": pl.String,
+    "original_path": pl.String,
+    "offset": pl.Int64,
+    "size": pl.Int64,
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "channels": pl.Int32,
+    "checksum": pl.Binary,
+    "action": pl.String,
+    "error": pl.String,
+}
+"""Those of a dataset without rows, of which no sidecar tells."""
+
+
+def scan(output_dir: str | Path) -> pl.LazyFrame:
+    """Return the rows of a dataset, shard by shard, for a query to choose from.
+
+    The shards are those of the manifest, where there is one, else those that have a sidecar: no
+    other is committed. No tar is opened. Sidecars are opened when the frame is collected, and only
+    the columns and row groups that the query needs are read; the first one's schema, before.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of the shards.
+
+    Returns
+    -------
+    polars.LazyFrame
+        The columns of the sidecars, and ``tar_path``, where the folder and ``tar_file`` are put
+        together. `fetch_images` adds the pictures of the rows that are wanted.
+
+    Raises
+    ------
+    ManifestError
+        When there is neither a manifest nor a sidecar, or the manifest cannot be read.
+
+    Examples
+    --------
+    >>> good = scan("out").filter(pl.col("score") > 0.9)  # doctest: +SKIP
+    """
+    storage = LocalStorage(output_dir)
+    paths = [storage.path_of(name) for name in sidecar_names(storage)]
+    rows = pl.scan_parquet(paths, glob=False) if paths else pl.LazyFrame(schema=_COLUMNS)
+    return rows.with_columns((storage.path_of("") + "/" + pl.col("tar_file")).alias(TAR_PATH))
