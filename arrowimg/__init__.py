@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from arrowimg._image_options import JpegOptions, PixelOptions
     from arrowimg._options import WriteOptions
     from arrowimg._read_batches import read_batches
+    from arrowimg._reshard import merge, reshard
     from arrowimg._scan import scan
     from arrowimg._stage import ImageWriterStage, ProcessingStage
     from arrowimg._tasks import FileGroupTask, ImageBatch
@@ -38,7 +39,9 @@ __all__ = [
     "collect_garbage",
     "errors",
     "fetch_images",
+    "merge",
     "read_batches",
+    "reshard",
     "scan",
     "verify",
     "write_shards",
@@ -51,6 +54,7 @@ _MODULES = {
     "_image_options": ("JpegOptions", "PixelOptions"),
     "_options": ("WriteOptions",),
     "_read_batches": ("read_batches",),
+    "_reshard": ("merge", "reshard"),
     "_scan": ("scan",),
     "_stage": ("ImageWriterStage", "ProcessingStage"),
     "_tasks": ("FileGroupTask", "ImageBatch"),

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from arrowimg._storage import Storage
 
 
-def read_rows(
-    storage: Storage, sidecar: str, columns: Collection[str] | None = None
-) -> pa.Table:
+def read_rows(storage: Storage, sidecar: str, columns: Collection[str] | None = None) -> pa.Table:
     """Return the rows of a sidecar without its pictures, the user's columns as they were.
 
     Parameters
