@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._binary_columns import value_offsets
-from arrowimg._members import extra_members
+from arrowimg._members import columns_of, extra_members
 from arrowimg._sidecar import Footer, read_footer
 from arrowimg._tar import BLOCK, tar_nbytes
 from arrowimg.errors import ManifestError
@@ -69,7 +69,7 @@ def read_layout(storage: Storage, sidecar: str) -> Layout:
     with storage.open(sidecar) as file:
         footer = read_footer(file, path)
         members: dict[str, Any] = footer.options.get("members", {})
-        rows = pq.read_table(file, columns=[*_COLUMNS, *_columns_of(members)])
+        rows = pq.read_table(file, columns=[*_COLUMNS, *columns_of(members)])
     rows = rows.filter(pc.is_valid(rows["member_name"]))
     data = extra_members(rows, members)
     sizes = {name: np.diff(value_offsets(data[name].chunk(0))) for name in data.column_names}
@@ -82,8 +82,3 @@ def read_layout(storage: Storage, sidecar: str) -> Layout:
         raise ManifestError(path, "offsets that follow from the sizes", "others")
     keys = [name.removesuffix(".jpg") for name in rows["member_name"].to_pylist()]
     return Layout(footer, keys, extensions, offsets, table, rows)
-
-
-def _columns_of(members: dict[str, Any]) -> list[str]:
-    named = [[it] if isinstance(it, str) else it for it in members.values()]
-    return list(dict.fromkeys(column for columns in named for column in columns))

@@ -26,6 +26,12 @@ def check_members(schema: pa.Schema, members: Mapping[str, str | list[str]]) -> 
             raise SchemaError(columns, f"plain values for .{extension} members", found, advice)
 
 
+def columns_of(members: Mapping[str, str | list[str]]) -> list[str]:
+    """Return the columns that `members` names, each once."""
+    named = [[it] if isinstance(it, str) else it for it in members.values()]
+    return list(dict.fromkeys(column for columns in named for column in columns))
+
+
 def extra_members(metadata: pa.Table, members: Mapping[str, str | list[str]]) -> pa.Table:
     """Return the data of the extra members: a large_binary column in one chunk per extension.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -10,7 +10,23 @@ if TYPE_CHECKING:
     from arrowimg._samples import Samples
 
 
-class PartStream:
+class Rows(Protocol):
+    """Rows that can be cut."""
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        ...
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Return some of the rows; nothing is copied."""
+        ...
+
+
+Part = TypeVar("Part", bound=Rows)
+
+
+class PartStream(Generic[Part]):
     """A stream of parts from which any number of rows can be taken.
 
     Parameters
@@ -19,11 +35,11 @@ class PartStream:
         Taken one by one, when rows of them are asked for.
     """
 
-    def __init__(self, parts: Iterable[Samples]) -> None:
+    def __init__(self, parts: Iterable[Part]) -> None:
         self._parts = iter(parts)
-        self._cut: Samples | None = None
+        self._cut: Part | None = None
 
-    def take(self, num_rows: int) -> Iterator[Samples]:
+    def take(self, num_rows: int) -> Iterator[Part]:
         """Yield the next rows, in parts; nothing is copied."""
         while num_rows:
             part = next(self._parts) if self._cut is None else self._cut
@@ -32,7 +48,7 @@ class PartStream:
             num_rows -= taken.num_rows
             yield taken
 
-    def rest(self) -> list[Samples]:
+    def rest(self) -> list[Part]:
         """Return all rows that were not taken."""
         cut = [] if self._cut is None else [self._cut]
         self._cut = None

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from arrowimg._batches import EncodedBatch
+from arrowimg._copies import Copy, Selection, copies_of, plan_copies
+from arrowimg._dataset import check_room, prepare_folder, publish_manifest
 from arrowimg._image_options import check_option, is_int
 from arrowimg._members import check_members
 from arrowimg._reshard_options import ReshardKeywords, stored_options
-from arrowimg._sample_writer import SampleWriter
+from arrowimg._shards import Shard, file_group, read_shard, write_shard
 from arrowimg._sidecar import check_metadata
-from arrowimg._stored_rows import StoredRows, check_unique_ids, open_rows
-from arrowimg._stored_samples import Piece, Selection, pieces_of
-from arrowimg._threads import map_ahead
-from arrowimg.errors import OptionError, SchemaError
+from arrowimg._storage import LocalStorage, Storage
+from arrowimg._stored_rows import StoredRows, Wanted, check_unique_ids, open_rows
+from arrowimg._tasks import FileGroupTask, ImageBatch
+from arrowimg._threads import map_ahead, usable_cores
+from arrowimg.errors import SchemaError, ShardConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    import numpy.typing as npt
     import polars as pl
 
     from arrowimg._metadata import MetadataFrame
     from arrowimg._options import WriteOptions
-    from arrowimg._samples import Samples
-    from arrowimg._tasks import FileGroupTask
 
-# Others than those that read a piece, whom they wait for: `map_ahead` has threads by number.
-_THREADS, _AHEAD = 2, 3
+_MOST_THREADS = 4
+"""Fewer than read a picture's tar: threads are kept by number, and these wait for those."""
 
 
 def reshard(
@@ -182,18 +183,37 @@ def _copy(
     stored = open_rows(folders)
     options = stored_options(stored.records, stated)
     frame = None if metadata is None else _new_columns(metadata, stored)
+    selection = Selection(stored, _wanted(stored, where, frame), frame)
     if stored.shards:
-        fields = [stored.schema.field(name) for name in stored.metadata_names]
-        joined = list(frame.columns.schema) if frame else []
-        check_members(pa.schema([*fields, *joined]), options.members)
-    wanted = [np.ones(shard.num_rows, np.bool_) for shard in stored.shards]
-    if where is not None:
-        from arrowimg._selection import rows_where  # noqa: PLC0415  # imports Polars
+        columns = [selection.schema.field(name) for name in selection.metadata_names]
+        check_members(pa.schema(columns), options.members)
+    check_unique_ids(stored, selection.wanted)
+    order = None if shuffle_seed is None else _order(selection.num_rows, shuffle_seed)
+    plan = plan_copies(selection, options, order)
+    storage = LocalStorage(new_dir, options.durability)
+    complete_shards = prepare_folder(storage, options)
+    if plan:
+        check_room(storage, complete_shards, len(plan) - 1)
+    copies = copies_of(selection, options, order, plan)
+    shards = _write_copies(storage, copies, selection.num_rows, progress)
+    if options.if_exists == "skip":
+        _check_ended(storage, len(plan), options)
+    publish_manifest(storage, shards, options)
+    return file_group(shards, new_dir, options, ImageBatch(pa.table({})))
 
-        wanted = rows_where(stored, where, frame)
-    check_unique_ids(stored, wanted)
-    selection = Selection(stored, wanted, frame)
-    return _write(selection, SampleWriter(new_dir, options), options, shuffle_seed, progress)
+
+def _order(num_rows: int, seed: int) -> npt.NDArray[np.int64]:
+    return np.random.Generator(np.random.PCG64(seed)).permutation(num_rows)
+
+
+def _wanted(
+    stored: StoredRows, where: pl.Expr | str | None, metadata: MetadataFrame | None
+) -> Wanted:
+    if where is None:
+        return [np.ones(shard.num_rows, np.bool_) for shard in stored.shards]
+    from arrowimg._selection import rows_where  # noqa: PLC0415  # imports Polars
+
+    return rows_where(stored, where, metadata)
 
 
 def _new_columns(source: object, stored: StoredRows) -> MetadataFrame:
@@ -211,49 +231,51 @@ def _new_columns(source: object, stored: StoredRows) -> MetadataFrame:
     return frame
 
 
-def _write(
-    selection: Selection,
-    writer: SampleWriter,
-    options: WriteOptions,
-    shuffle_seed: int | None,
+def _write_copies(
+    storage: Storage,
+    copies: Iterator[Copy],
+    num_rows: int,
     progress: bool | None,  # noqa: FBT001  # as the caller has it
-) -> FileGroupTask:
+) -> list[Shard]:
+    """Write shards side by side."""
     from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
 
-    def read(piece: Piece) -> Samples:
-        return piece.samples(options)
+    def write(copy: Copy) -> Shard:
+        return _committed(storage, copy) or write_shard(storage, copy.name, copy, copy.options)
 
-    pieces = pieces_of(selection, shuffle_seed)
+    threads = min(usable_cores(), _MOST_THREADS)
+    shards = list[Shard]()
     disable = None if progress is None else not progress
-    writer.open()
-    with tqdm(total=selection.num_rows, unit=" images", disable=disable) as bar:
-        # Of what is committed already no picture is read, and so none ahead.
-        while writer.is_passing and (piece := next(pieces, None)):
-            num_committed = writer.match(piece.identity)
-            if num_committed == piece.num_rows:
-                writer.pass_over(piece.num_rows)
-            else:
-                rest = read(piece).slice(num_committed, piece.num_rows)
-                writer.add(_encoded(rest, options), piece.num_rows)
-            bar.update(piece.num_rows)
-        for samples in map_ahead(read, pieces, _THREADS, _AHEAD):
-            writer.add(_encoded(samples, options), samples.num_rows)
-            bar.update(samples.num_rows)
-        return writer.finish()
+    with tqdm(total=num_rows, unit=" images", disable=disable) as bar:
+        for shard in map_ahead(write, copies, threads, threads):
+            shards.append(shard)
+            bar.update(shard.tar.num_rows)
+    return shards
 
 
-def _encoded(samples: Samples, options: WriteOptions) -> EncodedBatch:
-    """Return samples as the writer takes them.
+def _committed(storage: Storage, copy: Copy) -> Shard | None:
+    """Return the shard that is there already, where ids are to be trusted.
 
     Raises
     ------
-    OptionError
-        When one of them does not fit `max_bytes_per_tar`.
+    ShardConflictError
+        When it holds other ids or paths.
     """
-    nbytes, most = samples.tar_nbytes(), options.max_members_nbytes
-    if most is not None and nbytes.max(initial=0) > most:
-        key = samples.stored["key"][int(nbytes.argmax())].as_py()
-        option, expected = "max_bytes_per_tar", f"room for {key}, {nbytes.max() + 1024:,} bytes"
-        raise OptionError(option, expected, options.max_bytes_per_tar)
-    codes = Counter(samples.stored["error"].drop_null().to_pylist())
-    return EncodedBatch(nbytes, codes, iter([samples]))
+    if copy.options.if_exists != "skip":
+        return None
+    found = read_shard(storage, copy.name, copy.options)
+    if found is None:
+        return None
+    columns = ["image_id", "original_path"]
+    table = pq.read_table(pa.BufferReader(found.sidecar), columns=columns)
+    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    if rows != copy.row_names:
+        raise ShardConflictError(found.shard.parquet.path, "other rows", "these")
+    return found.shard
+
+
+def _check_ended(storage: Storage, number: int, options: WriteOptions) -> None:
+    """Raise `ShardConflictError` when a committed shard holds rows that were not asked for."""
+    after = read_shard(storage, f"images-{number:06d}", options)
+    if after is not None:
+        raise ShardConflictError(after.shard.parquet.path, "other rows", "no more rows")

@@ -14,7 +14,7 @@ from arrowimg._dataset import read_manifest, sidecar_names
 from arrowimg._duplicates import Hashes, id_hashes
 from arrowimg._gather import check_ids
 from arrowimg._rows import read_rows
-from arrowimg._sidecar import RESERVED, read_footer
+from arrowimg._sidecar import read_footer
 from arrowimg._storage import LocalStorage, Storage
 from arrowimg.errors import SchemaError
 
@@ -78,11 +78,6 @@ class StoredRows(Struct, frozen=True):
     shards: list[StoredShard]
     schema: pa.Schema
     records: list[tuple[str, dict[str, Any]]]
-
-    @property
-    def metadata_names(self) -> list[str]:
-        """Names of the user's columns."""
-        return [name for name in self.schema.names if name not in RESERVED]
 
 
 def open_rows(folders: Iterable[str | Path]) -> StoredRows:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Self, Unpack
 
-from arrowimg._batches import check_batch, encode_batch
+import numpy as np
+import pyarrow as pa
+
+from arrowimg._batches import EncodedBatch, check_batch, encode_batch
 from arrowimg._columns import as_table
+from arrowimg._dataset import check_room, prepare_folder, publish_manifest
 from arrowimg._identity import Identity
 from arrowimg._keys import UNNAMED_PREFIX, check_unique
 from arrowimg._options import WriteKeywords, WriteOptions
-from arrowimg._sample_writer import SampleWriter
+from arrowimg._parts import PartStream, ReplayedParts
+from arrowimg._plan import plan_shards
+from arrowimg._resume import CommittedRows
+from arrowimg._samples import ROWS_TO_JUDGE, Samples, check_error_fraction, check_same_columns
+from arrowimg._shards import Shard, file_group, write_shard
 from arrowimg._sources import count_rows, known_ids, read_batches
+from arrowimg._storage import LocalStorage, Storage
 from arrowimg._tasks import FileGroupTask, ImageBatch
-from arrowimg.errors import NotFinishedError, NotOpenError
+from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
-
-    import pyarrow as pa
 
     from arrowimg._metadata import MetadataFrame
 
@@ -70,12 +80,21 @@ class ShardWriter:
             images_per_tar=images_per_tar, remove_image_data=remove_image_data, **options
         )
         self._metadata = _metadata_frame(metadata)
-        self._samples = SampleWriter(output_dir, self.options)
+        self._storage: Storage = LocalStorage(output_dir, self.options.durability)
         self._is_open = False
+        self._complete_shards: int | None = None
+        self._committed: CommittedRows | None = None
+        self._pending: list[Samples] = []
+        self._failure: str | None = None
+        self._num_rows = 0
+        self._error_codes: Counter[str] = Counter()
+        self._shards: list[Shard] = []
         self._file_group: FileGroupTask | None = None
 
     def __enter__(self) -> Self:
-        self._samples.open()
+        self._complete_shards = prepare_folder(self._storage, self.options)
+        if self.options.if_exists == "skip":
+            self._committed = CommittedRows(self._storage, self.options)
         self._is_open = True
         return self
 
@@ -87,10 +106,7 @@ class ShardWriter:
     ) -> None:
         self._is_open = False
         if kind is None:
-            self._samples.check_unbroken()
-            if self._metadata is not None:
-                self._metadata.check_all_used()
-            self._file_group = self._samples.finish()
+            self._finish()
 
     @property
     def file_group(self) -> FileGroupTask:
@@ -126,34 +142,99 @@ class ShardWriter:
         """
         if not self._is_open:
             raise NotOpenError
-        self._samples.check_unbroken()
+        if self._failure is not None:
+            raise BrokenWriterError(self._failure)
         task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
         if not task.num_items:
             return
         joined = _join(task, self._metadata)
         num_committed = self._match_committed(joined)
         if num_committed == task.num_items:
-            self._confirm_metadata()
-            self._samples.pass_over(task.num_items)
+            self._confirm(task.num_items, Counter())
             return
         fresh = ImageBatch(joined.data.slice(num_committed))
-        first_row = self._samples.num_rows + num_committed
+        first_row = self._num_rows + num_committed
         checked = check_batch(fresh, self.options, UNNAMED_PREFIX, first_row)
-        self._samples.check_columns(checked.metadata.schema)
+        if self._pending:
+            check_same_columns(self._pending[0].metadata.schema, checked.metadata.schema)
         encoded = encode_batch(checked, self.options)
-        self._confirm_metadata()
-        self._samples.add(encoded, task.num_items)
+        self._confirm(task.num_items, encoded.error_codes)
+        if self._committed is not None and not self._pending and not self._shards:
+            self._committed.check_more_rows_fit()
+        self._check_error_fraction(ROWS_TO_JUDGE)
+        self._add(encoded)
+
+    def _add(self, encoded: EncodedBatch) -> None:
+        """Write every shard that is full now, and keep the rest."""
+        pending_nbytes = [part.tar_nbytes() for part in self._pending]
+        plan = plan_shards(
+            np.concatenate([*pending_nbytes, encoded.tar_nbytes]),
+            self.options.images_per_tar,
+            self.options.max_members_nbytes,
+        )
+        stream = PartStream(chain(self._pending, encoded.parts))
+        parts = ReplayedParts(iter(()))
+        # Until it is known what became of each row, the writer must not go on.
+        self._failure = "interrupted"
+        left = sum(part.num_rows for part in self._pending) + len(encoded.tar_nbytes)
+        try:
+            for rows in plan[:-1]:
+                parts = ReplayedParts(stream.take(rows.stop - rows.start))
+                self._write_shard(parts)
+                left -= rows.stop - rows.start
+                parts = ReplayedParts(iter(()))
+            self._pending = stream.rest()
+        except Exception as error:
+            self._pending = [*parts.seen, *stream.rest()]
+            # None of these rows may be lost, nor those of whole shards be written twice.
+            is_lost = sum(part.num_rows for part in self._pending) < left
+            self._failure = f"{type(error).__name__}: {error}" if is_lost else None
+            raise
+        self._failure = None
 
     def _match_committed(self, batch: ImageBatch) -> int:
         """Return how many rows of a batch stand in shards of a writer before this one."""
-        if not self._samples.is_passing:
+        if self._committed is None or self._pending or self._shards:
             return 0
-        return self._samples.match(Identity.of(batch.data, self.options.image_column))
+        return self._committed.match(Identity.of(batch.data, self.options.image_column))
 
-    def _confirm_metadata(self) -> None:
-        """Count the metadata of a batch as used, now that nothing can refuse the batch any more."""
+    def _confirm(self, num_rows: int, error_codes: Counter[str]) -> None:
+        """Count a batch as taken, now that nothing can refuse it any more."""
         if self._metadata is not None:
             self._metadata.confirm()
+        if self._committed is not None:
+            self._committed.confirm()
+        self._num_rows += num_rows
+        self._error_codes.update(error_codes)
+
+    def _check_error_fraction(self, rows_to_judge: int = 0) -> None:
+        if self._num_rows >= rows_to_judge:
+            passed = self._committed.error_codes if self._committed else Counter[str]()
+            check_error_fraction(self._error_codes + passed, self._num_rows, self.options)
+
+    def _finish(self) -> None:
+        if self._failure is not None:
+            raise BrokenWriterError(self._failure)
+        if self._metadata is not None:
+            self._metadata.check_all_used()
+        self._check_error_fraction()
+        if self._pending:
+            self._write_shard(self._pending)
+        elif self._committed is not None and not self._shards:
+            self._committed.check_ended()
+        publish_manifest(self._storage, self._all_shards(), self.options)
+        self._file_group = file_group(
+            self._all_shards(), self.output_dir, self.options, ImageBatch(pa.table({}))
+        )
+
+    def _all_shards(self) -> list[Shard]:
+        return [*(self._committed.passed if self._committed else []), *self._shards]
+
+    def _write_shard(self, parts: Iterable[Samples]) -> None:
+        number = len(self._shards) + (len(self._committed.passed) if self._committed else 0)
+        check_room(self._storage, self._complete_shards, number)
+        name = f"images-{number:06d}"
+        self._shards.append(write_shard(self._storage, name, parts, self.options))
 
 
 def write_shards(

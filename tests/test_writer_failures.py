@@ -11,7 +11,6 @@ from writer_data import ROWS, dataset, rows_in
 
 from arrowimg import ImageBatch, ImageWriterStage, ShardWriter, _batches
 from arrowimg._codec import encode_jpegs
-from arrowimg._sample_writer import SampleWriter
 from arrowimg.errors import ArrowimgError, BrokenWriterError, ErrorCode, ImageError, Problem
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def test_a_writer_that_was_interrupted_takes_no_more_and_makes_no_dataset(
         with ShardWriter(tmp_path, 40) as writer:
             writer.write(dataset()[:50])
             with monkeypatch.context() as patched:
-                patched.setattr(SampleWriter, "_write_shard", interrupt)
+                patched.setattr(ShardWriter, "_write_shard", interrupt)
                 with pytest.raises(KeyboardInterrupt):
                     writer.write(dataset()[50:])
             with pytest.raises(BrokenWriterError, match="interrupted"):

@@ -1,0 +1,232 @@
+"""Copies of stored rows: which shards they make is known before a picture is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from msgspec import Struct
+
+from arrowimg._binary_columns import value_offsets
+from arrowimg._keys import UNNAMED_PREFIX, sample_key_column
+from arrowimg._members import columns_of, extra_members
+from arrowimg._options import WriteOptions
+from arrowimg._parts import PartStream
+from arrowimg._plain_tables import in_one_chunk
+from arrowimg._plan import cut_rows, plan_shards
+from arrowimg._rows import pictures_of
+from arrowimg._samples import Samples
+from arrowimg._sidecar import RESERVED
+from arrowimg._storage import Storage
+from arrowimg._stored_rows import StoredRows, StoredShard, Wanted
+from arrowimg._tar import tar_nbytes
+from arrowimg.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arrowimg._identity import RowName
+    from arrowimg._metadata import MetadataFrame  # noqa: TC004  # imports Polars
+
+_READ_NBYTES = 8 * 2**20
+_READ_ROWS = 1024
+_COPIED = ("image_id", "original_path", "width", "height", "channels", "action", "error")
+
+
+class Selection(Struct, frozen=True):
+    """Rows that are to be copied.
+
+    Attributes
+    ----------
+    stored
+        The rows that are there.
+    wanted
+        Which of them.
+    metadata
+        New columns for them, by id.
+    """
+
+    stored: StoredRows
+    wanted: Wanted
+    metadata: MetadataFrame | None
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return sum(int(is_wanted.sum()) for is_wanted in self.wanted)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """All columns, the new ones last."""
+        joined = self.metadata.columns.schema if self.metadata else []
+        return pa.schema([*self.stored.schema, *joined])
+
+    @property
+    def metadata_names(self) -> list[str]:
+        """Names of the user's columns."""
+        return [name for name in self.schema.names if name not in RESERVED]
+
+    def tables(self, names: list[str]) -> Iterator[tuple[StoredShard, pa.Table]]:
+        """Yield some columns of the rows of each shard, in the order that they have there."""
+        ours = [name for name in names if name in self.stored.schema.names]
+        for shard, is_wanted in zip(self.stored.shards, self.wanted, strict=True):
+            if not is_wanted.any():
+                continue
+            if self.metadata is None:
+                rows = shard.read(ours)
+            else:
+                from arrowimg._metadata import with_metadata  # noqa: PLC0415  # imports Polars
+
+                rows = shard.read(list(dict.fromkeys(["image_id", *ours])))
+                rows = with_metadata(rows, self.metadata.take)
+            rows = rows.select(names)
+            yield shard, rows if is_wanted.all() else rows.filter(pa.array(is_wanted))
+
+
+class Rows(Struct, frozen=True):
+    """Rows of sidecars, of one dataset.
+
+    Attributes
+    ----------
+    storage
+        Where their tars stand.
+    table
+        Columns of the sidecars, and new ones.
+    """
+
+    storage: Storage
+    table: pa.Table
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return int(self.table.num_rows)
+
+    def slice(self, start: int, stop: int) -> Rows:
+        """Return some of the rows; nothing is copied."""
+        return Rows(self.storage, self.table.slice(start, stop - start))
+
+
+class Copy(Struct, frozen=True):
+    """A shard that is to be written. Going through it reads its pictures, each time anew.
+
+    Attributes
+    ----------
+    number
+        In the new dataset, from 0.
+    first_row
+        Number of its first row there.
+    pieces
+        Its rows, in order.
+    metadata_names
+        The user's columns among theirs.
+    options
+        What the caller chose.
+    """
+
+    number: int
+    first_row: int
+    pieces: list[Rows]
+    metadata_names: list[str]
+    options: WriteOptions
+
+    @property
+    def name(self) -> str:
+        """Name of its files, without extension."""
+        return f"images-{self.number:06d}"
+
+    @property
+    def row_names(self) -> list[RowName]:
+        """Id and path of each row."""
+        columns = ("image_id", "original_path")
+        tables = [piece.table.select(columns) for piece in self.pieces]
+        return list(zip(*(it.to_pylist() for it in pa.concat_tables(tables).columns), strict=True))
+
+    def __iter__(self) -> Iterator[Samples]:
+        """Yield the rows with their pictures.
+
+        Raises
+        ------
+        SampleKeyError, DuplicateIdError
+            When ids cannot be member names.
+        ChecksumError, FileNotFoundError, OSError
+            See `pictures_of`.
+        """
+        first_row = self.first_row
+        for piece in self.pieces:
+            nbytes = piece.table["size"].fill_null(0).to_numpy()
+            for cut in cut_rows(nbytes, _READ_NBYTES, _READ_ROWS):
+                yield self._samples_of(piece.slice(cut.start, cut.stop), first_row)
+                first_row += cut.stop - cut.start
+
+    def _samples_of(self, rows: Rows, first_row: int) -> Samples:
+        table = in_one_chunk(rows.table)
+        ids = table["image_id"].chunk(0)
+        stored = {
+            "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
+            "image_data": pictures_of(rows.storage, table),
+            **{name: table[name] for name in _COPIED},
+            "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
+        }
+        metadata = table.select(self.metadata_names)
+        return Samples(pa.table(stored), metadata, extra_members(metadata, self.options.members))
+
+
+def plan_copies(
+    selection: Selection, options: WriteOptions, order: npt.NDArray[np.int64] | None
+) -> list[slice]:
+    """Return which of the rows, in this order, each new shard holds.
+
+    Raises
+    ------
+    OptionError
+        When a sample does not fit `max_bytes_per_tar`.
+    """
+    sized = _nbytes_of_rows(selection, options)
+    nbytes, most = np.concatenate([np.zeros(0, np.int64), *sized]), options.max_members_nbytes
+    if most is not None and nbytes.max(initial=0) > most:
+        option, expected = "max_bytes_per_tar", f"at least {nbytes.max() + 1024:,}, for one sample"
+        raise OptionError(option, expected, options.max_bytes_per_tar)
+    return plan_shards(nbytes if order is None else nbytes[order], options.images_per_tar, most)
+
+
+def copies_of(
+    selection: Selection,
+    options: WriteOptions,
+    order: npt.NDArray[np.int64] | None,
+    plan: list[slice],
+) -> Iterator[Copy]:
+    """Yield the new shards; in memory are the rows of one sidecar, or all of them in an order."""
+    names = [field.name for field in selection.schema]
+    tables = (Rows(shard.storage, rows) for shard, rows in selection.tables(names))
+    stream = PartStream(tables if order is None else _in_order(tables, order, plan))
+    for number, rows in enumerate(plan):
+        pieces = list(stream.take(rows.stop - rows.start))
+        yield Copy(number, rows.start, pieces, selection.metadata_names, options)
+
+
+def _in_order(
+    tables: Iterator[Rows], order: npt.NDArray[np.int64], plan: list[slice]
+) -> Iterator[Rows]:
+    whole = list(tables)
+    if whole:
+        table = in_one_chunk(pa.concat_tables([rows.table for rows in whole]))
+        for rows in plan:
+            yield Rows(whole[0].storage, table.take(pa.array(order[rows])))
+
+
+def _nbytes_of_rows(selection: Selection, options: WriteOptions) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield what each row takes in a tar; without `max_bytes_per_tar`, 1 where it has a member."""
+    is_counted = options.max_members_nbytes is None
+    columns = [] if is_counted else ["size", *columns_of(options.members)]
+    for _, rows in selection.tables(["error", *columns]):
+        has_member = rows["error"].is_null().to_numpy()
+        if is_counted:
+            yield has_member.astype(np.int64)
+            continue
+        members = extra_members(rows, options.members).columns
+        sizes = [np.diff(value_offsets(column.chunk(0))) for column in members]
+        sizes.append(rows["size"].fill_null(0).to_numpy())
+        yield np.where(has_member, sum(map(tar_nbytes, sizes)), 0)
