@@ -26,6 +26,7 @@ _THREADS = 8
 _VECTORS_AT_ONCE = os.sysconf("SC_IOV_MAX") // 2
 _JOB_NBYTES = 16 * 2**20
 _SHA256_NBYTES = 32
+_VOID = memoryview(bytearray(GAP_NBYTES))
 
 
 class Places(Struct, frozen=True):
@@ -114,7 +115,9 @@ def _read_rows(
             name, stop = places.names[rows[-1]], starts[-1] + sizes[-1]
             return [f"{name} in {path}, which ends at byte {tar_nbytes:,} instead of {stop:,}"]
         for group in _groups(starts, starts + sizes):
-            _read_group(file.fileno(), starts[group], sizes[group], views[group])
+            gaps = starts[group][1:] - starts[group][:-1] - sizes[group][:-1]
+            vectors = _with_gaps(views[group], gaps.tolist())
+            _read_vectors(file.fileno(), vectors, int(starts[group.start]))
     if checksums is None:
         return []
     return [
@@ -130,32 +133,30 @@ def _groups(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> list
     # A picture that is asked for twice overlaps itself, and is read twice.
     cuts = np.flatnonzero((gaps > GAP_NBYTES) | (gaps < 0)) + 1
     return [
-        slice(first + piece.start, first + piece.stop)
+        slice(start, min(start + _VECTORS_AT_ONCE, last))
         for first, last in pairwise([0, *cuts.tolist(), len(starts)])
-        for piece in cut_rows(np.ones(last - first), _VECTORS_AT_ONCE, _VECTORS_AT_ONCE)
+        for start in range(first, last, _VECTORS_AT_ONCE)
     ]
 
 
-def _read_group(
-    descriptor: int,
-    starts: npt.NDArray[np.int64],
-    sizes: npt.NDArray[np.int64],
-    views: list[memoryview],
-) -> None:
-    """Read neighbours with one call; what stands between them is read into the void."""
-    gap = memoryview(bytearray(GAP_NBYTES))
-    gaps = (starts[1:] - starts[:-1] - sizes[:-1]).tolist()
+def _with_gaps(views: list[memoryview], gaps: list[int]) -> list[memoryview]:
+    """Return buffers for neighbours, and between them one for what is read into the void."""
     vectors = [*views, *views[1:]]
     vectors[0::2] = views
-    vectors[1::2] = [gap[:nbytes] for nbytes in gaps]
-    at, stop = int(starts[0]), int(starts[-1] + sizes[-1])
-    while at < stop:
+    vectors[1::2] = [_VOID[:nbytes] for nbytes in gaps]
+    return vectors
+
+
+def _read_vectors(descriptor: int, vectors: list[memoryview], at: int) -> None:
+    """Fill buffers from one place in a file on, with one call unless it comes up short."""
+    left = sum(map(len, vectors))
+    while left:
         read = os.preadv(descriptor, vectors, at)
         if not read:
             message = f"a tar became shorter than {at:,} bytes while it was read"
             raise OSError(message)
-        at += read
-        vectors = _after(vectors, read) if at < stop else []
+        at, left = at + read, left - read
+        vectors = _after(vectors, read) if left else []
 
 
 def _after(vectors: list[memoryview], nbytes: int) -> list[memoryview]:

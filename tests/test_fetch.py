@@ -90,6 +90,15 @@ def test_pixels_of_other_shapes_are_structs(tmp_path: Path) -> None:
     ]
 
 
+def test_pixels_of_one_shape_beside_none_are_structs(tmp_path: Path) -> None:
+    batch = ImageBatch.from_arrays([*windows(2), None], ["a", "b", "c"])
+    arrowimg.write_shards(batch, tmp_path, on_error="quarantine")
+    frame = arrowimg.fetch_images(arrowimg.scan(tmp_path), decode=True)
+
+    shapes = [row and row["shape"] for row in frame["image_data"].to_list()]
+    assert shapes == [[12, 16, 3], [12, 16, 3], None]
+
+
 def test_rows_with_an_error_have_no_picture(tmp_path: Path) -> None:
     table = pa.table({"image_id": ["a", "b"], "image_data": [JPEG, b"no picture"]})
     arrowimg.write_shards(table, tmp_path, on_error="quarantine")
