@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from arrowimg._cli_help import DEMO, GC, INSPECT, OVERVIEW, VERIFY, WRITE
+from arrowimg._cli_help import DEMO, GC, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
 from arrowimg._version import __version__
 from arrowimg.errors import ArrowimgError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from arrowimg._damage import Report
     from arrowimg._inspect import Inspection
+    from arrowimg._reshard_options import ReshardKeywords
     from arrowimg._tasks import FileGroupTask
 
 _SHARDS_LISTED = 10
@@ -77,6 +78,17 @@ def build_parser() -> argparse.ArgumentParser:
     write.add_argument("--reencode", action="store_true")
     write.add_argument("--threads", type=int)
 
+    reshard = _add_command(commands, "reshard", RESHARD, _reshard)
+    reshard.add_argument("source", metavar="OUT")
+    _add_copy_arguments(reshard)
+    reshard.add_argument("--where", metavar="SQL")
+    reshard.add_argument("--metadata")
+    reshard.add_argument("--shuffle-seed", type=int)
+
+    merge = _add_command(commands, "merge", MERGE, _merge)
+    merge.add_argument("sources", metavar="SOURCE", nargs="+")
+    _add_copy_arguments(merge)
+
     inspect = _add_command(commands, "inspect", INSPECT, _inspect)
     inspect.add_argument("out", metavar="OUT")
     inspect.add_argument("--rows", type=int, default=5)
@@ -120,6 +132,14 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true")
 
 
+def _add_copy_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_output_arguments(parser)
+    parser.add_argument("--max-bytes-per-tar", type=int, default=argparse.SUPPRESS)
+    parser.add_argument(
+        "--if-exists", choices=("verify", "skip", "overwrite", "error"), default="verify"
+    )
+
+
 def _member(text: str) -> tuple[str, str | list[str]]:
     extension, equals, columns = text.partition("=")
     if not (extension and equals and columns):
@@ -153,6 +173,44 @@ def _write(parsed: argparse.Namespace) -> int:
         max_error_fraction=parsed.max_error_fraction,
     )
     return _print_file_group(group, as_json=parsed.json)
+
+
+def _reshard(parsed: argparse.Namespace) -> int:
+    from arrowimg._reshard import reshard
+    from arrowimg._sources import read_table
+
+    group = reshard(
+        parsed.source,
+        parsed.out,
+        parsed.where,
+        parsed.images_per_tar,
+        None if parsed.metadata is None else read_table(parsed.metadata),
+        shuffle_seed=parsed.shuffle_seed,
+        progress=False if parsed.quiet else None,
+        **_copy_options(parsed),
+    )
+    return _print_file_group(group, as_json=parsed.json)
+
+
+def _merge(parsed: argparse.Namespace) -> int:
+    from arrowimg._reshard import merge
+
+    group = merge(
+        parsed.sources,
+        parsed.out,
+        parsed.images_per_tar,
+        progress=False if parsed.quiet else None,
+        **_copy_options(parsed),
+    )
+    return _print_file_group(group, as_json=parsed.json)
+
+
+def _copy_options(parsed: argparse.Namespace) -> ReshardKeywords:
+    """Return what was said; what was not is as it was recorded."""
+    options: ReshardKeywords = {"if_exists": parsed.if_exists}
+    if "max_bytes_per_tar" in parsed:
+        options["max_bytes_per_tar"] = parsed.max_bytes_per_tar
+    return options
 
 
 def _demo(parsed: argparse.Namespace) -> int:

@@ -9,6 +9,8 @@ Write Arrow tables of images as tar shards with Parquet sidecars.
 
 commands:
   write          encode the images of a source and write its shards
+  reshard        copy the images of a dataset, or some of them, into new shards
+  merge          copy the images of several datasets into one
   inspect        show what a folder of shards holds
   verify         compare every shard with its sidecar
   gc             list, or delete, what writers that died left behind
@@ -65,6 +67,61 @@ output:
 exit status:
   0  committed
   1  the source or the storage failed; there is no manifest
+  2  wrong usage
+"""
+
+RESHARD = """\
+usage: arrowimg reshard OUT NEW [options]
+
+Copy the images of OUT, or those that are wanted, into new shards in NEW. Nothing is
+decoded; each image is held against its checksum. The manifest comes last.
+
+arguments:
+  OUT                    folder of shards; it is not changed
+  NEW                    folder to write to
+
+options:
+  --where SQL            which rows, for example "score > 0.9 and error is null" [all]
+  --images-per-tar N     images in every tar but the last [1000]
+  --max-bytes-per-tar N  most bytes in one tar [as in OUT]
+  --metadata FILE        Parquet or Arrow file of new columns, joined by image_id;
+                         --where may name them
+  --shuffle-seed N       in a random order, the same for the same N [their order]
+  --if-exists POLICY     what to do with a shard that is there: verify, skip,
+                         overwrite, error [verify]
+  --json                 print the file group as one JSON document
+  -q, --quiet            no progress on stderr
+  -h, --help             show this help and exit
+
+exit status:
+  0  committed
+  1  OUT is damaged or no dataset, or the storage failed; there is no manifest
+  2  wrong usage
+"""
+
+MERGE = """\
+usage: arrowimg merge SOURCE... NEW [options]
+
+Copy the images of every SOURCE, one after the other, into one dataset in NEW. Nothing
+is decoded; each image is held against its checksum. The manifest comes last.
+
+arguments:
+  SOURCE                 folder of shards; it is not changed
+  NEW                    folder to write to
+
+options:
+  --images-per-tar N     images in every tar but the last [1000]
+  --max-bytes-per-tar N  most bytes in one tar [as in the first SOURCE]
+  --if-exists POLICY     what to do with a shard that is there: verify, skip,
+                         overwrite, error [verify]
+  --json                 print the file group as one JSON document
+  -q, --quiet            no progress on stderr
+  -h, --help             show this help and exit
+
+exit status:
+  0  committed
+  1  the sources do not go together, one is damaged, or the storage failed; there is
+     no manifest
   2  wrong usage
 """
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._binary_columns import value_offsets
@@ -22,7 +23,7 @@ from arrowimg._sidecar import RESERVED
 from arrowimg._storage import Storage
 from arrowimg._stored_rows import StoredRows, StoredShard, Wanted
 from arrowimg._tar import tar_nbytes
-from arrowimg.errors import OptionError
+from arrowimg.errors import ChecksumError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from arrowimg._identity import RowName
     from arrowimg._metadata import MetadataFrame  # noqa: TC004  # imports Polars
 
-_READ_NBYTES = 8 * 2**20
+_READ_NBYTES = 16 * 2**20
 _READ_ROWS = 1024
 _COPIED = ("image_id", "original_path", "width", "height", "channels", "action", "error")
 
@@ -161,12 +162,41 @@ class Copy(Struct, frozen=True):
                 yield self._samples_of(piece.slice(cut.start, cut.stop), first_row)
                 first_row += cut.stop - cut.start
 
+    def check(self, sidecar: pa.Table) -> None:
+        """Hold what was written against what is recorded of the source.
+
+        Pictures are hashed once, when they are written; only where checksums become others, they
+        were checked when they were read.
+
+        Raises
+        ------
+        ChecksumError
+            When a picture has another checksum.
+        """
+        first_row, damaged = 0, list[str]()
+        for piece in self.pieces:
+            written = sidecar["checksum"].slice(first_row, piece.num_rows)
+            stated = piece.table["checksum"]
+            first_row += piece.num_rows
+            is_other = pc.and_(pc.not_equal(written, stated), self._is_comparable(stated))
+            places = piece.table.filter(is_other)
+            tars = map(piece.storage.path_of, places["tar_file"].to_pylist())
+            names = places["member_name"].to_pylist()
+            damaged += [f"{name} in {tar}" for name, tar in zip(names, tars, strict=True)]
+        if damaged:
+            raise ChecksumError(damaged)
+
+    def _is_comparable(self, checksums: pa.ChunkedArray) -> pa.ChunkedArray:
+        nbytes = 32 if self.options.checksum == "sha256" else 16
+        return pc.equal(pc.binary_length(checksums), nbytes)
+
     def _samples_of(self, rows: Rows, first_row: int) -> Samples:
         table = in_one_chunk(rows.table)
         ids = table["image_id"].chunk(0)
+        is_rehashed = not pc.all(self._is_comparable(table["checksum"])).as_py()
         stored = {
             "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
-            "image_data": pictures_of(rows.storage, table),
+            "image_data": pictures_of(rows.storage, table, check=is_rehashed),
             **{name: table[name] for name in _COPIED},
             "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
         }
@@ -219,13 +249,13 @@ def _in_order(
 
 def _nbytes_of_rows(selection: Selection, options: WriteOptions) -> Iterator[npt.NDArray[np.int64]]:
     """Yield what each row takes in a tar; without `max_bytes_per_tar`, 1 where it has a member."""
-    is_counted = options.max_members_nbytes is None
-    columns = [] if is_counted else ["size", *columns_of(options.members)]
-    for _, rows in selection.tables(["error", *columns]):
+    if options.max_members_nbytes is None:
+        for shard, is_wanted in zip(selection.stored.shards, selection.wanted, strict=True):
+            yield shard.has_member()[is_wanted].astype(np.int64)
+        return
+    columns = ["error", "size", *columns_of(options.members)]
+    for _, rows in selection.tables(columns):
         has_member = rows["error"].is_null().to_numpy()
-        if is_counted:
-            yield has_member.astype(np.int64)
-            continue
         members = extra_members(rows, options.members).columns
         sizes = [np.diff(value_offsets(column.chunk(0))) for column in members]
         sizes.append(rows["size"].fill_null(0).to_numpy())

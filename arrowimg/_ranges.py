@@ -76,10 +76,10 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
     def read(rows: npt.NDArray[np.int64]) -> list[str]:
         return _read_rows(places, rows, data, ends, checksums)
 
+    jobs = _jobs(places, order)
+    threads = _THREADS if len(jobs) > 1 else 1
     problems = [
-        problem
-        for found in map_ahead(read, _jobs(places, order), _THREADS, 2 * _THREADS)
-        for problem in found
+        problem for found in map_ahead(read, jobs, threads, 2 * _THREADS) for problem in found
     ]
     if problems:
         raise ChecksumError(problems)

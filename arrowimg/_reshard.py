@@ -241,7 +241,8 @@ def _write_copies(
     from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
 
     def write(copy: Copy) -> Shard:
-        return _committed(storage, copy) or write_shard(storage, copy.name, copy, copy.options)
+        found = _committed(storage, copy)
+        return found or write_shard(storage, copy.name, copy, copy.options, check=copy.check)
 
     threads = min(usable_cores(), _MOST_THREADS)
     shards = list[Shard]()

@@ -22,7 +22,7 @@ from arrowimg._version import writer_versions
 from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from arrowimg._samples import Samples
     from arrowimg._staging import StagedFile
@@ -62,6 +62,7 @@ def write_shard(
     parts: Iterable[Samples],
     options: WriteOptions,
     batch_shards: int | None = None,
+    check: Callable[[pa.Table], None] | None = None,
 ) -> Shard:
     """Write ``<name>.tar`` and ``<name>.parquet``: both are there when this returns.
 
@@ -72,6 +73,8 @@ def write_shard(
         committed, and gone through again should the storage fail.
     batch_shards
         How many shards the batch has, where that is known.
+    check
+        Called with the rows of the sidecar before anything is visible; may raise.
 
     Raises
     ------
@@ -82,10 +85,10 @@ def write_shard(
         sync of the folder failed.
     """
     try:
-        return _write_once(storage, name, parts, options, batch_shards)
+        return _write_once(storage, name, parts, options, batch_shards, check)
     except StorageError:
         # A file whose fsync failed must not be synced again, but the samples are still here.
-        return _write_once(storage, name, parts, options, batch_shards)
+        return _write_once(storage, name, parts, options, batch_shards, check)
 
 
 def file_group(
@@ -161,6 +164,7 @@ def _write_once(
     parts: Iterable[Samples],
     options: WriteOptions,
     batch_shards: int | None,
+    check: Callable[[pa.Table], None] | None,
 ) -> Shard:
     with storage.stage(options.checksum) as staging:
         tar = staging.create(f"{name}.tar")
@@ -188,6 +192,8 @@ def _write_once(
             checksums,
             keep_images=not options.remove_image_data,
         )
+        if check is not None:
+            check(table)
         parquet = staging.create(f"{name}.parquet")
         write_sidecar(parquet, table, footer)
         commit = staging.publish(

@@ -37,13 +37,14 @@ class StoredShard(Struct, frozen=True):
         Where its files stand.
     sidecar
         Name of its sidecar.
-    num_rows
-        Rows in it.
+    num_rows, num_errors
+        Rows in it, and those of them that have an error.
     """
 
     storage: Storage
     sidecar: str
     num_rows: int
+    num_errors: int
 
     @property
     def path(self) -> str:
@@ -59,6 +60,13 @@ class StoredShard(Struct, frozen=True):
             When the sidecar cannot be read.
         """
         return read_rows(self.storage, self.sidecar, columns).select(columns)
+
+    def has_member(self) -> npt.NDArray[np.bool_]:
+        """Return which rows have no error: (N,)."""
+        if not self.num_errors:
+            return np.ones(self.num_rows, np.bool_)
+        is_sound: npt.NDArray[np.bool_] = self.read(["error"])["error"].is_null().to_numpy()
+        return is_sound
 
 
 class StoredRows(Struct, frozen=True):
@@ -102,7 +110,7 @@ def open_rows(folders: Iterable[str | Path]) -> StoredRows:
             with storage.open(name) as file:
                 footer = read_footer(file, path)
                 found = pq.ParquetFile(file)
-                shard = StoredShard(storage, name, found.metadata.num_rows)
+                shard = StoredShard(storage, name, found.metadata.num_rows, footer.num_errors)
                 columns = _without_images(found.schema_arrow)
             if manifest is None:
                 records.append((path, footer.options))

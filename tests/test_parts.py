@@ -80,7 +80,7 @@ class TestPartStream:
         stream = PartStream(parts_of([3, 3]))
         list(stream.take(1))
 
-        assert [part.rows for part in stream.rest()] == [(1, 2), (3, 4, 5)]  # type: ignore[attr-defined]
+        assert [part.rows for part in stream.rest()] == [(1, 2), (3, 4, 5)]
         assert stream.rest() == []
 
 
