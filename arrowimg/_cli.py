@@ -8,18 +8,15 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from arrowimg._cli_help import DEMO, GC, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
+from arrowimg._cli_text import as_json, inspection_text, report_text
 from arrowimg._version import __version__
 from arrowimg.errors import ArrowimgError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from arrowimg._damage import Report
-    from arrowimg._inspect import Inspection
     from arrowimg._reshard_options import ReshardKeywords
     from arrowimg._tasks import FileGroupTask
-
-_SHARDS_LISTED = 10
 
 
 class _Parser(argparse.ArgumentParser):
@@ -172,7 +169,7 @@ def _write(parsed: argparse.Namespace) -> int:
         keep_quarantined=parsed.keep_quarantined,
         max_error_fraction=parsed.max_error_fraction,
     )
-    return _print_file_group(group, as_json=parsed.json)
+    return _print_file_group(group, in_json=parsed.json)
 
 
 def _reshard(parsed: argparse.Namespace) -> int:
@@ -189,7 +186,7 @@ def _reshard(parsed: argparse.Namespace) -> int:
         progress=False if parsed.quiet else None,
         **_copy_options(parsed),
     )
-    return _print_file_group(group, as_json=parsed.json)
+    return _print_file_group(group, in_json=parsed.json)
 
 
 def _merge(parsed: argparse.Namespace) -> int:
@@ -202,7 +199,7 @@ def _merge(parsed: argparse.Namespace) -> int:
         progress=False if parsed.quiet else None,
         **_copy_options(parsed),
     )
-    return _print_file_group(group, as_json=parsed.json)
+    return _print_file_group(group, in_json=parsed.json)
 
 
 def _copy_options(parsed: argparse.Namespace) -> ReshardKeywords:
@@ -224,14 +221,14 @@ def _demo(parsed: argparse.Namespace) -> int:
         progress=False if parsed.quiet else None,
         members={"txt": "caption", "json": ["caption", "score", "captured_at"]},
     )
-    return _print_file_group(group, as_json=parsed.json)
+    return _print_file_group(group, in_json=parsed.json)
 
 
 def _inspect(parsed: argparse.Namespace) -> int:
     from arrowimg._inspect import inspect_dataset
 
     inspection = inspect_dataset(parsed.out, parsed.rows)
-    print(_as_json(inspection) if parsed.json else _inspection_text(inspection))
+    print(as_json(inspection) if parsed.json else inspection_text(inspection))
     return 0
 
 
@@ -239,7 +236,7 @@ def _verify(parsed: argparse.Namespace) -> int:
     from arrowimg._verify import verify
 
     report = verify(parsed.out, parsed.depth or "checksums")
-    print(_as_json(report) if parsed.json else _report_text(report))
+    print(as_json(report) if parsed.json else report_text(report))
     return 0 if report.is_sound else 1
 
 
@@ -248,7 +245,7 @@ def _gc(parsed: argparse.Namespace) -> int:
 
     garbage = collect_garbage(parsed.out, parsed.older_than, delete=parsed.delete)
     if parsed.json:
-        print(_as_json(garbage))
+        print(as_json(garbage))
         return 0
     for file in garbage:
         print(f"{file.name}  {file.nbytes:,} bytes  {file.age_days:.1f} days old")
@@ -257,21 +254,9 @@ def _gc(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _report_text(report: Report) -> str:
-    verdict = "sound" if report.is_sound else f"{len(report.damages):,} damages"
-    totals = f"{report.num_shards:,} shards, {report.num_images:,} images, {report.num_rows:,} rows"
-    return "\n".join(
-        [
-            *(str(damage) for damage in report.damages),
-            *(f"notice: {notice}" for notice in report.notices),
-            f"{report.path}: {verdict}; {totals} ({report.depth})",
-        ]
-    )
-
-
-def _print_file_group(group: FileGroupTask, *, as_json: bool) -> int:
-    if as_json:
-        print(_as_json({"metadata": group.metadata, "files": group.data.to_pylist()}))
+def _print_file_group(group: FileGroupTask, *, in_json: bool) -> int:
+    if in_json:
+        print(as_json({"metadata": group.metadata, "files": group.data.to_pylist()}))
         return 0
     for row in group.data.to_pylist():
         print(f"{row['path']}  {row['num_rows']:,} rows  {row['nbytes']:,} bytes")
@@ -281,49 +266,3 @@ def _print_file_group(group: FileGroupTask, *, as_json: bool) -> int:
         f"{counts['num_errors']:,} rows with an error"
     )
     return 0
-
-
-def _inspection_text(inspection: Inspection) -> str:
-    writer = ", ".join(f"{name} {version}" for name, version in inspection.writer.items())
-    hidden = len(inspection.shards) - _SHARDS_LISTED
-    totals = (
-        f"{len(inspection.shards):,} shards, {inspection.num_images:,} images, "
-        f"{inspection.nbytes:,} bytes, "
-        f"{'with a' if inspection.has_manifest else 'without'} manifest"
-    )
-    return "\n".join(
-        [
-            f"{inspection.path}: {totals}",
-            f"written by {writer}",
-            "",
-            "shards (images, rows, tar bytes, Parquet bytes):",
-            *(
-                f"  {shard.name}  {shard.num_images:,}  {shard.num_rows:,}  "
-                f"{shard.tar_nbytes:,}  {shard.parquet_nbytes:,}"
-                for shard in inspection.shards[:_SHARDS_LISTED]
-            ),
-            *([f"  and {hidden:,} more"] if hidden > 0 else []),
-            "",
-            "columns:",
-            *(f"  {name}: {kind}" for name, kind in inspection.columns.items()),
-            "",
-            "first rows:",
-            *(f"  {_row_text(row)}" for row in inspection.first_rows),
-        ]
-    )
-
-
-def _row_text(row: dict[str, Any]) -> str:
-    shown = (f"{name}={_short(value)}" for name, value in row.items() if value is not None)
-    return "  ".join(shown)
-
-
-def _short(value: object) -> str:
-    text = value.hex() if isinstance(value, bytes) else str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _as_json(value: object) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()

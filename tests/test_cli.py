@@ -17,13 +17,15 @@ import pytest
 
 from arrowimg import __version__
 from arrowimg._cli import build_parser, main
-from arrowimg._cli_help import DEMO, GC, INSPECT, OVERVIEW, VERIFY, WRITE
+from arrowimg._cli_help import DEMO, GC, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
 
 PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
 CLI_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 HELPS = {
     "write": WRITE,
+    "reshard": RESHARD,
+    "merge": MERGE,
     "inspect": INSPECT,
     "verify": VERIFY,
     "gc": GC,

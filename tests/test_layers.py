@@ -53,7 +53,7 @@ LAYERS = (
     ),
     ("_demo", "_inspect", "_stored_rows", "_worker", "curator"),
     ("_copies", "_selection"),
-    ("_reshard",),
+    ("_cli_text", "_reshard"),
     ("_cli", "ray"),
     ("__init__", "__main__"),
 )
