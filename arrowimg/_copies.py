@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ from arrowimg._sidecar import RESERVED
 from arrowimg._storage import Storage
 from arrowimg._stored_rows import StoredRows, StoredShard, Wanted
 from arrowimg._tar import tar_nbytes
-from arrowimg.errors import ChecksumError, OptionError
+from arrowimg.errors import ChecksumError, OptionError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,8 +153,11 @@ class Copy(Struct, frozen=True):
         ------
         SampleKeyError, DuplicateIdError
             When ids cannot be member names.
-        ChecksumError, FileNotFoundError, OSError
-            See `pictures_of`.
+        ChecksumError
+            When a tar ends before a picture does, or one whose checksum becomes another is not what
+            was written.
+        StorageError
+            When a tar is not there or cannot be read.
         """
         first_row = self.first_row
         for piece in self.pieces:
@@ -196,12 +200,20 @@ class Copy(Struct, frozen=True):
         is_rehashed = not pc.all(self._is_comparable(table["checksum"])).as_py()
         stored = {
             "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
-            "image_data": pictures_of(rows.storage, table, check=is_rehashed),
+            "image_data": _pictures_of(rows.storage, table, check=is_rehashed),
             **{name: table[name] for name in _COPIED},
             "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
         }
         metadata = table.select(self.metadata_names)
         return Samples(pa.table(stored), metadata, extra_members(metadata, self.options.members))
+
+
+def _pictures_of(storage: Storage, rows: pa.Table, *, check: bool) -> pa.LargeBinaryArray:
+    try:
+        return pictures_of(storage, rows, check=check)
+    except OSError as error:
+        # Said here, lest it be taken for an error of the folder that is written to.
+        raise StorageError.of(error, Path(error.filename or storage.path_of(""))) from error
 
 
 def plan_copies(

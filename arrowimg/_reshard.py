@@ -94,6 +94,8 @@ def reshard(
         not.
     ShardConflictError, DatasetConflictError
         When `new_dir` holds another dataset.
+    StorageError
+        When a tar cannot be read, or a shard not be written, twice.
 
     Notes
     -----
@@ -155,16 +157,17 @@ def merge(
         When an id stands in two rows; nothing was written.
     SchemaError
         When the sources have other columns, or one of another type; nothing was written.
-    ManifestError, ChecksumError, ShardConflictError, DatasetConflictError
+    ManifestError, ChecksumError, ShardConflictError, DatasetConflictError, StorageError
         See `reshard`.
 
     Examples
     --------
     >>> merge(["monday/", "tuesday/"], "both/")  # doctest: +SKIP
     """
-    folders = [sources] if isinstance(sources, (str, Path)) else list(sources)
-    check_option(bool(folders), "sources", "at least one folder", sources)
-    return _copy(folders, new_dir, {"images_per_tar": images_per_tar, **options}, progress)
+    # A single path is a sequence of letters, or none at all.
+    is_list = not isinstance(sources, (str, Path)) and len(sources) > 0
+    check_option(is_list, "sources", "a list of at least one folder", sources)
+    return _copy(sources, new_dir, {"images_per_tar": images_per_tar, **options}, progress)
 
 
 def _copy(
