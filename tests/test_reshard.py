@@ -648,7 +648,7 @@ class TestMerge:
         is_there = (tmp_path / "new").exists()
         merge(sources, tmp_path / "new", checksum="sha256", jpeg=arrowimg.JpegOptions())
 
-        assert re.findall(r"b/, \S+a/: (\w+): ", str(caught.value)) == ["checksum", "jpeg"]
+        assert re.findall(r"/b, \S+/a: (\w+): ", str(caught.value)) == ["checksum", "jpeg"]
         assert not is_there
         assert members(tmp_path / "new") == members(tmp_path / "a") + members(tmp_path / "b")
         assert verify(tmp_path / "new").is_sound
