@@ -82,8 +82,7 @@ class Selection(Struct, frozen=True):
                 from arrowimg._metadata import with_metadata  # noqa: PLC0415  # imports Polars
 
                 rows = shard.read(list(dict.fromkeys(["image_id", *ours])))
-                rows = with_metadata(rows, self.metadata.take)
-            rows = rows.select(names)
+                rows = with_metadata(rows, self.metadata.take).select(names)
             yield shard, rows if is_wanted.all() else rows.filter(pa.array(is_wanted))
 
 

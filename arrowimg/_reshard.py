@@ -99,9 +99,9 @@ def reshard(
 
     Notes
     -----
-    Memory: the pictures of one new shard and 64 MiB, and the rows of one sidecar; with
-    `shuffle_seed` the rows of all sidecars that are wanted, without their pictures; with `where`,
-    the columns that it names.
+    Memory: the pictures of one new shard for each core, of four at most, and their rows; with
+    `where`, the columns that it names, of all rows; with `shuffle_seed`, the rows that are wanted,
+    twice, without their pictures.
 
     Examples
     --------

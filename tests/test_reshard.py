@@ -355,7 +355,7 @@ class TestSources:
         rows = table(9).drop_columns(["image_id"])
         write_shards(rows, tmp_path / "old", 4)
 
-        reshard(tmp_path / "old", tmp_path / "new", "score >= 0.5")
+        reshard(tmp_path / "old", tmp_path / "new", "score >= 0.5", 3)
 
         assert [name for name, _ in members(tmp_path / "new")] == [
             f"row-{row:09d}.jpg" for row in range(4)
