@@ -8,63 +8,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from arrowimg._image_options import check_option
-from arrowimg._index_formats import json_bytes
+from arrowimg._index_formats import file_patterns, json_bytes
 from arrowimg._index_names import CROISSANT
 
 if TYPE_CHECKING:
     from arrowimg._index_formats import File
     from arrowimg._listing import Listing
 
-_TERMS = (
-    "annotation",
-    "arrayShape",
-    "citeAs",
-    "column",
-    "containedIn",
-    "equivalentProperty",
-    "excludes",
-    "extract",
-    "field",
-    "fileObject",
-    "fileProperty",
-    "fileSet",
-    "format",
-    "includes",
-    "isArray",
-    "isLiveDataset",
-    "jsonPath",
-    "key",
-    "md5",
-    "parentField",
-    "path",
-    "readLines",
-    "recordSet",
-    "references",
-    "regex",
-    "repeated",
-    "replace",
-    "samplingRate",
-    "sdVersion",
-    "separator",
-    "source",
-    "subField",
-    "transform",
-    "unArchive",
-    "value",
-)
+# The very terms that version 1.1 of mlcroissant takes for the standard; without some of them it
+# finds no picture in a tar.
+_TERMS = """
+    arrayShape citeAs column containedIn equivalentProperty extract field fileProperty fileObject
+    fileSet format includes isArray isLiveDataset jsonPath key md5 parentField path recordSet
+    references regex repeated replace samplingRate separator source subField transform
+""".split()  # noqa: SIM905  # five lines instead of thirty
 _CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    "sc": "https://schema.org/",
-    "cr": "http://mlcommons.org/croissant/",
-    "rai": "http://mlcommons.org/croissant/RAI/",
-    "dct": "http://purl.org/dc/terms/",
     "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
     "description": {"@container": "@language"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "name": {"@container": "@language"},
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "sc": "https://schema.org/",
 } | {term: f"cr:{term}" for term in _TERMS}
 
 _COLUMNS = {
@@ -106,9 +76,11 @@ def croissant_index(listing: Listing) -> list[File]:
                 _file(it.parquet, it.parquet_nbytes, "application/x-parquet", it.parquet_checksum)
                 for it in shards
             ),
-            _file_set("pictures", [it.tar for it in shards], "image/jpeg", "*.jpg"),
+            _file_set("pictures", "image/jpeg", ["*.jpg"])
+            | {"containedIn": [{"@id": shard.tar} for shard in shards]},
+            # Not contained in the files above, of which mlcroissant would take a Parquet apart.
             _file_set(
-                "sidecars", [it.parquet for it in shards], "application/x-parquet", "*.parquet"
+                "sidecars", "application/x-parquet", file_patterns(it.parquet for it in shards)
             ),
         ],
         "recordSet": [_samples(), _images()],
@@ -128,12 +100,11 @@ def _file(name: str, nbytes: int, encoding: str, sha256: str) -> dict[str, Any]:
     }
 
 
-def _file_set(name: str, containers: list[str], encoding: str, includes: str) -> dict[str, Any]:
+def _file_set(name: str, encoding: str, includes: list[str]) -> dict[str, Any]:
     return {
         "@type": "cr:FileSet",
         "@id": name,
         "name": name,
-        "containedIn": [{"@id": container} for container in containers],
         "encodingFormat": encoding,
         "includes": includes,
     }
@@ -150,7 +121,7 @@ def _samples() -> dict[str, Any]:
 
 def _images() -> dict[str, Any]:
     name = _field("images", "member_name", "sc:Text", "pictures", {"fileProperty": "fullpath"})
-    name["references"] = {"field": {"@id": "samples/member_name"}}
+    name["references"] = {"fileSet": {"@id": "sidecars"}, "extract": {"column": "member_name"}}
     content = {"fileProperty": "content"}
     fields = [
         _field("images", "content", "sc:ImageObject", "pictures", content),

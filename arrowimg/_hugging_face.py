@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from arrowimg._image_options import check_option
+from arrowimg._index_formats import file_patterns
 from arrowimg._index_names import README
 
 if TYPE_CHECKING:
@@ -60,12 +61,7 @@ def hugging_face_index(listing: Listing, card: bytes) -> list[File]:
 
 
 def _data_files(names: Iterable[str]) -> bytes:
-    """Return the names as one split; those that writers give are covered by a pattern."""
-    patterns = {
-        f"images-*.{name.rpartition('.')[2]}" if name.startswith("images-") else name: None
-        for name in names
-    }
-    paths = list(patterns)
+    paths = file_patterns(names)
     files = [{"split": "train", "path": paths[0] if len(paths) == 1 else paths}]
     return json.dumps(files).encode()
 

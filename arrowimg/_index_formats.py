@@ -64,6 +64,15 @@ def brace_ranges(names: Iterable[str]) -> list[str]:
     return ranges
 
 
+def file_patterns(names: Iterable[str]) -> list[str]:
+    """Return patterns that cover file names: one for all that writers number, else the names."""
+    patterns = (
+        f"images-*.{name.rpartition('.')[2]}" if name.startswith("images-") else name
+        for name in names
+    )
+    return list(dict.fromkeys(patterns))
+
+
 def wids_index(listing: Listing) -> Iterator[File]:
     """Yield the index of ``wids.ShardListDataset``.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 IndexFormat = Literal["webdataset", "wids", "dali", "energon", "hf", "croissant", "fsspec", "sizes"]
 INDEX_FORMATS: tuple[IndexFormat, ...] = get_args(IndexFormat)
@@ -40,6 +43,11 @@ def indexes_of_tar(tar: str) -> list[str]:
     return [f"{tar.removesuffix('.tar')}.idx", f"{tar}.idx"]
 
 
-def indexes_among(names: list[str]) -> list[str]:
+def indexes_with(tars: Iterable[str]) -> set[str]:
+    """Return the names that indexes of a dataset of these tars may have."""
+    return {*OF_DATASET, *(name for tar in tars for name in indexes_of_tar(tar))}
+
+
+def indexes_among(names: Iterable[str]) -> list[str]:
     """Return the indexes of the dataset, be they there or not, and those of tars among `names`."""
     return [*OF_DATASET, *(name for name in names if name.endswith(".idx"))]
