@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 IndexFormat = Literal["webdataset", "wids", "dali", "energon", "hf", "croissant", "fsspec", "sizes"]
 INDEX_FORMATS: tuple[IndexFormat, ...] = get_args(IndexFormat)
@@ -24,18 +25,10 @@ ENERGON_DATASET = ".nv-meta/dataset.yaml"
 ENERGON_DATABASE = ".nv-meta/index.sqlite"
 ENERGON_UUID = ".nv-meta/index.uuid"
 
-OF_DATASET = (
-    WEBDATASET,
-    WIDS,
-    FSSPEC,
-    SIZES,
-    CROISSANT,
-    ENERGON_INFO,
-    ENERGON_SPLIT,
-    ENERGON_DATASET,
-    ENERGON_DATABASE,
-    ENERGON_UUID,
-)
+OF_DATASET = (WEBDATASET, WIDS, FSSPEC, SIZES, CROISSANT)
+OF_ENERGON = (ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET, ENERGON_DATABASE, ENERGON_UUID)
+
+_OF_TAR = re.compile(r"images-.+\.idx")
 
 
 def indexes_of_tar(tar: str) -> list[str]:
@@ -44,10 +37,12 @@ def indexes_of_tar(tar: str) -> list[str]:
 
 
 def indexes_with(tars: Iterable[str]) -> set[str]:
-    """Return the names that indexes of a dataset of these tars may have."""
+    """Return the names that indexes beside these tars may have."""
     return {*OF_DATASET, *(name for tar in tars for name in indexes_of_tar(tar))}
 
 
-def indexes_among(names: Iterable[str]) -> list[str]:
-    """Return the indexes of the dataset, be they there or not, and those of tars among `names`."""
-    return [*OF_DATASET, *(name for name in names if name.endswith(".idx"))]
+def indexes_among(names: Sequence[str]) -> list[str]:
+    """Return the names of indexes, given those of all files of a folder."""
+    there = [name for name in names if name in OF_DATASET or _OF_TAR.fullmatch(name)]
+    has_energon = any(name.endswith(".tar.idx") for name in there)
+    return [*there, *OF_ENERGON] if has_energon else there

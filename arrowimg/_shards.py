@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from arrowimg._checksums import checksum
 from arrowimg._commit import CommittedFile
-from arrowimg._index_names import indexes_with
 from arrowimg._keys import check_unique_column
 from arrowimg._options import WriteOptions, option_differences
 from arrowimg._sidecar import Footer, read_footer, sidecar_table, write_sidecar
@@ -191,9 +190,6 @@ def _write_once(
         )
         parquet = staging.create(f"{name}.parquet")
         write_sidecar(parquet, table, footer)
-        if options.if_exists == "overwrite":
-            # An index that stayed would lead into the middle of other pictures.
-            storage.remove(sorted(indexes_with([tar.name])))
         commit = staging.publish(
             options.if_exists, lambda: _is_same_shard(storage, parquet.name, table, footer)
         )

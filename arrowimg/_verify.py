@@ -286,18 +286,15 @@ def _unneeded(names: list[str], listed: list[str], shards: list[_ShardRead]) -> 
     # A listed sidecar that cannot be read is damage already; its tar is not to be taken for lost.
     tars = [f"{Path(name).stem}.tar" for name in listed]
     needed = {MANIFEST_NAME, README, *listed, *tars, *indexes_with(tars)}
-    for shard in shards:
-        needed |= set(shard.footer.tar_checksums)
+    needed.update(*(shard.footer.tar_checksums for shard in shards))
     return [f"{name}: {_what_it_is(name, names)}" for name in names if name not in needed]
 
 
 def _what_it_is(name: str, names: list[str]) -> str:
     if name.startswith(TEMPORARY_PREFIX):
         return "a temporary file"
-    if name.endswith(".parquet") or f"{Path(name).stem}.parquet" in names:
+    if name.endswith((".parquet", ".idx")) or f"{Path(name).stem}.parquet" in names:
         return "of a shard that is not listed"
-    if name.endswith(".idx"):
-        return "an index of a tar that is not listed"
     if name.startswith(QUARANTINE_PREFIX) and name.endswith(".tar"):
         return "quarantined bytes that no sidecar names"
     return "a tar that no sidecar names" if name.endswith(".tar") else "not ours"
