@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from arrowimg._fetch import fetch_images
     from arrowimg._garbage import Garbage, collect_garbage
     from arrowimg._image_options import JpegOptions, PixelOptions
+    from arrowimg._index import export_index
     from arrowimg._options import WriteOptions
     from arrowimg._read_batches import read_batches
     from arrowimg._reshard import merge, reshard
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "collect_garbage",
     "errors",
+    "export_index",
     "fetch_images",
     "merge",
     "read_batches",
@@ -52,6 +54,7 @@ _MODULES = {
     "_fetch": ("fetch_images",),
     "_garbage": ("Garbage", "collect_garbage"),
     "_image_options": ("JpegOptions", "PixelOptions"),
+    "_index": ("export_index",),
     "_options": ("WriteOptions",),
     "_read_batches": ("read_batches",),
     "_reshard": ("merge", "reshard"),

@@ -7,8 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from arrowimg._cli_help import DEMO, GC, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
+from arrowimg._cli_help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
 from arrowimg._cli_text import as_json, inspection_text, report_text
+from arrowimg._index_names import INDEX_FORMATS, IndexFormat
 from arrowimg._version import __version__
 from arrowimg.errors import ArrowimgError
 
@@ -75,16 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     write.add_argument("--reencode", action="store_true")
     write.add_argument("--threads", type=int)
 
-    reshard = _add_command(commands, "reshard", RESHARD, _reshard)
-    reshard.add_argument("source", metavar="OUT")
-    _add_copy_arguments(reshard)
-    reshard.add_argument("--where", metavar="SQL")
-    reshard.add_argument("--metadata")
-    reshard.add_argument("--shuffle-seed", type=int)
-
-    merge = _add_command(commands, "merge", MERGE, _merge)
-    merge.add_argument("sources", metavar="SOURCE", nargs="+")
-    _add_copy_arguments(merge)
+    _add_copying_commands(commands)
 
     inspect = _add_command(commands, "inspect", INSPECT, _inspect)
     inspect.add_argument("out", metavar="OUT")
@@ -97,6 +89,11 @@ def build_parser() -> argparse.ArgumentParser:
     depth.add_argument("--quick", dest="depth", action="store_const", const="quick")
     depth.add_argument("--decode", dest="depth", action="store_const", const="decode")
     verify.add_argument("--json", action="store_true")
+
+    index = _add_command(commands, "index", INDEX, _index)
+    index.add_argument("out", metavar="OUT")
+    index.add_argument("--for", type=_formats, dest="formats", default=["webdataset"])
+    index.add_argument("--json", action="store_true")
 
     gc = _add_command(commands, "gc", GC, _gc)
     gc.add_argument("out", metavar="OUT")
@@ -129,6 +126,19 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true")
 
 
+def _add_copying_commands(commands: Any) -> None:  # noqa: ANN401  # argparse's type is private
+    reshard = _add_command(commands, "reshard", RESHARD, _reshard)
+    reshard.add_argument("source", metavar="OUT")
+    _add_copy_arguments(reshard)
+    reshard.add_argument("--where", metavar="SQL")
+    reshard.add_argument("--metadata")
+    reshard.add_argument("--shuffle-seed", type=int)
+
+    merge = _add_command(commands, "merge", MERGE, _merge)
+    merge.add_argument("sources", metavar="SOURCE", nargs="+")
+    _add_copy_arguments(merge)
+
+
 def _add_copy_arguments(parser: argparse.ArgumentParser) -> None:
     _add_output_arguments(parser)
     parser.add_argument("--max-bytes-per-tar", type=int, default=argparse.SUPPRESS)
@@ -144,6 +154,14 @@ def _member(text: str) -> tuple[str, str | list[str]]:
         raise argparse.ArgumentTypeError(message)
     names = columns.split(",")
     return extension, names if extension == "json" or len(names) > 1 else names[0]
+
+
+def _formats(text: str) -> list[IndexFormat]:
+    formats = [known for name in text.split(",") for known in INDEX_FORMATS if known == name]
+    if len(formats) < len(text.split(",")):
+        message = f"expected some of {','.join(INDEX_FORMATS)}, found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return formats
 
 
 def _write(parsed: argparse.Namespace) -> int:
@@ -238,6 +256,14 @@ def _verify(parsed: argparse.Namespace) -> int:
     report = verify(parsed.out, parsed.depth or "checksums")
     print(as_json(report) if parsed.json else report_text(report))
     return 0 if report.is_sound else 1
+
+
+def _index(parsed: argparse.Namespace) -> int:
+    from arrowimg._index import export_index
+
+    paths = export_index(parsed.out, parsed.formats)
+    print(as_json(paths) if parsed.json else "\n".join(paths))
+    return 0
 
 
 def _gc(parsed: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from arrowimg._dataset import read_manifest, sidecar_names
 from arrowimg._duplicates import Hashes, id_hashes
 from arrowimg._gather import check_ids
 from arrowimg._rows import read_rows
-from arrowimg._sidecar import read_footer
+from arrowimg._sidecar import parse_footer
 from arrowimg._storage import LocalStorage, Storage
-from arrowimg.errors import SchemaError
+from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -107,9 +108,8 @@ def open_rows(folders: Iterable[str | Path]) -> StoredRows:
             records.append((storage.path_of(""), manifest.options))
         for name in sidecar_names(storage):
             path = storage.path_of(name)
-            with storage.open(name) as file:
-                footer = read_footer(file, path)
-                found = pq.ParquetFile(file)
+            with _open_parquet(storage, name) as found:
+                footer = parse_footer(found.metadata.metadata, path)
                 shard = StoredShard(storage, name, found.metadata.num_rows, footer.num_errors)
                 columns = _without_images(found.schema_arrow)
             if manifest is None:
@@ -144,6 +144,16 @@ def check_unique_ids(stored: StoredRows, wanted: Wanted) -> None:
             yield from ((it, path) for it in ids.filter(pa.array(is_suspect)).to_pylist())
 
     check_ids(paths, read_hashes, read_ids)
+
+
+@contextmanager
+def _open_parquet(storage: Storage, name: str) -> Iterator[pq.ParquetFile]:
+    try:
+        with storage.open(name) as source, pq.ParquetFile(source) as file:
+            yield file
+    except (pa.ArrowException, FileNotFoundError) as error:
+        expected = "a Parquet sidecar of arrowimg"
+        raise ManifestError(storage.path_of(name), expected, str(error)) from error
 
 
 def _without_images(schema: pa.Schema) -> pa.Schema:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import growth, memory, page, plots, profile, results, targets, workloads
+from benchmarks import growth, memory, page, plots, profile, reading, results, targets, workloads
 from benchmarks.contenders import ENVIRONMENTS
 from benchmarks.environments import FOLDER, install
 from benchmarks.machine import facts
@@ -148,16 +148,29 @@ def _profile(options: argparse.Namespace) -> None:
         page.refresh({"profile": "\n\n".join(parts)})
 
 
+def _read(options: argparse.Namespace) -> None:
+    rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
+    for name in options.names or reading.TABLES:
+        table = reading.TABLES[name](rounds, options.tmpfs, quick=options.quick)
+        print(f"\n{name}\n{_text(table)}")
+        kind = "A quick run, which says little" if options.quick else "A full run"
+        date = dt.datetime.now(dt.UTC).date()
+        when = f"{kind}, {date}, {rounds} rounds."
+        page.refresh({name: f"{when}\n\n{page.markdown(table)}"})
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument(
         "command",
         nargs="?",
         default="run",
-        choices=[*_CASES, "targets", "profile", "install"],
+        choices=[*_CASES, "reading", "targets", "profile", "install"],
         help="what to measure; targets: the ratios of the last runs; install: other contenders",
     )
-    parser.add_argument("names", nargs="*", help="install: environments; profile: inputs")
+    parser.add_argument(
+        "names", nargs="*", help="install: environments; profile: inputs; reading: tables"
+    )
     parser.add_argument("--only", type=re.compile, metavar="REGEX", help="in 'workload: contender'")
     parser.add_argument("--rounds", type=int, help=f"{_ROUNDS}; with --quick {_QUICK_ROUNDS}")
     parser.add_argument("--quick", action="store_true", help="smaller inputs, fewer rounds")
@@ -176,6 +189,8 @@ def main() -> int:
         return _install(options)
     if options.command == "profile":
         _profile(options)
+    elif options.command == "reading":
+        _read(options)
     elif options.command == "targets":
         print(_text(_refresh_targets()))
     else:

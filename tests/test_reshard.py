@@ -351,6 +351,32 @@ class TestSources:
         assert sorted(members(tmp_path / "new")) == sorted(members(tmp_path / "old"))
         assert verify(tmp_path / "new").is_sound
 
+    def test_shards_whose_columns_stand_in_another_order(self, tmp_path: Path) -> None:
+        stage = ImageWriterStage(tmp_path / "old", 6, deterministic_name=False)
+        other = table(11, first=9)
+        for batch in (table(9), other.select(other.column_names[::-1])):
+            stage.process(ImageBatch(batch.append_column("note", batch["image_id"])))
+
+        for name, seed in (("new", None), ("shuffled", 1)):
+            reshard(tmp_path / "old", tmp_path / name, "note = image_id", shuffle_seed=seed)
+
+            assert sorted(sidecar(tmp_path / name)["note"].to_pylist()) == IDS[:20]
+
+    @pytest.mark.parametrize("content", [b"no Parquet", b""])
+    def test_a_sidecar_that_cannot_be_read(self, tmp_path: Path, content: bytes) -> None:
+        old = source(tmp_path / "old")
+        (old / "images-000001.parquet").write_bytes(content)
+
+        with pytest.raises(ManifestError, match=r"old/images-000001\.parquet"):
+            reshard(old, tmp_path / "new")
+
+    def test_a_sidecar_that_is_gone(self, tmp_path: Path) -> None:
+        old = source(tmp_path / "old")
+        (old / "images-000001.parquet").unlink()
+
+        with pytest.raises(ManifestError, match=r"old/images-000001\.parquet"):
+            reshard(old, tmp_path / "new")
+
     def test_rows_without_an_id_are_numbered_anew(self, tmp_path: Path) -> None:
         rows = table(9).drop_columns(["image_id"])
         write_shards(rows, tmp_path / "old", 4)
