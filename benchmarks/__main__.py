@@ -12,7 +12,18 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import growth, memory, page, plots, profile, reading, results, targets, workloads
+from benchmarks import (
+    copying,
+    growth,
+    memory,
+    page,
+    plots,
+    profile,
+    reading,
+    results,
+    targets,
+    workloads,
+)
 from benchmarks.contenders import ENVIRONMENTS
 from benchmarks.environments import FOLDER, install
 from benchmarks.machine import facts
@@ -39,6 +50,9 @@ _CASES: dict[str, Callable[[], list[Case]]] = {
     "growth": growth.cases,
     "memory": memory.cases,
 }
+
+_TABLES = {"fetch": reading.fetch, "index": reading.index, "reshard": copying.reshard}
+"""What can be measured of datasets that are there, by what its section of the page is called."""
 
 
 def _tables(run: results.Run) -> dict[str, list[list[str]]]:
@@ -150,8 +164,8 @@ def _profile(options: argparse.Namespace) -> None:
 
 def _read(options: argparse.Namespace) -> None:
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
-    for name in options.names or reading.TABLES:
-        table = reading.TABLES[name](rounds, options.tmpfs, quick=options.quick)
+    for name in options.names or _TABLES:
+        table = _TABLES[name](rounds, options.tmpfs, quick=options.quick)
         print(f"\n{name}\n{_text(table)}")
         kind = "A quick run, which says little" if options.quick else "A full run"
         date = dt.datetime.now(dt.UTC).date()

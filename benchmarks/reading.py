@@ -37,7 +37,7 @@ _READ_NBYTES = 2**23
 def fetch(rounds: int, folder: Path, *, quick: bool) -> list[list[str]]:
     """Return what 1,000 random pictures cost, fetched and streamed: a table, its head first."""
     num_images, num_wanted = (20_000, 200) if quick else (100_000, 1_000)
-    with _dataset("15KB", num_images, folder) as (out, _):
+    with dataset("15KB", num_images, folder) as (out, _):
         rows = arrowimg.scan(out).collect()
         random = np.random.default_rng(num_images)
         measured = [
@@ -61,15 +61,15 @@ def _fetch_once(
     chosen = rows[wanted]
     ids = chosen.lazy().select("image_id")
     before = _nbytes_read()
-    fetching, found = _timed(lambda: arrowimg.fetch_images(chosen))
+    fetching, found = timed(lambda: arrowimg.fetch_images(chosen))
     nbytes = _nbytes_read() - before
-    querying, queried = _timed(
+    querying, queried = timed(
         lambda: arrowimg.fetch_images(
             arrowimg.scan(out).join(ids.lazy(), on="image_id", how="semi")
         )
     )
-    streaming, streamed = _timed(lambda: dict(_stream(out, set(chosen["member_name"]))))
-    reading, _ = _timed(lambda: _read_through(out))
+    streaming, streamed = timed(lambda: dict(_stream(out, set(chosen["member_name"]))))
+    reading, _ = timed(lambda: _read_through(out))
     for frame in (found, queried):
         files = dict(zip(frame["member_name"], frame["image_data"], strict=True))
         if files != streamed:
@@ -104,11 +104,11 @@ def _read_through(out: Path) -> None:
 def index(rounds: int, folder: Path, *, quick: bool) -> list[list[str]]:
     """Return what each index costs beside writing the dataset: a table, its head first."""
     num_images = 50_000 if quick else 1_000_000
-    with _dataset("64", num_images, folder, checksum="sha256") as (out, written):
+    with dataset("64", num_images, folder, checksum="sha256") as (out, written):
         seconds: dict[IndexFormat, list[float]] = {name: [] for name in INDEX_FORMATS}
         for _ in range(rounds):
             for name, found in seconds.items():
-                taken, _ = _timed(functools.partial(arrowimg.export_index, out, [name]))
+                taken, _ = timed(functools.partial(arrowimg.export_index, out, [name]))
                 found.append(taken)
     rows = []
     for name, found in seconds.items():
@@ -118,7 +118,7 @@ def index(rounds: int, folder: Path, *, quick: bool) -> list[list[str]]:
 
 
 @contextmanager
-def _dataset(
+def dataset(
     name: str, num_images: int, folder: Path, **options: Any
 ) -> Iterator[tuple[Path, float]]:
     """Write a dataset, and remove it at the end; yields its folder, and the seconds it took."""
@@ -138,13 +138,14 @@ def _dataset(
             images_per_tar=_IMAGES_PER_TAR,
             **options,
         )
-        seconds, _ = _timed(write)
+        seconds, _ = timed(write)
         yield out, seconds
     finally:
         shutil.rmtree(place)
 
 
-def _timed(function: Callable[[], Result]) -> tuple[float, Result]:
+def timed(function: Callable[[], Result]) -> tuple[float, Result]:
+    """Return the seconds that a call takes, and its result."""
     start = time.perf_counter()
     result = function()
     return time.perf_counter() - start, result
@@ -154,7 +155,3 @@ def _nbytes_read() -> int:
     """Return what this process has read so far, as the kernel counts it."""
     lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
     return int(dict(line.split(": ") for line in lines)["rchar"])
-
-
-TABLES = {"fetch": fetch, "index": index}
-"""What can be measured, by what its section of the page is called."""

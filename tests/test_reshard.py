@@ -353,9 +353,9 @@ class TestSources:
 
     def test_shards_whose_columns_stand_in_another_order(self, tmp_path: Path) -> None:
         stage = ImageWriterStage(tmp_path / "old", 6, deterministic_name=False)
-        other = table(11, first=9)
-        for batch in (table(9), other.select(other.column_names[::-1])):
-            stage.process(ImageBatch(batch.append_column("note", batch["image_id"])))
+        other = table(11, first=9, note=IDS[9:20])
+        for batch in (table(9, note=IDS[:9]), other.select(other.column_names[::-1])):
+            stage.process(ImageBatch(batch))
 
         for name, seed in (("new", None), ("shuffled", 1)):
             reshard(tmp_path / "old", tmp_path / name, "note = image_id", shuffle_seed=seed)
