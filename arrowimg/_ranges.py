@@ -69,7 +69,9 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
         When a tar is not there or cannot be read.
     """
     ends = np.concatenate([[0], np.cumsum(places.sizes)])
-    data = np.empty(ends[-1], np.uint8)
+    # Arrow's memory is used again, where NumPy's would be new pages for every call.
+    buffer = pa.allocate_buffer(int(ends[-1]))
+    data = np.frombuffer(buffer, np.uint8)
     order = np.lexsort((places.offsets, places.tars))
     order = order[np.searchsorted(places.tars[order], 0) :]
 
@@ -84,7 +86,7 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
     if problems:
         raise ChecksumError(problems)
     is_valid = places.tars >= 0
-    return large_binary(ends, pa.py_buffer(data), None if is_valid.all() else is_valid)
+    return large_binary(ends, buffer, None if is_valid.all() else is_valid)
 
 
 def _jobs(places: Places, order: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
