@@ -399,7 +399,7 @@ class StorageError(ArrowimgError, OSError):
     Attributes
     ----------
     path
-        The folder that was written to.
+        The folder that was written to, or the tar that was read.
     reason
         What the operating system said.
     free_nbytes, free_inodes
