@@ -41,9 +41,11 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Forgive Ray the processes and files that it leaves to the garbage collector."""
+    """Forgive others the processes and files that they leave to the garbage collector."""
     for item in items:
-        if any(item.get_closest_marker(name) for name in ("curator", "ray", "ray_faults")):
+        if any(
+            item.get_closest_marker(name) for name in ("curator", "ray", "ray_faults", "readers")
+        ):
             for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore::{kind}"))
 
