@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from arrowimg._damage import Damage, DamageKind, Report
     from arrowimg._garbage import Garbage, collect_garbage
     from arrowimg._image_options import JpegOptions, PixelOptions
+    from arrowimg._index import export_index
     from arrowimg._options import WriteOptions
     from arrowimg._stage import ImageWriterStage, ProcessingStage
     from arrowimg._tasks import FileGroupTask, ImageBatch
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "collect_garbage",
     "errors",
+    "export_index",
     "verify",
     "write_shards",
 ]
@@ -42,6 +44,7 @@ _MODULES = {
     "_damage": ("Damage", "DamageKind", "Report"),
     "_garbage": ("Garbage", "collect_garbage"),
     "_image_options": ("JpegOptions", "PixelOptions"),
+    "_index": ("export_index",),
     "_options": ("WriteOptions",),
     "_stage": ("ImageWriterStage", "ProcessingStage"),
     "_tasks": ("FileGroupTask", "ImageBatch"),

@@ -7,7 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from arrowimg._cli_help import DEMO, GC, INSPECT, OVERVIEW, VERIFY, WRITE
+from arrowimg._cli_help import DEMO, GC, INDEX, INSPECT, OVERVIEW, VERIFY, WRITE
+from arrowimg._index_names import INDEX_FORMATS, IndexFormat
 from arrowimg._version import __version__
 from arrowimg.errors import ArrowimgError
 
@@ -89,6 +90,11 @@ def build_parser() -> argparse.ArgumentParser:
     depth.add_argument("--decode", dest="depth", action="store_const", const="decode")
     verify.add_argument("--json", action="store_true")
 
+    index = _add_command(commands, "index", INDEX, _index)
+    index.add_argument("out", metavar="OUT")
+    index.add_argument("--for", type=_formats, dest="formats", default=["webdataset"])
+    index.add_argument("--json", action="store_true")
+
     gc = _add_command(commands, "gc", GC, _gc)
     gc.add_argument("out", metavar="OUT")
     gc.add_argument("--delete", action="store_true")
@@ -127,6 +133,14 @@ def _member(text: str) -> tuple[str, str | list[str]]:
         raise argparse.ArgumentTypeError(message)
     names = columns.split(",")
     return extension, names if extension == "json" or len(names) > 1 else names[0]
+
+
+def _formats(text: str) -> list[IndexFormat]:
+    formats = [known for name in text.split(",") for known in INDEX_FORMATS if known == name]
+    if len(formats) < len(text.split(",")):
+        message = f"expected some of {','.join(INDEX_FORMATS)}, found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return formats
 
 
 def _write(parsed: argparse.Namespace) -> int:
@@ -183,6 +197,14 @@ def _verify(parsed: argparse.Namespace) -> int:
     report = verify(parsed.out, parsed.depth or "checksums")
     print(_as_json(report) if parsed.json else _report_text(report))
     return 0 if report.is_sound else 1
+
+
+def _index(parsed: argparse.Namespace) -> int:
+    from arrowimg._index import export_index
+
+    paths = export_index(parsed.out, parsed.formats)
+    print(_as_json(paths) if parsed.json else "\n".join(paths))
+    return 0
 
 
 def _gc(parsed: argparse.Namespace) -> int:

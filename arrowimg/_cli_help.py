@@ -11,6 +11,7 @@ commands:
   write          encode the images of a source and write its shards
   inspect        show what a folder of shards holds
   verify         compare every shard with its sidecar
+  index          write what other tools want beside the shards
   gc             list, or delete, what writers that died left behind
   demo           write shards of real photographs, to try things on
 
@@ -99,6 +100,34 @@ options:
 exit status:
   0  everything is as it was written
   1  something is damaged, or OUT holds no shards
+  2  wrong usage
+"""
+
+INDEX = """\
+usage: arrowimg index OUT [options]
+
+Write indexes beside the shards in OUT, for tools that train on them or look at them.
+No tar is read.
+
+arguments:
+  OUT            folder of shards
+
+options:
+  --for FORMATS  which, separated by commas [webdataset]
+                   webdataset  shards, counts and brace ranges: webdataset.json
+                   wids        random access: wids.json
+                   dali        an index per tar: <stem>.idx
+                   energon     an index per tar, and Energon's folder .nv-meta
+                   hf          README.md, so that load_dataset(OUT) gives pictures
+                   croissant   croissant.json; needs checksum="sha256" when writing
+                   fsspec      where each member is: fsspec.json
+                   sizes       samples per tar, for open_clip: sizes.json
+  --json         print the paths as one JSON document
+  -h, --help     show this help and exit
+
+exit status:
+  0  written
+  1  OUT holds no shards, or a format cannot be made of them
   2  wrong usage
 """
 

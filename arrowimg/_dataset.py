@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from arrowimg._index_names import indexes_among
 from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._options import WriteOptions, option_differences
 from arrowimg._shards import QUARANTINE_PREFIX, Shard
 from arrowimg._version import writer_versions
-from arrowimg.errors import DatasetConflictError, StorageError
+from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
 
 if TYPE_CHECKING:
     from arrowimg._storage import Storage
@@ -35,11 +36,29 @@ def read_manifest(storage: Storage) -> Manifest | None:
         return None
 
 
+def sidecar_names(storage: Storage) -> list[str]:
+    """Return the names of the committed sidecars: those of the manifest, else all that are there.
+
+    Raises
+    ------
+    ManifestError
+        When there is neither a manifest nor a sidecar, or the manifest cannot be read.
+    """
+    manifest = read_manifest(storage)
+    if manifest is not None:
+        return [entry.parquet for entry in manifest.shards]
+    names = [name for name in storage.names() if name.endswith(".parquet")]
+    if not names:
+        raise ManifestError(storage.path_of(""), "a manifest or sidecars (*.parquet)", "neither")
+    return names
+
+
 def prepare_folder(storage: Storage, options: WriteOptions) -> int | None:
     """Refuse a folder that holds another dataset, or make way where it is to be replaced.
 
     The manifest of a dataset that is replaced goes first, so that no reader takes new shards for
-    those that it lists. Returns how many shards a dataset has that is there and complete.
+    those that it lists, and its indexes, which would lead into the middle of other pictures.
+    Returns how many shards a dataset has that is there and complete.
 
     Raises
     ------
@@ -47,7 +66,7 @@ def prepare_folder(storage: Storage, options: WriteOptions) -> int | None:
         When the folder holds a dataset, and `options` are others or forbid it.
     """
     if options.if_exists == "overwrite":
-        storage.remove([MANIFEST_NAME])
+        storage.remove([MANIFEST_NAME, *indexes_among(storage.names())])
         return None
     manifest = read_manifest(storage)
     if manifest is None:

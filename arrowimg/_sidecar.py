@@ -19,7 +19,7 @@ from arrowimg._version import FORMAT_VERSION
 from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -168,15 +168,33 @@ def read_footer(file: IO[bytes], path: str) -> Footer:
         When the file is no Parquet, or has no footer document of arrowimg, or a newer one.
     """
     try:
-        document = (pq.read_metadata(file).metadata or {})[FOOTER_KEY.encode()]
-        footer = msgspec.json.decode(document, type=Footer)
-    except (pa.ArrowException, OSError, KeyError, msgspec.DecodeError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ManifestError(path, "a Parquet sidecar of arrowimg", found) from error
+        metadata = pq.read_metadata(file).metadata
+    except (pa.ArrowException, OSError) as error:
+        raise _no_sidecar(path, error) from error
+    return parse_footer(metadata, path)
+
+
+def parse_footer(metadata: Mapping[bytes, bytes] | None, path: str) -> Footer:
+    """Return the footer document among the key-value metadata of a Parquet file.
+
+    Raises
+    ------
+    ManifestError
+        When there is none, or a newer one.
+    """
+    try:
+        footer = msgspec.json.decode((metadata or {})[FOOTER_KEY.encode()], type=Footer)
+    except (KeyError, msgspec.DecodeError) as error:
+        raise _no_sidecar(path, error) from error
     if footer.format_version > FORMAT_VERSION:
         found = f"version {footer.format_version}"
         raise ManifestError(path, f"a format version up to {FORMAT_VERSION}", found)
     return footer
+
+
+def _no_sidecar(path: str, error: Exception) -> ManifestError:
+    found = f"{type(error).__name__}: {error}"
+    return ManifestError(path, "a Parquet sidecar of arrowimg", found)
 
 
 def _parquet_error(schema: pa.Schema) -> str | None:

@@ -19,6 +19,7 @@ from arrowimg._check import check_run
 from arrowimg._columns import Files, ImageRun
 from arrowimg._digest import batch_digest
 from arrowimg._encode import encode_run
+from arrowimg._index_names import indexes_among
 from arrowimg._keys import UNNAMED_PREFIX, check_member_names
 from arrowimg._options import WriteKeywords, WriteOptions
 from arrowimg._parts import PartStream, ReplayedParts
@@ -168,6 +169,9 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         batch = check_batch(task, self.options, unnamed_prefix)
         encoded = encode_batch(batch, self.options)
         check_error_fraction(encoded.error_codes, batch.num_rows, self.options)
+        if self.options.if_exists == "overwrite":
+            # They would lead into the middle of other pictures.
+            self._storage.remove(indexes_among(self._storage.names()))
         shards = self._write_shards(base_name, encoded, side_by_side=batch.is_copied)
         return file_group(shards, self.output_dir, self.options, task)
 

@@ -14,6 +14,8 @@ from arrowimg._checksums import checksum
 from arrowimg._codec import decode_image
 from arrowimg._damage import Damage, DamageKind, Depth, Report
 from arrowimg._dataset import read_manifest
+from arrowimg._image_options import check_option
+from arrowimg._index_names import README, indexes_with
 from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._parquet import holds_own_checksum
 from arrowimg._shards import QUARANTINE_PREFIX
@@ -21,7 +23,7 @@ from arrowimg._sidecar import Footer, read_footer
 from arrowimg._staging import TEMPORARY_PREFIX
 from arrowimg._storage import LocalStorage, Storage
 from arrowimg._tar_reader import TarMember, read_members
-from arrowimg.errors import ManifestError, OptionError, Problem
+from arrowimg.errors import ManifestError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,9 +61,7 @@ def verify(output_dir: str | Path, depth: Depth = "checksums") -> Report:
     ManifestError
         When there is neither a manifest nor a sidecar, or the manifest cannot be read.
     """
-    if depth not in get_args(Depth):
-        option, expected = "depth", ", ".join(map(repr, get_args(Depth)))
-        raise OptionError(option, expected, depth)
+    check_option(depth in get_args(Depth), "depth", ", ".join(map(repr, get_args(Depth))), depth)
     storage = LocalStorage(output_dir)
     manifest = read_manifest(storage)
     names = storage.names()
@@ -284,16 +284,16 @@ def _check_ids(shards: list[_ShardRead]) -> Iterator[Damage]:
 
 def _unneeded(names: list[str], listed: list[str], shards: list[_ShardRead]) -> list[str]:
     # A listed sidecar that cannot be read is damage already; its tar is not to be taken for lost.
-    needed = {MANIFEST_NAME, *listed, *(f"{Path(name).stem}.tar" for name in listed)}
-    for shard in shards:
-        needed |= set(shard.footer.tar_checksums)
+    tars = [f"{Path(name).stem}.tar" for name in listed]
+    needed = {MANIFEST_NAME, README, *listed, *tars, *indexes_with(tars)}
+    needed.update(*(shard.footer.tar_checksums for shard in shards))
     return [f"{name}: {_what_it_is(name, names)}" for name in names if name not in needed]
 
 
 def _what_it_is(name: str, names: list[str]) -> str:
     if name.startswith(TEMPORARY_PREFIX):
         return "a temporary file"
-    if name.endswith(".parquet") or f"{Path(name).stem}.parquet" in names:
+    if name.endswith((".parquet", ".idx")) or f"{Path(name).stem}.parquet" in names:
         return "of a shard that is not listed"
     if name.startswith(QUARANTINE_PREFIX) and name.endswith(".tar"):
         return "quarantined bytes that no sidecar names"

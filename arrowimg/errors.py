@@ -19,6 +19,7 @@
     ├── BrokenWriterError         (RuntimeError)     a writer lost rows to an error before
     ├── StorageError              (OSError)          the file system failed
     ├── ManifestError             (ValueError)       a manifest or footer that cannot be read
+    ├── ChecksumError             (ValueError)       bytes that are not those that were written
     └── MissingDependencyError    (ImportError)      an extra that is not installed
 
 Every class also is the built-in error a caller would catch without knowing arrowimg.
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArrowimgError",
     "BrokenWriterError",
+    "ChecksumError",
     "DatasetConflictError",
     "DuplicateIdError",
     "ErrorCode",
@@ -442,6 +444,20 @@ class ManifestError(ArrowimgError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: expected {self.expected}, found {self.found}"
+
+
+class ChecksumError(ArrowimgError, ValueError):
+    """Bytes in a tar are not those that were written."""
+
+    def __init__(self, places: Sequence[str]) -> None:
+        super().__init__(places)
+        self.places = tuple(places)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.places):,} pictures are not what was written, arrowimg.verify tells more:"
+            f"{_listed(self.places)}"
+        )
 
 
 class MissingDependencyError(ArrowimgError, ImportError):

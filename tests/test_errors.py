@@ -11,6 +11,7 @@ from arrowimg import errors
 from arrowimg.errors import (
     ArrowimgError,
     BrokenWriterError,
+    ChecksumError,
     DatasetConflictError,
     DuplicateIdError,
     ErrorCode,
@@ -182,6 +183,15 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         ValueError,
         {"path": "manifest.json", "expected": "a manifest", "found": "no file"},
         "manifest.json: expected a manifest, found no file",
+    ),
+    (
+        ChecksumError(["cat.jpg in out/images-000000.tar"]),
+        ValueError,
+        {"places": ("cat.jpg in out/images-000000.tar",)},
+        (
+            "1 pictures are not what was written, arrowimg.verify tells more:\n"
+            "  cat.jpg in out/images-000000.tar"
+        ),
     ),
     (
         MissingDependencyError("the demo", "demo"),

@@ -1,0 +1,123 @@
+"""Where every member of a tar stands, known from its sidecar alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from msgspec import Struct
+
+from arrowimg._binary_columns import value_offsets
+from arrowimg._members import extra_members
+from arrowimg._sidecar import parse_footer
+from arrowimg._tar import BLOCK, END_OF_ARCHIVE, tar_nbytes
+from arrowimg.errors import ManifestError, SchemaError
+
+if TYPE_CHECKING:
+    from arrowimg._manifest import ShardEntry
+    from arrowimg._storage import Storage
+
+_COLUMNS = ("member_name", "offset", "size")
+_PICTURE_NAME = r"^[A-Za-z0-9_%~-]+(/[A-Za-z0-9_%~-]+)*\.jpg$"
+
+
+class Layout(Struct, frozen=True):
+    """The members of one tar.
+
+    Attributes
+    ----------
+    tar_file
+        Name of the tar.
+    keys
+        (N,) strings, without nulls: of the samples that have a picture, in the order of the tar.
+    extensions
+        (E,) Of the members of each sample, in the order of the tar.
+    offsets, sizes
+        (N, E) int64: where the data of each member begins in the tar, and its bytes.
+    """
+
+    tar_file: str
+    keys: pa.StringArray
+    extensions: list[str]
+    offsets: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+
+    @property
+    def bounds(self) -> npt.NDArray[np.int64]:
+        """Where the first header of each sample begins, and last where the last sample ends.
+
+        (N + 1,) int64.
+        """
+        ends = self.offsets[:, -1] - BLOCK + tar_nbytes(self.sizes[:, -1])
+        return np.concatenate([np.zeros(1, np.int64), ends])
+
+
+def read_layout(storage: Storage, shard: ShardEntry) -> Layout:
+    """Return the layout of a committed shard. The tar is not opened.
+
+    Raises
+    ------
+    ManifestError
+        When the sidecar cannot be read, is not the one that is listed, or contradicts itself.
+    """
+    path = storage.path_of(shard.parquet)
+    try:
+        with storage.open(shard.parquet) as opened, pq.ParquetFile(opened) as file:
+            footer = parse_footer(file.metadata.metadata, path)
+            members: dict[str, Any] = footer.options.get("members", {})
+            columns = list(dict.fromkeys([*_COLUMNS, *_columns_of(members)]))
+            table = file.read(columns=columns, use_threads=False)
+        rows = table.filter(pc.is_valid(table["member_name"])).combine_chunks()
+        sizes = _member_sizes(rows, members)
+    except FileNotFoundError as error:
+        raise ManifestError(path, "the sidecar of a listed shard", "no file") from error
+    except (pa.ArrowException, OSError, KeyError, SchemaError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ManifestError(path, "a Parquet sidecar of arrowimg", found) from error
+    listed = (shard.tar, shard.tar_checksum, shard.num_images)
+    stated = (footer.tar_file, footer.tar_checksum, len(rows))
+    if stated != listed:
+        raise ManifestError(path, f"the sidecar of {listed}", f"that of {stated}")
+    return _layout(rows, sizes, footer.tar_file, footer.tar_nbytes, path)
+
+
+def _member_sizes(rows: pa.Table, members: dict[str, Any]) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the bytes of each extension's members, (N,) int64 each, in the order of the tar."""
+    data = extra_members(rows, members)
+    sizes = {name: np.diff(value_offsets(_only(data[name]))) for name in data.column_names}
+    sizes["jpg"] = rows["size"].to_numpy()
+    return dict(sorted(sizes.items()))
+
+
+def _layout(
+    rows: pa.Table, sizes: dict[str, npt.NDArray[np.int64]], tar: str, nbytes: int, path: str
+) -> Layout:
+    names, shape = _only(rows["member_name"]), (len(rows), len(sizes))
+    table = np.stack(list(sizes.values()), axis=1).astype(np.int64, copy=False)
+    taken = tar_nbytes(table)
+    ends = np.cumsum(taken).reshape(shape)
+    offsets = ends - taken + BLOCK
+    of_pictures = offsets[:, list(sizes).index("jpg")]
+    found_nbytes = int(taken.sum()) + len(END_OF_ARCHIVE)
+    if not np.array_equal(of_pictures, rows["offset"].to_numpy()) or found_nbytes != nbytes:
+        expected = "offsets and a size of the tar that follow from the sizes of its members"
+        raise ManifestError(path, expected, "others")
+    # Whatever is written from here on needs no escapes: names hold neither quotes nor spaces.
+    if not pc.all(pc.match_substring_regex(names, _PICTURE_NAME), min_count=0).as_py():
+        raise ManifestError(path, "portable member names that end in .jpg", "others")
+    keys = pc.utf8_slice_codeunits(names, 0, -len(".jpg"))
+    return Layout(tar, keys, list(sizes), offsets, table)
+
+
+def _only(column: pa.ChunkedArray) -> pa.Array:
+    """Return the values of a column of one chunk, or of none."""
+    return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+
+def _columns_of(members: dict[str, Any]) -> list[str]:
+    named = [[it] if isinstance(it, str) else it for it in members.values()]
+    return [column for columns in named for column in columns]
