@@ -41,13 +41,13 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Forgive others the processes and files that they leave to the garbage collector."""
+    """Forgive others what they leave to the garbage collector, and readers all they warn of."""
     for item in items:
-        if any(
-            item.get_closest_marker(name) for name in ("curator", "ray", "ray_faults", "readers")
-        ):
+        if any(item.get_closest_marker(name) for name in ("curator", "ray", "ray_faults")):
             for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore::{kind}"))
+        if item.get_closest_marker("readers"):
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
 @pytest.fixture(scope="session")

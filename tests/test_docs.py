@@ -17,6 +17,7 @@ PAGES = [
 
 READERS = {
     "look-inside-an-archive": "archives",
+    "look-inside-with-croissant": "croissant",
     "look-inside-with-frames": "frames",
     "train-with-daft": "daft",
     "train-with-dali": "dali",

@@ -51,6 +51,11 @@ class Dataset(NamedTuple):
     sidecars: list[str]
     samples: list[Sample]
 
+    def only(self, extension: str) -> Dataset:
+        """Return the dataset for a reader that knows the members of one extension only."""
+        samples = [Sample(it.key, {extension: it.members[extension]}) for it in self.samples]
+        return self._replace(samples=samples)
+
 
 def pictures() -> list[bytes]:
     """Cut a JPEG for each id out of photographs, no two of the same size."""
@@ -122,8 +127,7 @@ def in_samples(members: Iterable[tuple[str, bytes]]) -> list[Sample]:
 
 def sample_of(found: Mapping[str, Any]) -> Sample:
     """Return a dict of fields, which the readers of the webdataset family make, as a sample."""
-    members = {name.removeprefix("."): data for name, data in found.items()}
-    return Sample(found["__key__"], {name: members[name] for name in ("jpg", "json", "txt")})
+    return Sample(found["__key__"], {name: found[name] for name in ("jpg", "json", "txt")})
 
 
 def compare(dataset: Dataset, found: Iterable[Sample], reader: str, how: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +9,7 @@ from reader_data import Dataset, Sample, as_json, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 pytestmark = pytest.mark.readers(env="readers-frames")
 COLUMNS = ["tar_file", "member_name", "offset", "size", "caption", "score"]

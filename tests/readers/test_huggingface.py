@@ -1,4 +1,4 @@
-"""Hugging Face datasets: the tars with the webdataset builder, the sidecars with the Parquet one."""
+"""Hugging Face datasets: tars with the webdataset builder, sidecars with the Parquet builder."""
 
 from __future__ import annotations
 
