@@ -105,13 +105,11 @@ def write_dataset(folder: Path) -> Dataset:
 
 def read_with_tarfile(paths: Iterable[str]) -> list[Sample]:
     """Return the samples of some tars: a key is what stands before the first dot."""
-    return in_samples(
-        (member.name, file.read())
-        for path in paths
-        for tar in [tarfile.open(path)]
-        for member in tar
-        if (file := tar.extractfile(member))
-    )
+    members = []
+    for path in paths:
+        with tarfile.open(path) as tar:
+            members += [(it.name, file.read()) for it in tar if (file := tar.extractfile(it))]
+    return in_samples(members)
 
 
 def in_samples(members: Iterable[tuple[str, bytes]]) -> list[Sample]:

@@ -1,7 +1,7 @@
 """Print what came of every reader and kind of id, and fail where it is not as the docs say.
 
-``python tests/readers/table.py PAGE FOLDER``: tox's folder has what `reader_data.compare` wrote
-down in each environment.
+``python tests/readers/readers_table.py PAGE FOLDER``: below tox's folder stands what
+`reader_data.compare` wrote down in each environment.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ def main(page: str, folder: str) -> str | None:
     outcomes = {record["reader"]: record["kinds"] for record in records}
     table = table_of(outcomes)
     sys.stdout.write(table)
+    if not outcomes:
+        return f"no reader has left an outcome below {folder}"
     if any(set(kinds.values()) != {"equal"} for kinds in outcomes.values()):
         return "not every reader returns what was written"
-    if table not in Path(page).read_text(encoding="utf-8"):
+    # With the blank line after it, for a table that goes on is another.
+    if f"{table}\n" not in Path(page).read_text(encoding="utf-8") + "\n":
         return f"the table in {page} is another: put this one in its place"
     return None
 

@@ -18,8 +18,7 @@ pytestmark = pytest.mark.readers(env="readers-dali")
 def read_with_dali(dataset: Dataset, **options: Any) -> list[Sample]:  # noqa: ANN401  # passed on
     from nvidia.dali import fn, pipeline_def
 
-    @pipeline_def(batch_size=1, num_threads=1, device_id=None)
-    def pipeline() -> tuple[Any, ...]:
+    def outputs() -> tuple[Any, ...]:
         members = fn.readers.webdataset(
             paths=dataset.tars,
             ext=["jpg", "json", "txt"],
@@ -29,7 +28,7 @@ def read_with_dali(dataset: Dataset, **options: Any) -> list[Sample]:  # noqa: A
         return *members, fn.get_property(members[0], key="source_info")
 
     samples = []
-    reader = pipeline()
+    reader = pipeline_def(batch_size=1, num_threads=1, device_id=None)(outputs)()
     for _ in dataset.samples:
         jpg, json, txt, source = (output.at(0).tobytes() for output in reader.run())
         # The tar, the offset, and the name of the member, with a colon between them.

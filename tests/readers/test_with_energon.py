@@ -72,13 +72,12 @@ def test_a_loader_over_our_index(dataset: Dataset, folder: Path) -> None:
         stateless,
     )
 
-    @stateless
     def as_stored(sample: Any) -> dict[str, Any]:  # noqa: ANN401  # one of Energon's
         return dict(sample)
 
-    class TaskEncoder(DefaultTaskEncoder):
-        cookers = (Cooker(as_stored),)
-        decoder = None
+    encoder = DefaultTaskEncoder()
+    encoder.cookers = [Cooker(stateless(as_stored))]
+    encoder.decoder = None
 
     # Our dataset.yaml asks for images and captions; this one for all members, as bytes.
     crude = "__module__: megatron.energon\n__class__: CrudeWebdataset\n"
@@ -89,7 +88,7 @@ def test_a_loader_over_our_index(dataset: Dataset, folder: Path) -> None:
         dataset_config="crude.yaml",
         worker_config=WorkerConfig(rank=0, world_size=1, num_workers=0),
         batch_size=None,
-        task_encoder=TaskEncoder(),
+        task_encoder=encoder,
     )
 
     compare(dataset, map(sample_of, get_loader(samples)), "megatron-energon", "our .nv-meta")
