@@ -52,7 +52,7 @@ def export_index(
     output_dir
         Folder of shards, written by `write_shards`, `ShardWriter` or the stage.
     formats
-        Which indexes to write, see :doc:`/how-to/export-indexes`.
+        Which indexes to write; ``docs/how-to/export-indexes.md`` tells more.
 
         - ``"webdataset"``: shards, counts and brace ranges, ``webdataset.json``.
         - ``"wids"``: ``wids.json`` for ``wids.ShardListDataset``.
