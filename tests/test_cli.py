@@ -17,7 +17,7 @@ import pytest
 
 from arrowimg import __version__
 from arrowimg._cli import build_parser, main
-from arrowimg._cli_help import DEMO, GC, INSPECT, OVERVIEW, VERIFY, WRITE
+from arrowimg._cli_help import DEMO, GC, INDEX, INSPECT, OVERVIEW, VERIFY, WRITE
 
 PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
@@ -26,6 +26,7 @@ HELPS = {
     "write": WRITE,
     "inspect": INSPECT,
     "verify": VERIFY,
+    "index": INDEX,
     "gc": GC,
     "demo": DEMO,
 }
