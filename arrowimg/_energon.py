@@ -98,10 +98,10 @@ def _tar_index(layout: Layout) -> bytes:
 
 def _insert(database: sqlite3.Connection, number: int, layout: Layout) -> None:
     num_samples, num_parts = layout.offsets.shape
-    keys, bounds = layout.keys.to_pylist(), layout.bounds
+    bounds = layout.bounds
     places = zip(
         [number] * num_samples,
-        keys,
+        layout.keys.to_pylist(),
         range(num_samples),
         bounds[:-1].tolist(),
         (bounds[1:] - bounds[:-1]).tolist(),
@@ -111,7 +111,7 @@ def _insert(database: sqlite3.Connection, number: int, layout: Layout) -> None:
         database.executemany(_INSERT_SAMPLES, places)
     except sqlite3.IntegrityError as error:
         expected = "sample keys that stand once in the dataset, which Energon asks for"
-        raise DuplicateIdError(expected, _repeated(database, layout, keys)) from error
+        raise DuplicateIdError(expected, _repeated(database, number, layout)) from error
     parts = zip(
         [number] * (num_samples * num_parts),
         [sample for sample in range(num_samples) for _ in range(num_parts)],
@@ -123,10 +123,10 @@ def _insert(database: sqlite3.Connection, number: int, layout: Layout) -> None:
     database.executemany(_INSERT_PARTS, parts)
 
 
-def _repeated(database: sqlite3.Connection, layout: Layout, keys: list[str]) -> list[str]:
-    """Return a line for each key of a layout that stands in an earlier tar."""
-    query = "SELECT 1 FROM samples WHERE sample_key = ? AND tar_file_id != ?"
-    number = database.execute("SELECT max(tar_file_id) FROM samples").fetchone()[0]
+def _repeated(database: sqlite3.Connection, number: int, layout: Layout) -> list[str]:
+    """Return a line for each key of a layout that stands in a tar before it."""
+    query = "SELECT 1 FROM samples WHERE sample_key = ? AND tar_file_id < ?"
+    keys = layout.keys.to_pylist()
     found = [key for key in keys if database.execute(query, (key, number)).fetchone()]
     return [f"{key!r} in {layout.tar_file} and in a tar before" for key in found]
 

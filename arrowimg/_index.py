@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import chain, groupby, islice
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct, structs
 
@@ -14,6 +15,7 @@ from arrowimg._index_formats import (
     File,
     dali_index,
     fsspec_index,
+    references_in,
     sizes_index,
     webdataset_index,
     wids_index,
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from arrowimg._checksums import BytesLike
     from arrowimg._manifest import ShardEntry
 
-_LAYOUTS_AHEAD = 8
+_TARS_AHEAD = 8
+_FILES_AT_ONCE = 64
+
+Result = TypeVar("Result")
 
 
 def export_index(
@@ -48,7 +52,7 @@ def export_index(
     output_dir
         Folder of shards, written by `write_shards`, `ShardWriter` or the stage.
     formats
-        Which indexes to write, see :doc:`/how-to/export-indexes`.
+        Which indexes to write; ``docs/how-to/export-indexes.md`` tells more.
 
         - ``"webdataset"``: shards, counts and brace ranges, ``webdataset.json``.
         - ``"wids"``: ``wids.json`` for ``wids.ShardListDataset``.
@@ -83,7 +87,7 @@ def export_index(
     storage = LocalStorage(output_dir, "process")
     folder = _Folder(storage, read_listing(storage))
     indexes = [_FORMATS[name](folder) for name in dict.fromkeys(formats)]
-    return [_publish(storage, *file) for files in indexes for file in files]
+    return list(_publish(storage, chain.from_iterable(indexes)))
 
 
 class _Folder(Struct, frozen=True):
@@ -92,11 +96,13 @@ class _Folder(Struct, frozen=True):
     storage: LocalStorage
     listing: Listing
 
-    def layouts(self) -> Iterator[Layout]:
-        def read(shard: ShardEntry) -> Layout:
-            return read_layout(self.storage, shard)
+    def of_each_tar(self, function: Callable[[Layout], Result]) -> Iterator[Result]:
+        """Yield what a function makes of the layout of each tar, in order, on several threads."""
 
-        return map_ahead(read, self.listing.shards, usable_cores(), _LAYOUTS_AHEAD)
+        def read(shard: ShardEntry) -> Result:
+            return function(read_layout(self.storage, shard))
+
+        return map_ahead(read, self.listing.shards, usable_cores(), _TARS_AHEAD)
 
     def card(self) -> bytes:
         """Return the ``README.md`` that is there; nothing where there is none."""
@@ -121,23 +127,25 @@ class _Folder(Struct, frozen=True):
 _FORMATS: dict[IndexFormat, Callable[[_Folder], Iterable[File]]] = {
     "webdataset": lambda folder: webdataset_index(folder.listing),
     "wids": lambda folder: wids_index(folder.listing),
-    "dali": lambda folder: dali_index(folder.layouts()),
-    "energon": lambda folder: energon_index(folder.listing, folder.layouts()),
+    "dali": lambda folder: chain.from_iterable(folder.of_each_tar(dali_index)),
+    "energon": lambda folder: energon_index(folder.listing, folder.of_each_tar(lambda it: it)),
     "hf": lambda folder: hugging_face_index(folder.listing, folder.card()),
     "croissant": lambda folder: croissant_index(folder.listing_of_all_files()),
-    "fsspec": lambda folder: fsspec_index(folder.layouts()),
+    "fsspec": lambda folder: fsspec_index(folder.of_each_tar(references_in)),
     "sizes": lambda folder: sizes_index(folder.listing),
 }
 """Returns the files of each format. What a format refuses, it refuses at once."""
 
 
-def _publish(storage: LocalStorage, path: str, pieces: Iterable[BytesLike]) -> str:
-    """Write a file aside and make it visible; returns where it stands."""
-    folder, _, name = path.rpartition("/")
-    place = LocalStorage(storage.folder / folder, storage.durability)
-    with place.stage("xxh3_128") as staging:
-        file = staging.create(name)
-        for piece in pieces:
-            file.write(piece)
-        staging.publish("overwrite")
-    return place.path_of(name)
+def _publish(storage: LocalStorage, files: Iterator[File]) -> Iterator[str]:
+    """Write files aside and make them visible, some at a time; yields where they stand."""
+    for folder, group in groupby(files, lambda file: file[0].rpartition("/")[0]):
+        place = LocalStorage(storage.folder / folder, storage.durability)
+        for first in group:
+            with place.stage("xxh3_128") as staging:
+                for path, pieces in chain([first], islice(group, _FILES_AT_ONCE - 1)):
+                    file = staging.create(path.rpartition("/")[2])
+                    for piece in pieces:
+                        file.write(piece)
+                    yield storage.path_of(path)
+                staging.publish("overwrite")

@@ -99,47 +99,49 @@ def sizes_index(listing: Listing) -> Iterator[File]:
     yield SIZES, [json_bytes({shard.tar: shard.num_images for shard in listing.shards})]
 
 
-def dali_index(layouts: Iterable[Layout]) -> Iterator[File]:
-    """Yield an index per tar for ``nvidia.dali.fn.readers.webdataset``; none of an empty tar.
+def dali_index(layout: Layout) -> list[File]:
+    """Return the index of a tar for ``nvidia.dali.fn.readers.webdataset``; none of an empty tar.
 
     Version 1.2, as https://github.com/NVIDIA/DALI/blob/main/tools/wds2idx.py writes it: the number
     of samples, then per sample extension, offset, size and name of each member.
     """
-    for layout in layouts:
-        if not len(layout.keys):
-            continue  # DALI refuses an index of no samples
-        columns: list[pa.Array | str] = []
-        for at, extension in enumerate(layout.extensions):
-            start = " " if at else ""
-            offsets, sizes = _digits(layout.offsets[:, at]), _digits(layout.sizes[:, at])
-            columns += [f"{start}{extension} ", offsets, " ", sizes]
-            columns += [" ", layout.keys, f".{extension}"]
-        head = f"v1.2 {len(layout.keys)}\n".encode()
-        yield indexes_of_tar(layout.tar_file)[0], [head, _text([*columns, "\n"])]
+    if not len(layout.keys):
+        return []  # DALI refuses an index of no samples
+    columns: list[pa.Array | str] = []
+    for at, extension in enumerate(layout.extensions):
+        start = " " if at else ""
+        offsets, sizes = _digits(layout.offsets[:, at]), _digits(layout.sizes[:, at])
+        columns += [f"{start}{extension} ", offsets, " ", sizes, " ", layout.keys, f".{extension}"]
+    head = f"v1.2 {len(layout.keys)}\n".encode()
+    return [(indexes_of_tar(layout.tar_file)[0], [head, _text([*columns, "\n"])])]
 
 
-def fsspec_index(layouts: Iterable[Layout]) -> Iterator[File]:
-    """Yield the references of all members for fsspec's ``reference://``.
+def fsspec_index(references: Iterable[BytesLike]) -> Iterator[File]:
+    """Yield the references of all tars for fsspec's ``reference://``, as `references_in` gave them.
 
-    Version 1 of https://fsspec.github.io/kerchunk/spec.html. The tars have no folder in it.
+    Version 1 of https://fsspec.github.io/kerchunk/spec.html.
     """
-    yield FSSPEC, _references(layouts)
+    yield FSSPEC, _joined(references)
 
 
-def _references(layouts: Iterable[Layout]) -> Iterator[BytesLike]:
+def references_in(layout: Layout) -> BytesLike:
+    """Return where each member of a tar is, as entries of a JSON object: a comma before each."""
+    tar = msgspec.json.encode(layout.tar_file).decode()
+    columns: list[pa.Array | str] = []
+    for at, extension in enumerate(layout.extensions):
+        offsets, sizes = _digits(layout.offsets[:, at]), _digits(layout.sizes[:, at])
+        head, middle = ',\n"', f'.{extension}":[{tar},'
+        columns += [head, layout.keys, middle, offsets, ",", sizes, "]"]
+    return _text(columns)
+
+
+def _joined(references: Iterable[BytesLike]) -> Iterator[BytesLike]:
     yield b'{"version":1,"refs":{'
-    is_first = True
-    for layout in layouts:
-        if not len(layout.keys):
-            continue
-        tar = msgspec.json.encode(layout.tar_file).decode()
-        columns: list[pa.Array | str] = []
-        for at, extension in enumerate(layout.extensions):
-            offsets, sizes = _digits(layout.offsets[:, at]), _digits(layout.sizes[:, at])
-            columns += [',\n"', layout.keys, f'.{extension}":[{tar},', offsets, ",", sizes, "]"]
-        text = _text(columns)
-        yield text[1:] if is_first else text
-        is_first = False
+    texts = (text for text in references if len(text))
+    for first in texts:
+        yield first[1:]
+        break
+    yield from texts
     yield b"\n}}\n"
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from arrowimg._binary_columns import value_offsets
+from arrowimg._binary_columns import value_bytes, value_offsets
 from arrowimg._members import columns_of, extra_members
 from arrowimg._sidecar import parse_footer
 from arrowimg._tar import BLOCK, END_OF_ARCHIVE, tar_nbytes
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from arrowimg._storage import Storage
 
 _COLUMNS = ("member_name", "offset", "size")
-_PICTURE_NAME = r"^[A-Za-z0-9_%~-]+(/[A-Za-z0-9_%~-]+)*\.jpg$"
+_SUFFIX = ".jpg"
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_%~-/."
+_IS_LETTER = np.isin(np.arange(256), list(_LETTERS))
 
 
 class Layout(Struct, frozen=True):
@@ -71,7 +73,9 @@ def read_layout(storage: Storage, shard: ShardEntry) -> Layout:
             members: dict[str, Any] = footer.options.get("members", {})
             columns = list(dict.fromkeys([*_COLUMNS, *columns_of(members)]))
             table = file.read(columns=columns, use_threads=False)
-        rows = table.filter(pc.is_valid(table["member_name"])).combine_chunks()
+        if table["member_name"].null_count:
+            table = table.filter(pc.is_valid(table["member_name"]))
+        rows = table.combine_chunks()
         sizes = _member_sizes(rows, members)
     except FileNotFoundError as error:
         raise ManifestError(path, "the sidecar of a listed shard", "no file") from error
@@ -107,10 +111,21 @@ def _layout(
         expected = "offsets and a size of the tar that follow from the sizes of its members"
         raise ManifestError(path, expected, "others")
     # Whatever is written from here on needs no escapes: names hold neither quotes nor spaces.
-    if not pc.all(pc.match_substring_regex(names, _PICTURE_NAME), min_count=0).as_py():
-        raise ManifestError(path, "portable member names that end in .jpg", "others")
-    keys = pc.utf8_slice_codeunits(names, 0, -len(".jpg"))
+    if not _are_names_of_pictures(names):
+        raise ManifestError(path, f"portable member names that end in {_SUFFIX}", "others")
+    keys = pc.utf8_slice_codeunits(names, 0, -len(_SUFFIX))
     return Layout(tar, keys, list(sizes), offsets, table)
+
+
+def _are_names_of_pictures(names: pa.StringArray) -> bool:
+    """Tell whether names are of the letters of keys, and have one dot, that of their suffix."""
+    offsets = value_offsets(names)
+    letters = value_bytes(names)[offsets[0] : offsets[-1]]
+    return bool(
+        _IS_LETTER[letters].all()
+        and np.count_nonzero(letters == ord(".")) == len(names)
+        and pc.all(pc.ends_with(names, _SUFFIX), min_count=0).as_py()
+    )
 
 
 def _only(column: pa.ChunkedArray) -> pa.Array:

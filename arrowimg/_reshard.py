@@ -193,6 +193,17 @@ def _copy(
     check_unique_ids(stored, selection.wanted)
     order = None if shuffle_seed is None else _order(selection.num_rows, shuffle_seed)
     plan = plan_copies(selection, options, order)
+    return _write(selection, options, order, plan, new_dir, progress)
+
+
+def _write(
+    selection: Selection,
+    options: WriteOptions,
+    order: npt.NDArray[np.int64] | None,
+    plan: list[slice],
+    new_dir: str | Path,
+    progress: bool | None,  # noqa: FBT001  # as the caller has it
+) -> FileGroupTask:
     storage = LocalStorage(new_dir, options.durability)
     complete_shards = prepare_folder(storage, options)
     if plan:

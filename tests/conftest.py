@@ -17,6 +17,8 @@ from arrowimg._codec import encode_jpegs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reader_data import Dataset
+
 # A slow machine is not a failure. In CI the same examples are tried every time, so that a red run
 # is about the change at hand; elsewhere new ones are.
 settings.register_profile(
@@ -41,11 +43,21 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Forgive Ray the processes and files that it leaves to the garbage collector."""
+    """Forgive others what they leave to the garbage collector, and readers all they warn of."""
     for item in items:
         if any(item.get_closest_marker(name) for name in ("curator", "ray", "ray_faults")):
             for kind in ("ResourceWarning", "pytest.PytestUnraisableExceptionWarning"):
                 item.add_marker(pytest.mark.filterwarnings(f"ignore::{kind}"))
+        if item.get_closest_marker("readers"):
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Write the dataset that tests/readers read, once; who adds files to it takes a copy."""
+    from reader_data import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("dataset"))
 
 
 @pytest.fixture(scope="session")

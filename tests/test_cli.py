@@ -17,7 +17,7 @@ import pytest
 
 from arrowimg import __version__
 from arrowimg._cli import build_parser, main
-from arrowimg._cli_help import DEMO, GC, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
+from arrowimg._cli_help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
 
 PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
@@ -28,6 +28,7 @@ HELPS = {
     "merge": MERGE,
     "inspect": INSPECT,
     "verify": VERIFY,
+    "index": INDEX,
     "gc": GC,
     "demo": DEMO,
 }

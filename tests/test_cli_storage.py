@@ -236,3 +236,46 @@ class TestBadImages:
         assert status == 1
         assert "max_error_fraction: expected a number from 0 to 1" in capsys.readouterr().err
         assert not (tmp_path / "x").exists()
+
+
+class TestIndex:
+    def test_the_default_is_webdatasets_and_its_path_is_printed(
+        self, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status = main(["index", str(out)])
+
+        assert status == 0
+        assert capsys.readouterr().out == f"{out}/webdataset.json\n"
+        index = json.loads((out / "webdataset.json").read_bytes())
+        assert index["urls"] == "images-{000000..000001}.tar"
+
+    def test_json_is_the_list_of_paths(self, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        status = main(["index", str(out), "--for", "dali,sizes", "--json"])
+
+        assert status == 0
+        paths = json.loads(capsys.readouterr().out)
+        assert paths == [
+            f"{out}/{name}" for name in ("images-000000.idx", "images-000001.idx", "sizes.json")
+        ]
+        assert all(Path(path).is_file() for path in paths)
+
+    @pytest.mark.parametrize("formats", ["tfds", "dali,", "", "dali,,wids"])
+    def test_an_unknown_format_is_wrong_usage(
+        self, out: Path, capsys: pytest.CaptureFixture[str], formats: str
+    ) -> None:
+        with pytest.raises(SystemExit) as exit_info:
+            main(["index", str(out), "--for", formats])
+
+        assert exit_info.value.code == 2
+        assert "expected some of webdataset,wids,dali," in capsys.readouterr().err
+
+    def test_what_cannot_be_made_is_exit_code_1(
+        self, out: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        status = main(["index", str(out), "--for", "croissant"])
+
+        printed = capsys.readouterr()
+        assert status == 1
+        assert printed.out == ""
+        assert 'was not written with checksum="sha256"' in printed.err
+        assert not (out / "croissant.json").exists()

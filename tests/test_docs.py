@@ -15,8 +15,24 @@ PAGES = [
     if "_build" not in path.parts
 ]
 
-MARKS = {"docs/how-to/ray.md": pytest.mark.ray}
-"""Pages that need more than the tests' own packages; `tox run -e ray` runs them."""
+READERS = {
+    "look-inside-an-archive": "archives",
+    "look-inside-with-croissant": "croissant",
+    "look-inside-with-frames": "frames",
+    "train-with-daft": "daft",
+    "train-with-dali": "dali",
+    "train-with-energon": "energon",
+    "train-with-hugging-face": "huggingface",
+    "train-with-ray": "ray",
+    "train-with-torch": "webdataset",
+    "train-with-webdataset": "webdataset",
+    "train-with-wids": "webdataset",
+}
+MARKS = {"docs/how-to/ray.md": pytest.mark.ray} | {
+    f"docs/how-to/{page}.md": pytest.mark.readers(env=f"readers-{env}")
+    for page, env in READERS.items()
+}
+"""Pages that need more than the tests' own packages, and where they run instead."""
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<language>[^\s`]*)[^`]*$")
 OPT_OUT = re.compile(r"<!--\s*not-run\b:?(?P<reason>.*?)-->")
@@ -85,7 +101,7 @@ def broken_links(text: str, folder: Path) -> list[str]:
 def test_the_page_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    if page in MARKS:
+    if page.endswith("ray.md"):
         request.getfixturevalue("cluster")
     monkeypatch.chdir(tmp_path)
 

@@ -142,7 +142,7 @@ def sidecar(tmp_path: Path) -> Path:
         ("member_name", 0, 'a".jpg', "portable member names"),
         ("member_name", 0, "a\n.jpg", "portable member names"),
         ("member_name", 0, "a.png", "portable member names"),
-        ("member_name", 0, "/a.jpg", "portable member names"),
+        ("member_name", 0, "a.b.jpg", "portable member names"),
         ("member_name", 0, None, "'images-000000.tar'"),
     ],
 )
