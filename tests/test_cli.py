@@ -244,6 +244,70 @@ class TestDemo:
         assert first == second
 
 
+class TestReshard:
+    def test_rows_that_are_wanted_become_new_shards(
+        self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out, new = tmp_path / "out", tmp_path / "new"
+        main(["write", str(table), str(out), "--members", "txt=caption"])
+        scores = pl.DataFrame({"image_id": ["rocket", "cat", "coffee"], "score": [3.0, 1.0, 2.0]})
+        scores.write_parquet(tmp_path / "scores.parquet")
+        capsys.readouterr()
+
+        status = main(
+            [
+                *("reshard", str(out), str(new), "--where", "score > 1", "--images-per-tar", "1"),
+                *("--metadata", str(tmp_path / "scores.parquet"), "--shuffle-seed", "3"),
+                *("--max-bytes-per-tar", "1000000", "--if-exists", "skip", "--json"),
+            ]
+        )
+
+        printed = json.loads(capsys.readouterr().out)
+        rows = pl.read_parquet([file["path"] for file in printed["files"][1::2]])
+        assert status == 0
+        assert sorted(rows["image_id"]) == ["coffee", "rocket"]
+        assert sorted(rows["score"]) == [2.0, 3.0]
+
+    def test_what_was_not_said_is_as_it_was(
+        self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "out"
+        main(["write", str(table), str(out), "--keep-image-data", "--max-bytes-per-tar", "200000"])
+        main(["reshard", str(out), str(tmp_path / "new")])
+
+        main(["merge", str(out), str(tmp_path / "merged"), "-q"])
+
+        first, second, third = (
+            {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+            for name in ("out", "new", "merged")
+        )
+        assert first == second == third
+        assert capsys.readouterr().out.count("3 images in 2 shards") == 3
+
+    def test_a_condition_that_is_none_is_one_line(
+        self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        main(["write", str(table), str(tmp_path / "out")])
+
+        status = main(
+            ["reshard", str(tmp_path / "out"), str(tmp_path / "new"), "--where", "score >"]
+        )
+
+        assert status == 1
+        assert capsys.readouterr().err.startswith("arrowimg: error: where: expected an expression")
+
+    def test_an_id_that_stands_twice_ends_a_merge(
+        self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        main(["write", str(table), str(tmp_path / "out")])
+
+        status = main(["merge", *[str(tmp_path / "out")] * 2, str(tmp_path / "new")])
+
+        assert status == 1
+        assert "every image_id once in the dataset" in capsys.readouterr().err
+        assert not (tmp_path / "new").exists()
+
+
 class TestHelp:
     def test_help_is_the_text_a_person_wrote(self, capsys: pytest.CaptureFixture[str]) -> None:
         for arguments, text in [([], OVERVIEW), *(([name], text) for name, text in HELPS.items())]:
