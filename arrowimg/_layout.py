@@ -68,7 +68,10 @@ def read_layout(storage: Storage, shard: ShardEntry) -> Layout:
     """
     path = storage.path_of(shard.parquet)
     try:
-        with storage.open(shard.parquet) as opened, pq.ParquetFile(opened) as file:
+        with (
+            storage.open(shard.parquet) as opened,
+            pq.ParquetFile(opened, pre_buffer=False) as file,
+        ):
             footer = parse_footer(file.metadata.metadata, path)
             members: dict[str, Any] = footer.options.get("members", {})
             columns = list(dict.fromkeys([*_COLUMNS, *columns_of(members)]))

@@ -81,7 +81,9 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
     jobs = _jobs(places, order)
     threads = _THREADS if len(jobs) > 1 else 1
     problems = [
-        problem for found in map_ahead(read, jobs, threads, 2 * _THREADS) for problem in found
+        problem
+        for found in map_ahead(read, jobs, threads, 2 * _THREADS, "read")
+        for problem in found
     ]
     if problems:
         raise ChecksumError(problems)

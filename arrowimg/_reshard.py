@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from arrowimg._options import WriteOptions
 
 _MOST_THREADS = 4
-"""Fewer than read a picture's tar: threads are kept by number, and these wait for those."""
+"""Each holds a shard in memory, and disks have had enough of fewer."""
 
 
 def reshard(

@@ -33,7 +33,7 @@ def read_rows(storage: Storage, sidecar: str, columns: Collection[str] | None = 
     """
     path = storage.path_of(sidecar)
     try:
-        with storage.open(sidecar) as source, pq.ParquetFile(source) as file:
+        with storage.open(sidecar) as source, pq.ParquetFile(source, pre_buffer=False) as file:
             names = [name for name in file.schema_arrow.names if name != "image_data"]
             return file.read([it for it in names if columns is None or it in columns])
     except (pa.ArrowException, FileNotFoundError) as error:

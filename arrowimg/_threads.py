@@ -6,7 +6,7 @@ import functools
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,12 +30,16 @@ def usable_cores() -> int:
 
 
 def map_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int,
+    ahead: int,
+    purpose: Literal["work", "read"] = "work",
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order, computed on several threads.
 
     With one thread, each is computed when it is asked for, by whoever asks. The threads are kept
-    for the next call; `function` must not wait for them.
+    for the next call; `function` must not wait for threads of the same purpose.
 
     Parameters
     ----------
@@ -43,11 +47,13 @@ def map_ahead(
         How many items are worked on at once.
     ahead
         At most so many results are computed, or being computed, before they are asked for.
+    purpose
+        What the threads are kept for. Those that work may wait for those that read.
     """
     if threads == 1:
         yield from map(function, items)
         return
-    pool = _pool(threads)
+    pool = _pool(threads, purpose)
     started: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -62,8 +68,8 @@ def map_ahead(
 
 
 @functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="arrowimg")
+def _pool(threads: int, purpose: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix=f"arrowimg-{purpose}")
 
 
 if hasattr(os, "register_at_fork"):

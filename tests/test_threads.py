@@ -36,6 +36,20 @@ class Items:
 
 
 class TestMapAhead:
+    def test_threads_that_work_may_wait_for_as_many_that_read(self) -> None:
+        def work(item: int) -> int:
+            return sum(map_ahead(lambda it: item * it, range(4), 2, 4, "read"))
+
+        # Were they the same two threads, each would wait for the other for ever.
+        program = threading.Thread(
+            target=lambda: found.extend(map_ahead(work, range(8), 2, 8)), daemon=True
+        )
+        found: list[int] = []
+        program.start()
+        program.join(SECONDS)
+
+        assert found == [6 * item for item in range(8)]
+
     @given(
         count=st.integers(0, 30), threads=st.sampled_from([1, 2, 3, 8]), ahead=st.integers(1, 40)
     )
