@@ -85,7 +85,7 @@ def _fetch_once(
 
 
 def _stream(out: Path, names: set[str]) -> Iterator[tuple[str, bytes]]:
-    import webdataset  # noqa: PLC0415  # only here, and not of the bench group
+    import webdataset  # noqa: PLC0415  # only here
 
     tars = sorted(str(path) for path in out.glob("*.tar"))
     for sample in webdataset.WebDataset(tars, shardshuffle=False):

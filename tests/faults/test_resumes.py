@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import pytest
@@ -25,7 +25,8 @@ from writer_program import Job
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHECK = "resumed datasets"
+Kind = Literal["dataset", "reshard"]
+CHECK: dict[Kind, str] = {"dataset": "resumed datasets", "reshard": "resumed resharding"}
 MANIFEST = "manifest.json"
 SEEDS = tuple(range(6))
 PICTURES_PER_TAR = 5
@@ -47,23 +48,27 @@ def writers() -> Iterator[Writers]:
         yield made
 
 
-def dataset(folder: Path, **options: str) -> Job:
+def job_of(writer: Kind, tmp_path: Path) -> Job:
     return Job(
-        folder=str(folder),
-        writer="dataset",
+        folder=str(tmp_path / "out"),
+        writer=writer,
+        source=str(tmp_path / "source"),
         seeds=SEEDS,
         images_per_tar=PICTURES_PER_TAR,
-        options=dict(options),
     )
 
 
-def write_undisturbed(writers: Writers, folder: Path) -> tuple[Shards, int, float]:
+def in_folder(job: Job, folder: Path) -> Job:
+    return msgspec.structs.replace(job, folder=str(folder))
+
+
+def write_undisturbed(writers: Writers, job: Job) -> tuple[Shards, int, float]:
     """Return what an undisturbed run writes, its calls that change the folder, and its seconds."""
-    seconds, calls = [], 0
+    folder, seconds, calls = Path(job.folder), [], 0
     for _ in range(3):
         shutil.rmtree(folder, ignore_errors=True)
         started = time.monotonic()
-        ending = writers.run(dataset(folder))
+        ending = writers.run(job)
         assert ending.is_acknowledged, ending
         seconds.append(time.monotonic() - started)
         calls = ending.calls
@@ -91,19 +96,20 @@ def check_state(figures: Figures, folder: Path, reference: Shards, trial: str) -
 
 
 def resume_all(
-    writers: Writers, folder: Path, reference: Shards, calls: int, seconds: float, runs: int
+    writers: Writers, job: Job, reference: Shards, calls: int, seconds: float, runs: int
 ) -> Figures:
-    figures = Figures()
+    figures, folder = Figures(), Path(job.folder)
     generator = random.Random(11)  # noqa: S311  # to be the same every time
     for at in range(runs):
         policy = ("skip", "verify")[at % 2]
+        told = msgspec.structs.replace(job, options={"if_exists": policy})
         shutil.rmtree(folder, ignore_errors=True)
         for life in range(generator.randrange(1, 4)):
             kill_at = generator.randrange(1, calls + 1) if generator.random() < 0.5 else None
-            job = msgspec.structs.replace(dataset(folder, if_exists=policy), kill_at=kill_at)
-            figures.kills += die_once(writers, job, generator, seconds)
+            dying = msgspec.structs.replace(told, kill_at=kill_at)
+            figures.kills += die_once(writers, dying, generator, seconds)
             check_state(figures, folder, reference, f"run {at}, life {life}, {policy}, {kill_at}")
-        ending = writers.run(dataset(folder, if_exists=policy))
+        ending = writers.run(told)
         figures.runs += 1
         if content(folder) != reference.files or not ending.is_acknowledged:
             figures.other.append(f"run {at}, {policy}: {ending}")
@@ -121,14 +127,19 @@ def count_naive(writers: Writers, folder: Path, reference: Shards) -> tuple[int,
     return torn, kills
 
 
-def check(writers: Writers, tmp_path: Path, capsys: pytest.CaptureFixture[str], runs: int) -> int:
-    reference, calls, seconds = write_undisturbed(writers, tmp_path / "reference")
-    figures = resume_all(writers, tmp_path / "out", reference, calls, seconds, runs)
+def check(
+    writers: Writers, kind: Kind, tmp_path: Path, capsys: pytest.CaptureFixture[str], runs: int
+) -> int:
+    job = job_of(kind, tmp_path)
+    if kind == "reshard":
+        write_undisturbed(writers, in_folder(job_of("dataset", tmp_path), tmp_path / "source"))
+    reference, calls, seconds = write_undisturbed(writers, in_folder(job, tmp_path / "reference"))
+    figures = resume_all(writers, job, reference, calls, seconds, runs)
     control, of = count_naive(writers, tmp_path / "control", reference)
 
     say(
         capsys,
-        f"{CHECK}: {figures.runs} datasets of {len(reference.names)} shards, {figures.kills} "
+        f"{CHECK[kind]}: {figures.runs} datasets of {len(reference.names)} shards, {figures.kills} "
         f"kills: {len(figures.torn)} torn, {len(figures.early)} manifests too early, "
         f"{len(figures.other)} other than undisturbed; control: {control} of {of} torn",
     )
@@ -139,14 +150,16 @@ def check(writers: Writers, tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     return figures.kills
 
 
+@pytest.mark.parametrize("kind", CHECK)
 def test_a_dataset_whose_writers_die_becomes_what_it_should(
-    writers: Writers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    writers: Writers, kind: Kind, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert check(writers, tmp_path, capsys, runs=4) >= 1
+    assert check(writers, kind, tmp_path, capsys, runs=4) >= 1
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("kind", CHECK)
 def test_many_datasets_whose_writers_die_become_what_they_should(
-    writers: Writers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    writers: Writers, kind: Kind, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert check(writers, tmp_path, capsys, runs=200) >= 50
+    assert check(writers, kind, tmp_path, capsys, runs=200) >= 50

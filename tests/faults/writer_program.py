@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from arrowimg import ImageBatch, ImageWriterStage, ShardWriter, _commit
+from arrowimg import ImageBatch, ImageWriterStage, ShardWriter, _commit, reshard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +41,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         Where it writes.
     writer
         ``"stage"`` processes the batches of `seeds`, in order; ``"dataset"`` writes them as one
-        dataset; ``"naive"`` copies the files of `source` to their final names, as most writers
-        write theirs.
+        dataset; ``"reshard"`` writes the dataset in `source` anew, its rows shuffled; ``"naive"``
+        copies the files of `source` to their final names, as most writers write theirs.
     seeds
         One batch each: what its ids and pictures are made of.
     pictures
@@ -66,7 +66,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     folder: str
-    writer: Literal["stage", "dataset", "naive"] = "stage"
+    writer: Literal["stage", "dataset", "reshard", "naive"] = "stage"
     source: str = ""
     seeds: tuple[int, ...] = (0,)
     pictures: int | None = None
@@ -178,6 +178,17 @@ def _write(job: Job, batches: list[ImageBatch], shared: mmap.mmap) -> None:
         write_naively(Path(job.source), Path(job.folder))
         shared[0] = WRITTEN
         return
+    if job.writer == "reshard":
+        reshard(
+            job.source,
+            job.folder,
+            images_per_tar=job.images_per_tar,
+            shuffle_seed=0,
+            progress=False,
+            **job.options,
+        )
+        shared[0] = WRITTEN
+        return
     options = {"encode_threads": 1, **job.options}
     if job.writer == "dataset":
         with ShardWriter(job.folder, job.images_per_tar, **options) as writer:
@@ -267,12 +278,13 @@ def _ending(job: Job, shared: mmap.mmap, status: int) -> Ending:
 def _warm_up() -> None:
     """Import and allocate what the first batch needs, once for all writers."""
     with tempfile.TemporaryDirectory() as folder:
-        names: tuple[Literal["stage", "dataset"], ...] = ("stage", "dataset")
+        names: tuple[Literal["stage", "dataset", "reshard"], ...] = ("stage", "dataset", "reshard")
         for name in names:
             for _ in range(2):
-                path = str(Path(folder, name))
+                path, source = (str(Path(folder, it)) for it in (name, "dataset"))
                 with mmap.mmap(-1, SHARED_NBYTES) as shared:
-                    _write(Job(folder=path, writer=name), [make_batch(0)], shared)
+                    job = Job(folder=path, writer=name, source=source)
+                    _write(job, [make_batch(0)], shared)
 
 
 def main() -> None:
