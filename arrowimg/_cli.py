@@ -61,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     write.add_argument("source", metavar="SOURCE")
     _add_output_arguments(write)
     write.add_argument("--max-bytes-per-tar", type=int)
+    write.add_argument("--checksum", choices=("xxh3_128", "sha256"), default="xxh3_128")
     write.add_argument("--members", type=_member, action="append", default=[])
     write.add_argument("--metadata")
     write.add_argument("--keep-image-data", action="store_true")
@@ -142,6 +143,7 @@ def _add_copying_commands(commands: Any) -> None:  # noqa: ANN401  # argparse's 
 def _add_copy_arguments(parser: argparse.ArgumentParser) -> None:
     _add_output_arguments(parser)
     parser.add_argument("--max-bytes-per-tar", type=int, default=argparse.SUPPRESS)
+    parser.add_argument("--checksum", choices=("xxh3_128", "sha256"), default=argparse.SUPPRESS)
     parser.add_argument(
         "--if-exists", choices=("verify", "skip", "overwrite", "error"), default="verify"
     )
@@ -182,6 +184,7 @@ def _write(parsed: argparse.Namespace) -> int:
         encode_threads=parsed.threads,
         members=dict(parsed.members),
         max_bytes_per_tar=parsed.max_bytes_per_tar,
+        checksum=parsed.checksum,
         reencode=parsed.reencode,
         if_exists=parsed.if_exists,
         keep_quarantined=parsed.keep_quarantined,
@@ -225,6 +228,8 @@ def _copy_options(parsed: argparse.Namespace) -> ReshardKeywords:
     options: ReshardKeywords = {"if_exists": parsed.if_exists}
     if "max_bytes_per_tar" in parsed:
         options["max_bytes_per_tar"] = parsed.max_bytes_per_tar
+    if "checksum" in parsed:
+        options["checksum"] = parsed.checksum
     return options
 
 

@@ -43,6 +43,8 @@ arguments:
 shards:
   --images-per-tar N     images in every tar but the last [1000]
   --max-bytes-per-tar N  most bytes in one tar [no limit]
+  --checksum NAME        how files and images are hashed: xxh3_128, or sha256, which
+                         Croissant asks for [xxh3_128]
   --members EXT=COLUMNS  columns beside the picture in the tar, for example txt=caption
                          or json=caption,score; may be given several times
   --metadata FILE        Parquet or Arrow file joined to the images by image_id
@@ -85,6 +87,7 @@ options:
   --where SQL            which rows, for example "score > 0.9 and error is null" [all]
   --images-per-tar N     images in every tar but the last [1000]
   --max-bytes-per-tar N  most bytes in one tar [as in OUT]
+  --checksum NAME        how files and images are hashed: xxh3_128, sha256 [as in OUT]
   --metadata FILE        Parquet or Arrow file of new columns, joined by image_id;
                          --where may name them
   --shuffle-seed N       in a random order, the same for the same N [their order]
@@ -113,6 +116,8 @@ arguments:
 options:
   --images-per-tar N     images in every tar but the last [1000]
   --max-bytes-per-tar N  most bytes in one tar [as in the first SOURCE]
+  --checksum NAME        how files and images are hashed: xxh3_128, sha256
+                         [as in the first SOURCE]
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
   --json                 print the file group as one JSON document

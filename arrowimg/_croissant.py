@@ -61,7 +61,10 @@ def croissant_index(listing: Listing) -> list[File]:
     OptionError
         When the checksums of the dataset are not SHA-256, which Croissant asks for.
     """
-    expected = 'no "croissant" of a dataset that was not written with checksum="sha256"'
+    expected = (
+        '"croissant" only of a dataset that was written with checksum="sha256", '
+        "which arrowimg.reshard makes of any other"
+    )
     check_option(listing.has_sha256, "formats", expected, "croissant")
     shards = listing.shards
     document = {

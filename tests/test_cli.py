@@ -284,6 +284,25 @@ class TestReshard:
         assert first == second == third
         assert capsys.readouterr().out.count("3 images in 2 shards") == 3
 
+    def test_croissant_is_refused_until_checksums_are_its_own(
+        self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out, new, merged = (str(tmp_path / name) for name in ("out", "new", "merged"))
+        main(["write", str(table), out])
+        assert main(["index", out, "--for", "croissant"]) == 1
+        assert "reshard" in capsys.readouterr().err
+
+        main(["reshard", out, new, "--checksum", "sha256"])
+        main(["merge", out, merged, "--checksum", "sha256"])
+        assert main(["index", new, "--for", "croissant"]) == 0
+        assert main(["index", merged, "--for", "croissant"]) == 0
+
+    def test_sha256_is_written_when_it_is_asked_for(self, table: Path, tmp_path: Path) -> None:
+        main(["write", str(table), str(tmp_path / "out"), "--checksum", "sha256"])
+
+        manifest = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+        assert manifest["options"]["checksum"] == "sha256"
+
     def test_a_condition_that_is_none_is_one_line(
         self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -277,5 +277,5 @@ class TestIndex:
         printed = capsys.readouterr()
         assert status == 1
         assert printed.out == ""
-        assert 'was not written with checksum="sha256"' in printed.err
+        assert 'that was written with checksum="sha256"' in printed.err
         assert not (out / "croissant.json").exists()
