@@ -271,12 +271,18 @@ def _values(array: pa.Array) -> Pixels:
     if pa.types.is_boolean(array.type):
         return np.asarray(array.fill_null(fill_value=False).to_numpy(zero_copy_only=False))
     buffer = array.buffers()[1]
-    dtype = np.dtype(array.type.to_pandas_dtype())
+    dtype = _dtype_of(array.type)
     if buffer is None:
         return np.empty(0, dtype)
     values = np.frombuffer(buffer, dtype)[array.offset : array.offset + len(array)]
     values.flags.writeable = False
     return values
+
+
+def _dtype_of(kind: pa.DataType) -> np.dtype[Any]:
+    """Return NumPy's name for a number type; PyArrow's own way to it wants pandas."""
+    letter = "f" if pa.types.is_floating(kind) else "i" if pa.types.is_signed_integer(kind) else "u"
+    return np.dtype(f"{letter}{kind.bit_width // 8}")
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -95,3 +95,45 @@ def test_nothing_is_imported_before_it_is_needed(
     imported = set(fresh.stdout.split())
     assert needed <= imported
     assert imported.isdisjoint(unneeded)
+
+
+def test_nothing_but_the_dependencies_is_needed(tmp_path: Path) -> None:
+    others = ["pandas", "PIL", "datasets", "duckdb", "fsspec", "skimage", "sklearn", "webdataset"]
+    program = f"""
+import sys
+
+class Absent:
+    @staticmethod
+    def find_spec(name, *_):
+        if name.partition(".")[0] in {others}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent)
+
+import numpy as np
+import polars as pl
+
+import arrowimg
+
+pixels = np.arange(3 * 12 * 16 * 3, dtype=np.uint8).reshape(3, 12, 16, 3)
+batch = arrowimg.ImageBatch.from_arrays(pixels, ["a", "b", "c"], score=[1.0, 2.0, 3.0])
+arrowimg.ImageWriterStage("stage").process(batch)
+arrowimg.write_shards(batch, "out", 2, members={{"json": ["score"]}}, checksum="sha256")
+formats = ["webdataset", "wids", "dali", "energon", "hf", "croissant", "fsspec", "sizes"]
+arrowimg.export_index("out", formats)
+arrowimg.reshard("out", "new", "score > 1")
+arrowimg.merge(["out"], "merged")
+assert arrowimg.verify("new", "decode").is_sound
+assert len(arrowimg.fetch_images(arrowimg.scan("new"), decode=True)) == 2
+assert sum(batch.num_items for batch in arrowimg.read_batches("merged")) == 3
+"""
+    package = Path(arrowimg.__file__).parents[1]
+
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(package)},
+        cwd=tmp_path,
+        check=True,
+    )
+
+    assert (tmp_path / "new" / "manifest.json").exists()
