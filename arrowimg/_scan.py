@@ -52,6 +52,8 @@ def scan(output_dir: str | Path) -> pl.LazyFrame:
     ------
     ManifestError
         When there is neither a manifest nor a sidecar, or the manifest cannot be read.
+    polars.exceptions.SchemaError, polars.exceptions.ColumnNotFoundError
+        When the frame is collected, and shards that a stage wrote have other columns than the first.
 
     Examples
     --------

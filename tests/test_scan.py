@@ -151,3 +151,13 @@ def test_shards_may_have_their_columns_in_any_order(tmp_path: Path) -> None:
 
     assert frame["first"].equals(frame["second"])
     assert frame["first"].sort().to_list() == list(range(7))
+
+
+def test_shards_of_other_columns_are_an_error_that_names_the_column(tmp_path: Path) -> None:
+    stage, table = ImageWriterStage(tmp_path), dataset(7, score=range(7))
+    stage.process(ImageBatch(table.slice(0, 3)))
+    stage.process(ImageBatch(table.slice(3).drop_columns("score")))
+
+    errors = (pl.exceptions.SchemaError, pl.exceptions.ColumnNotFoundError)
+    with pytest.raises(errors, match="score"):
+        arrowimg.scan(tmp_path).collect()
