@@ -53,7 +53,7 @@ def scan(output_dir: str | Path) -> pl.LazyFrame:
     ManifestError
         When there is neither a manifest nor a sidecar, or the manifest cannot be read.
     polars.exceptions.SchemaError, polars.exceptions.ColumnNotFoundError
-        When the frame is collected, and shards that a stage wrote have other columns than the first.
+        When the frame is collected, and a stage wrote shards of different columns.
 
     Examples
     --------
