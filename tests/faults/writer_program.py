@@ -278,13 +278,12 @@ def _ending(job: Job, shared: mmap.mmap, status: int) -> Ending:
 def _warm_up() -> None:
     """Import and allocate what the first batch needs, once for all writers."""
     with tempfile.TemporaryDirectory() as folder:
-        names: tuple[Literal["stage", "dataset", "reshard"], ...] = ("stage", "dataset", "reshard")
+        names: tuple[Literal["stage", "dataset"], ...] = ("stage", "dataset")
         for name in names:
             for _ in range(2):
-                path, source = (str(Path(folder, it)) for it in (name, "dataset"))
+                path = str(Path(folder, name))
                 with mmap.mmap(-1, SHARED_NBYTES) as shared:
-                    job = Job(folder=path, writer=name, source=source)
-                    _write(job, [make_batch(0)], shared)
+                    _write(Job(folder=path, writer=name), [make_batch(0)], shared)
 
 
 def main() -> None:
