@@ -140,7 +140,8 @@ def check_unique_ids(stored: StoredRows, wanted: Wanted) -> None:
     def read_ids(paths: list[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
         for path in paths:
             ids = ids_in(path)
-            is_suspect = np.isin(id_hashes(ids), suspects)
+            # Its other way overflows in NumPy 2.0 where hashes are large.
+            is_suspect = np.isin(id_hashes(ids), suspects, kind="sort")
             yield from ((it, path) for it in ids.filter(pa.array(is_suspect)).to_pylist())
 
     check_ids(paths, read_hashes, read_ids)
