@@ -20,7 +20,7 @@ from arrowimg._index_names import (
     ENERGON_UUID,
     indexes_of_tar,
 )
-from arrowimg.errors import DuplicateIdError
+from arrowimg.errors import DuplicateIdError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,6 +70,8 @@ def energon_index(listing: Listing, layouts: Iterable[Layout]) -> Iterator[File]
     ------
     DuplicateIdError
         When a key stands in two tars.
+    StorageError
+        When the temporary folder has no room for the database.
     """
     with tempfile.TemporaryDirectory(prefix="arrowimg-") as folder:
         path = Path(folder) / "index.sqlite"
@@ -84,6 +86,8 @@ def energon_index(listing: Listing, layouts: Iterable[Layout]) -> Iterator[File]
                     _insert(database, number, layout)
                     number += 1
             database.executescript(_INDEXES)
+        except sqlite3.OperationalError as error:
+            raise StorageError(folder, f"SQLite: {error}", 0, None, None) from error
         finally:
             database.close()
         yield ENERGON_DATABASE, _pieces(path)

@@ -15,8 +15,8 @@ import yaml
 from index_data import members_in, samples_of, write_batches, write_dataset
 from writer_data import IDS, dataset, windows
 
-from arrowimg import ImageBatch, ImageWriterStage, export_index, write_shards
-from arrowimg.errors import DuplicateIdError
+from arrowimg import ImageBatch, ImageWriterStage, _energon, export_index, write_shards
+from arrowimg.errors import DuplicateIdError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,6 +171,18 @@ def test_a_key_in_two_tars_is_refused_by_name(tmp_path: Path, repeated: list[int
 
     named = [line.split(" in images-")[0] for line in refused.value.offenders]
     assert named == [repr(IDS[at]) for at in repeated]
+    assert not (tmp_path / ".nv-meta").exists()
+
+
+def test_a_database_that_finds_no_room_is_a_storage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards(dataset(320), tmp_path)
+    monkeypatch.setattr(_energon, "_TABLES", f"{_energon._TABLES} PRAGMA max_page_count = 4;")
+
+    with pytest.raises(StorageError, match="SQLite: database or disk is full"):
+        export_index(tmp_path, ("energon",))
+
     assert not (tmp_path / ".nv-meta").exists()
 
 
