@@ -95,11 +95,19 @@ class LocalStorage:
         return str(self.folder / name)
 
     def names(self) -> list[str]:
-        """Return the names of all files, sorted; of none where there is no folder."""
+        """Return the names of all files, sorted; of none where there is no folder.
+
+        Raises
+        ------
+        StorageError
+            When the folder cannot be listed.
+        """
         try:
             return sorted(entry.name for entry in os.scandir(self.folder) if entry.is_file())
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise StorageError.of(error, self.folder) from error
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading, at any position; `FileNotFoundError` where there is none."""

@@ -49,6 +49,17 @@ class TestReading:
     def test_a_folder_that_is_not_there_has_no_names(self, tmp_path: Path) -> None:
         assert LocalStorage(tmp_path / "nowhere").names() == []
 
+    def test_a_folder_that_cannot_be_listed_is_an_error_of_storage(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def failing(_: Path) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(os, "scandir", failing)
+
+        with pytest.raises(StorageError, match="Permission denied"):
+            LocalStorage(tmp_path).names()
+
     def test_a_file_is_opened_described_and_measured(self, tmp_path: Path) -> None:
         (tmp_path / "a.tar").write_bytes(b"data")
         os.utime(tmp_path / "a.tar", (1000, 2000))

@@ -74,6 +74,9 @@ ERRNOS = [
     "EPERM",
     "ENOMEM",
 ]
+TOLD = {"StorageError", "ShardConflictError"}
+"""What a writer may say: that the storage failed, or what it took for another's file."""
+
 LOOK_ERRNOS = ["EIO", "EACCES", "ENOMEM"]
 
 
@@ -125,6 +128,7 @@ class Figures(msgspec.Struct):
     lost: list[str] = []
     hung: list[str] = []
     not_retried: list[str] = []
+    untold: list[str] = []
     survived: int = 0
     errors: Counter[str] = msgspec.field(default_factory=Counter)
 
@@ -199,6 +203,8 @@ def judge(
         figures.hung.append(trial)
     elif ending.error:
         figures.errors[ending.error] += 1
+        if ending.error not in TOLD:
+            figures.untold.append(f"{trial}: {ending}")
     else:
         figures.survived += 1
     if torn := torn_shards(folder):
@@ -231,6 +237,7 @@ def assert_clean(figures: Figures, control: int) -> None:
     assert not figures.lost, figures.lost[:5]
     assert not figures.hung, figures.hung[:5]
     assert not figures.not_retried, figures.not_retried[:5]
+    assert not figures.untold, figures.untold[:5]
     assert control > 0, "the control was not caught: the check proves nothing"
 
 
