@@ -12,6 +12,7 @@ from arrowimg._index_names import indexes_among
 from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._options import WriteOptions, option_differences
 from arrowimg._shards import QUARANTINE_PREFIX, Shard
+from arrowimg._storage import check_file_name
 from arrowimg._version import writer_versions
 from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
 
@@ -36,16 +37,17 @@ def read_manifest(storage: Storage) -> Manifest | None:
         return None
 
 
-def sidecar_names(storage: Storage) -> list[str]:
+def sidecar_names(storage: Storage, manifest: Manifest | None) -> list[str]:
     """Return the names of the committed sidecars: those of the manifest, else all that are there.
 
     Raises
     ------
     ManifestError
-        When there is neither a manifest nor a sidecar, or the manifest cannot be read.
+        When there is neither a manifest nor a sidecar, or the manifest names a file elsewhere.
     """
-    manifest = read_manifest(storage)
     if manifest is not None:
+        for entry in manifest.shards:
+            check_file_name(storage, entry.parquet)
         return [entry.parquet for entry in manifest.shards]
     names = [name for name in storage.names() if name.endswith(".parquet")]
     if not names:

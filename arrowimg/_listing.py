@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -12,7 +11,7 @@ from arrowimg._checksums import checksum
 from arrowimg._dataset import read_manifest, sidecar_names
 from arrowimg._manifest import ShardEntry
 from arrowimg._sidecar import Footer, read_footer
-from arrowimg.errors import ManifestError
+from arrowimg._storage import check_file_name
 
 if TYPE_CHECKING:
     from arrowimg._storage import Storage
@@ -61,15 +60,14 @@ def read_listing(storage: Storage) -> Listing:
     """
     manifest = read_manifest(storage)
     if manifest is None:
-        footers = {name: _read_footer(storage, name) for name in sidecar_names(storage)}
+        footers = {name: _read_footer(storage, name) for name in sidecar_names(storage, None)}
         shards = [_entry(name, footer) for name, footer in footers.items()]
         options = [footer.options for footer in footers.values()]
     else:
         shards, options = manifest.shards, [manifest.options]
     for shard in shards:
         for name in (shard.tar, shard.parquet):
-            if Path(name).name != name or name == "..":
-                raise ManifestError(storage.path_of(""), "names of files in the folder", repr(name))
+            check_file_name(storage, name)
     return Listing(
         shards,
         manifest is not None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from arrowimg._dataset import sidecar_names
+from arrowimg._dataset import read_manifest, sidecar_names
 from arrowimg._image_options import check_option, is_int
 from arrowimg._rows import pictures_of, read_rows
 from arrowimg._samples import check_same_columns
@@ -59,7 +59,8 @@ def read_batches(
     """
     check_option(is_int(batch_size, 1), "batch_size", "an int of at least 1", batch_size)
     storage = LocalStorage(output_dir)
-    return _batches(storage, sidecar_names(storage), batch_size, check=check)
+    sidecars = sidecar_names(storage, read_manifest(storage))
+    return _batches(storage, sidecars, batch_size, check=check)
 
 
 def _batches(
@@ -69,7 +70,8 @@ def _batches(
     for sidecar in sidecars:
         read = read_rows(storage, sidecar)
         for rows in waiting:
-            check_same_columns(rows.schema, read.schema)
+            place = storage.path_of(sidecar)
+            check_same_columns(rows.schema, read.schema, "the shards before", place)
             read = read.select(rows.column_names)
         rows = pa.concat_tables([*waiting, read])
         whole = len(rows) - len(rows) % batch_size

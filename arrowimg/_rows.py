@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,12 +11,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from arrowimg._ranges import Places, read_pictures
+from arrowimg._storage import check_file_name
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from arrowimg._storage import Storage
+
+
+@contextmanager
+def open_sidecar(storage: Storage, sidecar: str) -> Iterator[pq.ParquetFile]:
+    """Open a sidecar; what cannot be read of it, then or within the block, is a `ManifestError`."""
+    path = storage.path_of(sidecar)
+    try:
+        with storage.open(sidecar) as source, pq.ParquetFile(source, pre_buffer=False) as file:
+            yield file
+    except (pa.ArrowException, FileNotFoundError) as error:
+        raise ManifestError(path, "a Parquet sidecar of arrowimg", str(error)) from error
 
 
 def read_rows(storage: Storage, sidecar: str, columns: Collection[str] | None = None) -> pa.Table:
@@ -31,13 +44,9 @@ def read_rows(storage: Storage, sidecar: str, columns: Collection[str] | None = 
     ManifestError
         When it cannot be read.
     """
-    path = storage.path_of(sidecar)
-    try:
-        with storage.open(sidecar) as source, pq.ParquetFile(source, pre_buffer=False) as file:
-            names = [name for name in file.schema_arrow.names if name != "image_data"]
-            return file.read([it for it in names if columns is None or it in columns])
-    except (pa.ArrowException, FileNotFoundError) as error:
-        raise ManifestError(path, "a Parquet sidecar of arrowimg", str(error)) from error
+    with open_sidecar(storage, sidecar) as file:
+        names = [name for name in file.schema_arrow.names if name != "image_data"]
+        return file.read([it for it in names if columns is None or it in columns])
 
 
 def pictures_of(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.LargeBinaryArray:
@@ -52,10 +61,14 @@ def pictures_of(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.L
 
     Raises
     ------
+    ManifestError
+        When a row names a tar outside the folder.
     ChecksumError, FileNotFoundError, OSError
         See `read_pictures`.
     """
     tars = rows["tar_file"].combine_chunks().dictionary_encode()
+    for name in tars.dictionary.to_pylist():
+        check_file_name(storage, name)
     has_picture = pc.is_valid(rows["offset"]).to_numpy()
     places = Places(
         [storage.path_of(name) for name in tars.dictionary.to_pylist()],

@@ -85,12 +85,25 @@ def check_error_fraction(codes: Mapping[str, int], num_rows: int, options: Write
         raise ErrorFractionError(num_errors, num_rows, allowed, codes)
 
 
-def check_same_columns(first: pa.Schema, other: pa.Schema) -> None:
-    """Raise `SchemaError` when the metadata columns of two batches differ, but for their order."""
+def check_same_columns(
+    first: pa.Schema, other: pa.Schema, first_place: str = "the first batch", place: str = ""
+) -> None:
+    """Raise `SchemaError` when columns that are to be joined differ, but for their order.
+
+    Parameters
+    ----------
+    first_place, place
+        Where they stand, for the error: batches, or files that have been written.
+    """
     for name in sorted({*first.names, *other.names}):
-        kinds = [
-            str(schema.field(name).type) if name in schema.names else "no such column"
-            for schema in (first, other)
-        ]
-        if kinds[0] != kinds[1]:
-            raise SchemaError(name, f"{kinds[0]}, as in the first batch", kinds[1], "cast it")
+        expected, found = (_kind_of(schema, name) for schema in (first, other))
+        if expected != found:
+            where, advice = (f" in {place}", "write one anew") if place else ("", "cast it")
+            raise SchemaError(name, f"{expected}, as in {first_place}", f"{found}{where}", advice)
+
+
+def _kind_of(schema: pa.Schema, name: str) -> str:
+    if name not in schema.names:
+        return "no such column"
+    field = schema.field(name)
+    return f"{field.type}{'' if field.nullable else ' not null'}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from arrowimg._dataset import sidecar_names
+from arrowimg._dataset import read_manifest, sidecar_names
 from arrowimg._sidecar import TAR_PATH
 from arrowimg._storage import LocalStorage
 
@@ -60,6 +60,10 @@ def scan(output_dir: str | Path) -> pl.LazyFrame:
     >>> good = scan("out").filter(pl.col("score") > 0.9)  # doctest: +SKIP
     """
     storage = LocalStorage(output_dir)
-    paths = [storage.path_of(name) for name in sidecar_names(storage)]
+    names = sidecar_names(storage, read_manifest(storage))
+    paths = [storage.path_of(name) for name in names]
     rows = pl.scan_parquet(paths, glob=False) if paths else pl.LazyFrame(schema=_COLUMNS)
-    return rows.with_columns((storage.path_of("") + "/" + pl.col("tar_file")).alias(TAR_PATH))
+    path = storage.path_of("") + "/" + pl.col("tar_file")
+    # Nothing outside the folder is opened, whatever a sidecar says.
+    is_inside = ~pl.col("tar_file").str.contains("/", literal=True)
+    return rows.with_columns(pl.when(is_inside).then(path).alias(TAR_PATH))

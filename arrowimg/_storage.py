@@ -17,13 +17,18 @@ from arrowimg._commit import (
     lock_folder,
     open_descriptor,
 )
-from arrowimg.errors import ArrowimgError, StorageError
+from arrowimg.errors import ArrowimgError, ManifestError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from arrowimg._checksums import ChecksumName
     from arrowimg._staging import StagedFile
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a name is that of a file in the folder itself, and leads nowhere else."""
+    return Path(name).name == name and name not in ("", "..")
 
 
 class Staging(Protocol):
@@ -179,3 +184,9 @@ class LocalStorage:
             raise
         except OSError as error:
             raise StorageError.of(error, self.folder) from error
+
+
+def check_file_name(storage: Storage, name: str) -> None:
+    """Raise `ManifestError` when what was read names a file outside the folder."""
+    if not is_file_name(name):
+        raise ManifestError(storage.path_of(""), "names of files in the folder", repr(name))

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._dataset import read_manifest, sidecar_names
 from arrowimg._duplicates import Hashes, id_hashes
 from arrowimg._gather import check_ids
-from arrowimg._rows import read_rows
+from arrowimg._rows import open_sidecar, read_rows
+from arrowimg._samples import check_same_columns
 from arrowimg._sidecar import parse_footer
 from arrowimg._storage import LocalStorage, Storage
-from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -106,16 +104,16 @@ def open_rows(folders: Iterable[str | Path]) -> StoredRows:
         manifest = read_manifest(storage)
         if manifest is not None:
             records.append((storage.path_of(""), manifest.options))
-        for name in sidecar_names(storage):
+        for name in sidecar_names(storage, manifest):
             path = storage.path_of(name)
-            with _open_parquet(storage, name) as found:
+            with open_sidecar(storage, name) as found:
                 footer = parse_footer(found.metadata.metadata, path)
                 shard = StoredShard(storage, name, found.metadata.num_rows, footer.num_errors)
                 columns = _without_images(found.schema_arrow)
             if manifest is None:
                 records.append((path, footer.options))
             if shards:
-                _check_same_columns(schema, shards[0].path, columns, path)
+                check_same_columns(schema, columns, shards[0].path, path)
             else:
                 schema = columns
             shards.append(shard)
@@ -147,32 +145,5 @@ def check_unique_ids(stored: StoredRows, wanted: Wanted) -> None:
     check_ids(paths, read_hashes, read_ids)
 
 
-@contextmanager
-def _open_parquet(storage: Storage, name: str) -> Iterator[pq.ParquetFile]:
-    try:
-        with storage.open(name) as source, pq.ParquetFile(source) as file:
-            yield file
-    except (pa.ArrowException, FileNotFoundError) as error:
-        expected = "a Parquet sidecar of arrowimg"
-        raise ManifestError(storage.path_of(name), expected, str(error)) from error
-
-
 def _without_images(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field for field in schema if field.name != "image_data"])
-
-
-def _check_same_columns(first: pa.Schema, first_path: str, other: pa.Schema, path: str) -> None:
-    """Raise `SchemaError` when two sidecars differ in a column, but for the order of columns."""
-    for name in sorted({*first.names, *other.names}):
-        expected, found = (_kind_of(schema, name) for schema in (first, other))
-        if expected != found:
-            raise SchemaError(
-                name, f"{expected}, as in {first_path}", f"{found} in {path}", "write one anew"
-            )
-
-
-def _kind_of(schema: pa.Schema, name: str) -> str:
-    if name not in schema.names:
-        return "no such column"
-    field = schema.field(name)
-    return f"{field.type}{'' if field.nullable else ' not null'}"

@@ -21,7 +21,7 @@ from arrowimg._parquet import holds_own_checksum
 from arrowimg._shards import QUARANTINE_PREFIX
 from arrowimg._sidecar import Footer, read_footer
 from arrowimg._staging import TEMPORARY_PREFIX
-from arrowimg._storage import LocalStorage, Storage
+from arrowimg._storage import LocalStorage, Storage, is_file_name
 from arrowimg._tar_reader import TarMember, read_members
 from arrowimg.errors import ManifestError, Problem
 
@@ -116,7 +116,7 @@ def _check_shard(
     ids = [row["image_id"] for row in rows if row["image_id"] is not None]
     shards.append(_ShardRead(name, footer, ids))
     yield from _check_sidecar(name, footer, data, rows, entry, depth)
-    foreign = [tar for tar in footer.tar_checksums if Path(tar).name != tar or tar in ("", "..")]
+    foreign = [tar for tar in footer.tar_checksums if not is_file_name(tar)]
     if foreign:
         # Nothing outside the folder is opened, whatever a sidecar says.
         yield Damage(name, None, DamageKind.NAME, f"it names {foreign[0]!r}, which is no file name")

@@ -6,12 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from file_data import JPEG
+from verify_data import rewrite, with_value
 from writer_data import dataset
 
 import arrowimg
 from arrowimg._rows import pictures_of, read_rows
 from arrowimg._storage import LocalStorage
-from arrowimg.errors import ChecksumError, ManifestError
+from arrowimg.errors import ChecksumError, ManifestError, SchemaError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,3 +60,17 @@ def test_a_sidecar_that_cannot_be_read_is_named(tmp_path: Path, content: bytes |
 
     with pytest.raises(ManifestError, match=r"images-000000\.parquet"):
         read_rows(LocalStorage(tmp_path), SIDECAR)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../out/images-000000.tar", "/etc/passwd"])
+def test_a_row_never_leads_outside_its_folder(tmp_path: Path, name: str) -> None:
+    arrowimg.write_shards(dataset(3), tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out" / SIDECAR)
+    rewrite(tmp_path / "out", with_value(rows, "tar_file", 1, name))
+
+    with pytest.raises(ManifestError, match="names of files in the folder"):
+        list(arrowimg.read_batches(tmp_path / "out"))
+    with pytest.raises(ManifestError, match="names of files in the folder"):
+        arrowimg.reshard(tmp_path / "out", tmp_path / "new")
+    with pytest.raises((SchemaError, OSError)):
+        arrowimg.fetch_images(arrowimg.scan(tmp_path / "out"), check=False)

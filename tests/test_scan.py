@@ -8,7 +8,9 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from verify_data import rewrite, with_value
 from writer_data import IDS, dataset, windows
 
 import arrowimg
@@ -161,3 +163,21 @@ def test_shards_of_other_columns_are_an_error_that_names_the_column(tmp_path: Pa
     errors = (pl.exceptions.SchemaError, pl.exceptions.ColumnNotFoundError)
     with pytest.raises(errors, match="score"):
         arrowimg.scan(tmp_path).collect()
+
+
+@pytest.mark.parametrize("name", ["../elsewhere.parquet", "/etc/passwd", ".."])
+def test_a_manifest_never_leads_outside_its_folder(out: Path, name: str) -> None:
+    manifest = (out / "manifest.json").read_text()
+    (out / "manifest.json").write_text(manifest.replace("images-000001.parquet", name))
+
+    with pytest.raises(ManifestError, match="names of files in the folder"):
+        arrowimg.scan(out)
+
+
+def test_a_tar_elsewhere_has_no_path(tmp_path: Path) -> None:
+    arrowimg.write_shards(dataset(3), tmp_path)
+    rows = pq.read_table(tmp_path / "images-000000.parquet")
+    rewrite(tmp_path, with_value(rows, "tar_file", 1, "../out/images-000000.tar"))
+
+    paths = arrowimg.scan(tmp_path).collect()["tar_path"].to_list()
+    assert [path is None for path in paths] == [False, True, False]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from writer_data import (
     IDS,
@@ -22,6 +23,7 @@ from writer_data import (
 from arrowimg import ImageBatch, ShardWriter, write_shards
 from arrowimg.errors import (
     DuplicateIdError,
+    ImageError,
     MetadataJoinError,
     SchemaError,
 )
@@ -46,6 +48,39 @@ class TestRefusals:
                 writer.write(ImageBatch.from_arrays(windows(3), ["x", "y", "z"], **other))
 
         assert caught.value.column == column
+        assert writer.file_group.num_images == 3
+
+    @pytest.mark.parametrize("images_per_tar", [2, 3])
+    @pytest.mark.parametrize("columns", [{"n": [1, 2, 3]}, {}], ids=["some", "none"])
+    def test_they_are_refused_where_a_shard_begins_too(
+        self, tmp_path: Path, images_per_tar: int, columns: dict[str, Any]
+    ) -> None:
+        with ShardWriter(tmp_path, images_per_tar) as writer:
+            writer.write(dataset(3, **columns))
+            with pytest.raises(SchemaError, match="no such column, as in the first batch"):
+                writer.write(
+                    ImageBatch.from_arrays(windows(3), ["x", "y", "z"], **columns, m=[4] * 3)
+                )
+
+        assert writer.file_group.num_images == 3
+
+    def test_a_column_that_may_be_null_is_another(self, tmp_path: Path) -> None:
+        table = dataset(4, n=range(4))
+        at = table.schema.get_field_index("n")
+        strict = table.set_column(at, pa.field("n", pa.int64(), nullable=False), table["n"])
+
+        with ShardWriter(tmp_path) as writer:
+            writer.write(table[:2])
+            with pytest.raises(SchemaError, match="found int64 not null"):
+                writer.write(strict[2:])
+
+    def test_a_batch_that_was_refused_decides_nothing(self, tmp_path: Path) -> None:
+        with ShardWriter(tmp_path) as writer:
+            bad = pa.table({"image_id": ["a"], "image_data": [b"no picture"], "n": [1]})
+            with pytest.raises(ImageError):
+                writer.write(bad)
+            writer.write(dataset(3))
+
         assert writer.file_group.num_images == 3
 
     def test_columns_in_another_order_are_the_same_schema(self, tmp_path: Path) -> None:
