@@ -30,6 +30,8 @@ KINDS = {
 }
 """Ids that readers of tars have trouble with, by what the trouble is."""
 
+ALL_EQUAL = dict.fromkeys(KINDS, "equal")
+
 # In turns, so that every shard has every kind.
 IDS = [(kind, ids[turn]) for turn in range(4) for kind, ids in KINDS.items()]
 CAPTIONS = [f'picture {at} of a "naïve" 猫\n' for at in range(len(IDS))]
@@ -128,24 +130,26 @@ def sample_of(found: Mapping[str, Any]) -> Sample:
     return Sample(found["__key__"], {name: found[name] for name in ("jpg", "json", "txt")})
 
 
-def compare(dataset: Dataset, found: Iterable[Sample], reader: str, how: str = "") -> None:
-    """Fail unless a reader has returned the same keys, in the same order, with the same bytes.
+def compare(
+    dataset: Dataset, found: Iterable[Sample], reader: str, how: str = ""
+) -> dict[str, str]:
+    """Tell whether a reader has returned the same keys, in the same order, with the same bytes.
 
-    What came of it, for each kind of id, is written down before, for the table of all readers.
+    Returns what `compare_kinds` does, and writes it down for the table of all readers.
     """
     outcomes = compare_kinds(dataset.samples, list(found))
     if folder := os.environ.get("ARROWIMG_READERS"):
         name = " ".join([reader, *version_of(reader), *([f"({how})"] if how else [])])
         path = Path(folder, re.sub(r"\W+", "-", name) + ".json")
         path.write_text(json.dumps({"reader": name, "kinds": outcomes}), encoding="utf-8")
-    assert outcomes == dict.fromkeys(KINDS, "equal")
+    return outcomes
 
 
 def compare_kinds(wanted: list[Sample], found: list[Sample]) -> dict[str, str]:
     """Return "equal" for each kind of id, or how its first sample that differs does."""
     if len(found) != len(wanted):
         return dict.fromkeys(KINDS, f"{len(found)} samples instead of {len(wanted)}")
-    outcomes = dict.fromkeys(KINDS, "equal")
+    outcomes = dict(ALL_EQUAL)
     for (kind, _), right, sample in reversed(list(zip(IDS, wanted, found, strict=True))):
         if sample.key != right.key:
             outcomes[kind] = f"{sample.key} in the place of {right.key}"

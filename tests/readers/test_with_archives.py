@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from reader_data import Dataset, compare, in_samples
+from reader_data import ALL_EQUAL, Dataset, compare, in_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def test_programs(dataset: Dataset, tmp_path: Path, program: str, name: str) -> 
     found = in_samples((name, (tmp_path / name).read_bytes()) for name in names)
 
     assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
-    compare(dataset, found, name)
+    assert compare(dataset, found, name) == ALL_EQUAL
 
 
 def test_libarchive(dataset: Dataset) -> None:
@@ -37,7 +37,7 @@ def test_libarchive(dataset: Dataset) -> None:
         with libarchive.file_reader(path) as archive:
             members += [(entry.pathname, b"".join(entry.get_blocks())) for entry in archive]
 
-    compare(dataset, in_samples(members), "libarchive-c")
+    assert compare(dataset, in_samples(members), "libarchive-c") == ALL_EQUAL
 
 
 def test_ratarmount(dataset: Dataset) -> None:
@@ -52,4 +52,4 @@ def test_ratarmount(dataset: Dataset) -> None:
                 with source.open(files[name]) as file:
                     members.append((name, file.read()))
 
-    compare(dataset, in_samples(members), "ratarmountcore")
+    assert compare(dataset, in_samples(members), "ratarmountcore") == ALL_EQUAL

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from reader_data import Dataset, Sample, compare
+from reader_data import ALL_EQUAL, Dataset, Sample, compare
 
 import arrowimg
 
@@ -53,4 +53,4 @@ def test_records(
     # Its order is that of the folders in which it has taken the tars apart, not that of the tars.
     pictures = dataset.only("jpg")
     in_order = [found.pop(it.key) for it in pictures.samples if it.key in found]
-    compare(pictures, [*in_order, *found.values()], "mlcroissant", "pictures")
+    assert compare(pictures, [*in_order, *found.values()], "mlcroissant", "pictures") == ALL_EQUAL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from reader_data import Dataset, Sample, as_json, compare
+from reader_data import ALL_EQUAL, Dataset, Sample, as_json, compare
 
 pytestmark = pytest.mark.readers(env="readers-daft")
 
@@ -22,4 +22,4 @@ def test_read_webdataset(dataset: Dataset) -> None:
             jpg = file.read()
         members = {"jpg": jpg, "json": as_json(row["json"]), "txt": row["txt"].encode()}
         found.append(Sample(row["__key__"], members))
-    compare(dataset, found, "daft", "read_webdataset")
+    assert compare(dataset, found, "daft", "read_webdataset") == ALL_EQUAL

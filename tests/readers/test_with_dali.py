@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reader_data import Dataset, Sample, compare
+from reader_data import ALL_EQUAL, Dataset, Sample, compare
 
 import arrowimg
 
@@ -38,7 +38,7 @@ def read_with_dali(dataset: Dataset, **options: Any) -> list[Sample]:  # noqa: A
 
 
 def test_without_index(dataset: Dataset) -> None:
-    compare(dataset, read_with_dali(dataset), "nvidia-dali-cuda120", "no index")
+    assert compare(dataset, read_with_dali(dataset), "nvidia-dali-cuda120", "no index") == ALL_EQUAL
 
 
 def test_with_our_index(dataset: Dataset, tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_with_our_index(dataset: Dataset, tmp_path: Path) -> None:
 
     found = read_with_dali(dataset, index_paths=indexes)
 
-    compare(dataset, found, "nvidia-dali-cuda120", "our .idx")
+    assert compare(dataset, found, "nvidia-dali-cuda120", "our .idx") == ALL_EQUAL
 
 
 def test_our_index_is_the_one_that_dali_makes(dataset: Dataset, tmp_path: Path) -> None:

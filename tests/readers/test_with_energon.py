@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from reader_data import Dataset, compare, sample_of
+from reader_data import ALL_EQUAL, Dataset, compare, sample_of
 
 import arrowimg
 
@@ -91,4 +91,7 @@ def test_a_loader_over_our_index(dataset: Dataset, folder: Path) -> None:
         task_encoder=encoder,
     )
 
-    compare(dataset, map(sample_of, get_loader(samples)), "megatron-energon", "our .nv-meta")
+    assert (
+        compare(dataset, map(sample_of, get_loader(samples)), "megatron-energon", "our .nv-meta")
+        == ALL_EQUAL
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from reader_data import Dataset, Sample, as_json, compare
+from reader_data import ALL_EQUAL, Dataset, Sample, as_json, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +35,7 @@ def test_duckdb(dataset: Dataset) -> None:
         sidecars = connection.read_parquet(f"{dataset.folder}/*.parquet")
         rows = sidecars.select(*COLUMNS).fetchall()
 
-    compare(dataset, samples_at(dataset.folder, rows), "duckdb")
+    assert compare(dataset, samples_at(dataset.folder, rows), "duckdb") == ALL_EQUAL
 
 
 def test_pandas(dataset: Dataset) -> None:
@@ -44,7 +44,7 @@ def test_pandas(dataset: Dataset) -> None:
     frame = pd.concat(pd.read_parquet(path, columns=COLUMNS) for path in dataset.sidecars)
     rows = frame.itertuples(index=False)
 
-    compare(dataset, samples_at(dataset.folder, rows), "pandas")
+    assert compare(dataset, samples_at(dataset.folder, rows), "pandas") == ALL_EQUAL
 
 
 def test_polars(dataset: Dataset) -> None:
@@ -52,4 +52,4 @@ def test_polars(dataset: Dataset) -> None:
 
     rows = pl.scan_parquet(dataset.folder / "*.parquet").select(COLUMNS).collect().rows()
 
-    compare(dataset, samples_at(dataset.folder, rows), "polars")
+    assert compare(dataset, samples_at(dataset.folder, rows), "polars") == ALL_EQUAL

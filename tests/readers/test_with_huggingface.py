@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from reader_data import Dataset, Sample, as_json, compare
+from reader_data import ALL_EQUAL, Dataset, Sample, as_json, compare
 
 import arrowimg
 
@@ -45,7 +45,10 @@ def test_the_tars(dataset: Dataset, streaming: bool) -> None:  # noqa: FBT001  #
         "webdataset", data_files=dataset.tars, split="train", streaming=streaming
     )
 
-    compare(dataset, samples_in(rows), "datasets", "webdataset" + ", streaming" * streaming)
+    assert (
+        compare(dataset, samples_in(rows), "datasets", "webdataset" + ", streaming" * streaming)
+        == ALL_EQUAL
+    )
 
 
 def test_the_folder_with_our_card(dataset: Dataset, tmp_path: Path) -> None:
@@ -56,7 +59,7 @@ def test_the_folder_with_our_card(dataset: Dataset, tmp_path: Path) -> None:
 
     rows = datasets.load_dataset(str(folder), split="train")
 
-    compare(dataset, samples_in(rows), "datasets", "folder with our README.md")
+    assert compare(dataset, samples_in(rows), "datasets", "folder with our README.md") == ALL_EQUAL
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -79,4 +82,4 @@ def test_the_sidecars(dataset: Dataset, streaming: bool) -> None:  # noqa: FBT00
         for row in rows
     ]
 
-    compare(dataset, found, "datasets", "parquet" + ", streaming" * streaming)
+    assert compare(dataset, found, "datasets", "parquet" + ", streaming" * streaming) == ALL_EQUAL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from reader_data import Dataset, compare, sample_of
+from reader_data import ALL_EQUAL, Dataset, compare, sample_of
 
 pytestmark = pytest.mark.readers(env="readers-ray")
 
@@ -17,4 +17,4 @@ def test_read_webdataset(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> N
 
     rows = ray.data.read_webdataset(dataset.tars, decoder=None).take_all()
 
-    compare(dataset, map(sample_of, rows), "ray", "read_webdataset")
+    assert compare(dataset, map(sample_of, rows), "ray", "read_webdataset") == ALL_EQUAL

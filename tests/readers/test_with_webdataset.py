@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from reader_data import Dataset, compare, sample_of
+from reader_data import ALL_EQUAL, Dataset, compare, sample_of
 
 pytestmark = pytest.mark.readers(env="readers-webdataset")
 
@@ -13,7 +13,7 @@ def test_webdataset(dataset: Dataset) -> None:
 
     reader = webdataset.WebDataset(dataset.tars, shardshuffle=False)
 
-    compare(dataset, map(sample_of, reader), "webdataset")
+    assert compare(dataset, map(sample_of, reader), "webdataset") == ALL_EQUAL
 
 
 def test_a_torch_loader_with_two_workers(dataset: Dataset) -> None:
@@ -27,4 +27,7 @@ def test_a_torch_loader_with_two_workers(dataset: Dataset) -> None:
     found = sorted(loader, key=lambda sample: str(sample["__url__"]))
 
     assert len({sample["__url__"] for sample in found}) == len(dataset.tars) > 1
-    compare(dataset, map(sample_of, found), "webdataset", "torch DataLoader, 2 workers")
+    assert (
+        compare(dataset, map(sample_of, found), "webdataset", "torch DataLoader, 2 workers")
+        == ALL_EQUAL
+    )

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from reader_data import Dataset, Sample, compare
+from reader_data import ALL_EQUAL, Dataset, Sample, compare
 
 import arrowimg
 
@@ -29,4 +29,4 @@ def test_our_index(dataset: Dataset, tmp_path: Path) -> None:
         Sample(row["__key__"], {name: row[f".{name}"].read() for name in ("jpg", "json", "txt")})
         for row in (rows[at] for at in range(len(rows)))
     ]
-    compare(dataset, found, "wids", "our wids.json")
+    assert compare(dataset, found, "wids", "our wids.json") == ALL_EQUAL
