@@ -6,22 +6,22 @@ import importlib
 from typing import TYPE_CHECKING
 
 from arrowimg import errors
-from arrowimg._version import __version__
+from arrowimg._core.version import __version__
 
 if TYPE_CHECKING:
-    from arrowimg._damage import Damage, DamageKind, Report
-    from arrowimg._fetch import fetch_images
-    from arrowimg._garbage import Garbage, collect_garbage
-    from arrowimg._image_options import JpegOptions, PixelOptions
-    from arrowimg._index import export_index
-    from arrowimg._options import WriteOptions
-    from arrowimg._read_batches import read_batches
-    from arrowimg._reshard import merge, reshard
-    from arrowimg._scan import scan
-    from arrowimg._stage import ImageWriterStage, ProcessingStage
-    from arrowimg._tasks import FileGroupTask, ImageBatch
-    from arrowimg._verify import verify
-    from arrowimg._writer import ShardWriter, write_shards
+    from arrowimg._dataset.batches import read_batches
+    from arrowimg._dataset.fetch import fetch_images
+    from arrowimg._dataset.garbage import Garbage, collect_garbage
+    from arrowimg._dataset.index.export import export_index
+    from arrowimg._dataset.report import Damage, DamageKind, Report
+    from arrowimg._dataset.scan import scan
+    from arrowimg._dataset.verify import verify
+    from arrowimg._images.options import JpegOptions, PixelOptions
+    from arrowimg._reshard.reshard import merge, reshard
+    from arrowimg._write.file_group import FileGroupTask, ImageBatch
+    from arrowimg._write.options import WriteOptions
+    from arrowimg._write.stage import ImageWriterStage, ProcessingStage
+    from arrowimg._write.writer import ShardWriter, write_shards
 
 __all__ = [
     "Damage",
@@ -50,19 +50,19 @@ __all__ = [
 ]
 
 _MODULES = {
-    "_damage": ("Damage", "DamageKind", "Report"),
-    "_fetch": ("fetch_images",),
-    "_garbage": ("Garbage", "collect_garbage"),
-    "_image_options": ("JpegOptions", "PixelOptions"),
-    "_index": ("export_index",),
-    "_options": ("WriteOptions",),
-    "_read_batches": ("read_batches",),
-    "_reshard": ("merge", "reshard"),
-    "_scan": ("scan",),
-    "_stage": ("ImageWriterStage", "ProcessingStage"),
-    "_tasks": ("FileGroupTask", "ImageBatch"),
-    "_verify": ("verify",),
-    "_writer": ("ShardWriter", "write_shards"),
+    "_dataset.report": ("Damage", "DamageKind", "Report"),
+    "_dataset.fetch": ("fetch_images",),
+    "_dataset.garbage": ("Garbage", "collect_garbage"),
+    "_images.options": ("JpegOptions", "PixelOptions"),
+    "_dataset.index.export": ("export_index",),
+    "_write.options": ("WriteOptions",),
+    "_dataset.batches": ("read_batches",),
+    "_reshard.reshard": ("merge", "reshard"),
+    "_dataset.scan": ("scan",),
+    "_write.stage": ("ImageWriterStage", "ProcessingStage"),
+    "_write.file_group": ("FileGroupTask", "ImageBatch"),
+    "_dataset.verify": ("verify",),
+    "_write.writer": ("ShardWriter", "write_shards"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

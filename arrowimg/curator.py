@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from arrowimg._arrays import column_of_images
-from arrowimg._stage import ImageWriterStage as _ArrowStage
-from arrowimg._tasks import FileGroupTask, ImageBatch
+from arrowimg._images.arrays import column_of_images
+from arrowimg._write.file_group import FileGroupTask, ImageBatch
+from arrowimg._write.stage import ImageWriterStage as _ArrowStage
 from arrowimg.errors import ImageError, MissingDependencyError, SchemaError
 
 if TYPE_CHECKING:

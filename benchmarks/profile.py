@@ -30,19 +30,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STEPS = (
-    ("the whole of process()", ("arrowimg._stage.ImageWriterStage.process",)),
-    ("name the batch", ("arrowimg._digest.batch_digest",)),
-    ("make keys", ("arrowimg._keys.sample_key_column",)),
-    ("check metadata", ("arrowimg._plain_tables.plain_table", "arrowimg._sidecar.check_metadata")),
-    ("look at the images", ("arrowimg._columns.image_runs",)),
-    ("check the images", ("arrowimg._check.check_run",)),
-    ("encode", ("arrowimg._codec.encode_jpegs",)),
-    ("gather what is stored", ("arrowimg._batches._encode_part",)),
-    ("lay out the tar", ("arrowimg._tar.sample_members", "arrowimg._tar.Frames.around")),
-    ("hash members and tar", ("arrowimg._tar_writer.TarWriter.write_samples",)),
-    ("write the tar", ("arrowimg._staging._write_vectors",)),
-    ("make the sidecar", ("arrowimg._sidecar.sidecar_table", "arrowimg._sidecar.write_sidecar")),
-    ("commit", ("arrowimg._commit.LocalStaging.publish",)),
+    ("the whole of process()", ("arrowimg._write.stage.ImageWriterStage.process",)),
+    ("name the batch", ("arrowimg._write.batch_name.batch_digest",)),
+    ("make keys", ("arrowimg._format.keys.sample_key_column",)),
+    (
+        "check metadata",
+        ("arrowimg._core.tables.plain_table", "arrowimg._format.sidecar.check_metadata"),
+    ),
+    ("look at the images", ("arrowimg._images.columns.image_runs",)),
+    ("check the images", ("arrowimg._images.check.check_run",)),
+    ("encode", ("arrowimg._images.codec.encode_jpegs",)),
+    ("gather what is stored", ("arrowimg._write.prepare._encode_part",)),
+    (
+        "lay out the tar",
+        ("arrowimg._format.tar.sample_members", "arrowimg._format.tar.Frames.around"),
+    ),
+    ("hash members and tar", ("arrowimg._format.tar_writer.TarWriter.write_samples",)),
+    ("write the tar", ("arrowimg._storage.local_file._write_vectors",)),
+    (
+        "make the sidecar",
+        ("arrowimg._format.sidecar.sidecar_table", "arrowimg._format.sidecar.write_sidecar"),
+    ),
+    ("commit", ("arrowimg._storage.local_commit.LocalStaging.publish",)),
 )
 """Labels, and the functions of arrowimg that a step is made of."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 import arrowimg
-from arrowimg._index_names import INDEX_FORMATS, IndexFormat
+from arrowimg._format.names import INDEX_FORMATS, IndexFormat
 from benchmarks.contenders import arrowimg_shards
 from benchmarks.figures import spread
 from benchmarks.inputs import INPUTS, make_input

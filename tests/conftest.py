@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from arrowimg._codec import encode_jpegs
+from arrowimg._images.codec import encode_jpegs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         pictures.extend([1] * len(made))
         return made
 
-    monkeypatch.setattr("arrowimg._encode.encode_jpegs", counting)
+    monkeypatch.setattr("arrowimg._images.encode.encode_jpegs", counting)
     return pictures
 
 

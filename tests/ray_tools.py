@@ -17,7 +17,7 @@ from PIL import Image
 from writer_data import windows
 
 import arrowimg.ray
-from arrowimg._staging import StagedFile
+from arrowimg._storage.local_file import StagedFile
 from arrowimg.ray import _full_shards
 
 if TYPE_CHECKING:

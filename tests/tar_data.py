@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from arrowimg._tar import END_OF_ARCHIVE, Frames, Members, column_members
+from arrowimg._format.tar import END_OF_ARCHIVE, Frames, Members, column_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,14 +10,14 @@ from stage_data import seven_windows
 from tar_data import framed
 
 from arrowimg import ImageBatch, WriteOptions, _batches
-from arrowimg._batches import EncodedBatch, check_batch, encode_batch
-from arrowimg._tar import sample_members, tar_nbytes
+from arrowimg._format.tar import sample_members, tar_nbytes
+from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
 from arrowimg.errors import ErrorCode, ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arrowimg._samples import Samples
+    from arrowimg._format.samples import Samples
 
 WINDOWS = seven_windows()
 TORN_PNG = save(SMALL, "PNG")[:300]

@@ -395,7 +395,7 @@ class TestProfile:
         assert list(tmp_path.iterdir()) == []
 
     def test_a_step_that_is_gone_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(profile, "STEPS", (("gone", ("arrowimg._stage.gone",)),))
+        monkeypatch.setattr(profile, "STEPS", (("gone", ("arrowimg._write.stage.gone",)),))
 
         with pytest.raises(AttributeError, match="gone"), profile._wrapped(profile.Timers()):
             pass

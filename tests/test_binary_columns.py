@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrowimg._binary_columns import (
+from arrowimg._core.binary import (
     as_large_binary,
     binary_views,
     gather,

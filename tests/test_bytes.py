@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bytes_data import INDEXES, digests, write_corpus
 
-from arrowimg._cli import main
+from arrowimg._cli.main import main
 
 KNOWN = json.loads((Path(__file__).parent / "known_bytes.json").read_text(encoding="utf-8"))
 

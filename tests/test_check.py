@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrowimg import PixelOptions, WriteOptions
-from arrowimg._check import CheckedFiles, CheckedPixels, check_image, check_run
-from arrowimg._columns import Files, ImageView, run_views
-from arrowimg._headers import read_header
+from arrowimg._images.check import CheckedFiles, CheckedPixels, check_image, check_run
+from arrowimg._images.columns import Files, ImageView, run_views
+from arrowimg._images.headers import read_header
 from arrowimg.errors import ErrorCode, Problem
 
 MISSING = Problem(ErrorCode.MISSING, "null")

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from arrowimg import __version__
-from arrowimg._cli import build_parser, main
-from arrowimg._cli_help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
+from arrowimg._cli.help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
+from arrowimg._cli.main import build_parser, main
 
 PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from arrowimg._cli import main
+from arrowimg._cli.main import main
 
 PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
 

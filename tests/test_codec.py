@@ -15,11 +15,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from arrowimg import ImageBatch, ImageWriterStage, JpegOptions, PixelOptions, WriteOptions
-from arrowimg._batches import check_batch, encode_batch
-from arrowimg._check import check_run
-from arrowimg._codec import decode_image, encode_jpegs
-from arrowimg._columns import Files, ImageRun
-from arrowimg._encode import StoredImages, encode_run
+from arrowimg._images.check import check_run
+from arrowimg._images.codec import decode_image, encode_jpegs
+from arrowimg._images.columns import Files, ImageRun
+from arrowimg._images.encode import StoredImages, encode_run
+from arrowimg._write.prepare import check_batch, encode_batch
 from arrowimg.errors import ErrorCode, ImageError, Problem
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ class TestEncodeMany:
     def test_opencv_starts_no_threads_of_its_own(self, shape: tuple[int, ...], made: str) -> None:
         script = (
             "import os, cv2, numpy as np\n"
-            "from arrowimg._codec import encode_jpegs\n"
+            "from arrowimg._images.codec import encode_jpegs\n"
             "from arrowimg import JpegOptions\n"
             "cv2.setNumThreads(4)\n"
             "count = lambda: len(os.listdir('/proc/self/task'))\n"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from arrowimg._columns import (
+from arrowimg._images.columns import (
     as_table,
     image_paths,
     image_views,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 import xxhash
 
-from arrowimg._commit import Commit, CommittedFile
-from arrowimg._storage import LocalStorage
+from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.local_commit import Commit, CommittedFile
 from arrowimg.errors import ShardConflictError
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class TestOrder:
 # Commits the same two files under another name for each line it is sent.
 PROGRAM = """
 import sys
-from arrowimg._storage import LocalStorage
+from arrowimg._storage.local import LocalStorage
 print("ready", flush=True)
 for at in sys.stdin:
     with LocalStorage(sys.argv[1]).stage("xxh3_128") as staging:

@@ -9,8 +9,8 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrowimg import _duplicates
-from arrowimg._duplicates import HashPartitions, id_hashes
+from arrowimg._dataset import duplicates as _duplicates
+from arrowimg._dataset.duplicates import HashPartitions, id_hashes
 
 
 def test_a_hash_is_that_of_the_ids_utf8() -> None:

@@ -13,10 +13,10 @@ from PIL import Image
 from stage_data import seven_windows
 
 from arrowimg import PixelOptions, WriteOptions
-from arrowimg._binary_columns import binary_views
-from arrowimg._check import check_run
-from arrowimg._columns import Files, ImageRun
-from arrowimg._encode import StoredImages, encode_run, quarantined_bytes
+from arrowimg._core.binary import binary_views
+from arrowimg._images.check import check_run
+from arrowimg._images.columns import Files, ImageRun
+from arrowimg._images.encode import StoredImages, encode_run, quarantined_bytes
 from arrowimg.errors import ErrorCode, Problem
 
 if TYPE_CHECKING:

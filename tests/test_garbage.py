@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from arrowimg import _commit, collect_garbage, verify, write_shards
-from arrowimg._cli import main
-from arrowimg._storage import LocalStorage
+from arrowimg import collect_garbage, verify, write_shards
+from arrowimg._cli.main import main
+from arrowimg._storage import local_commit as _commit
+from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import StorageError
 
 ROCKET = Path(str(distribution("scikit-image").locate_file("skimage/data/rocket.jpg")))

@@ -12,8 +12,9 @@ from writer_data import dataset, in_batches
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, WriteOptions
-from arrowimg._duplicates import id_hashes
-from arrowimg._gather import (
+from arrowimg._dataset.duplicates import id_hashes
+from arrowimg._storage.local import LocalStorage
+from arrowimg._write.distributed.collect import (
     check_counts,
     check_ids,
     check_metadata_used,
@@ -23,7 +24,6 @@ from arrowimg._gather import (
     rows_of_hashes,
     shards_of,
 )
-from arrowimg._storage import LocalStorage
 from arrowimg.errors import (
     DatasetConflictError,
     DuplicateIdError,

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from arrowimg import ImageWriterStage, WriteOptions
-from arrowimg._check import check_run
-from arrowimg._codec import decode_image
-from arrowimg._columns import Files
-from arrowimg._headers import Header, read_header, sniff_format
+from arrowimg._images.check import check_run
+from arrowimg._images.codec import decode_image
+from arrowimg._images.columns import Files
+from arrowimg._images.headers import Header, read_header, sniff_format
 from arrowimg.errors import ErrorCode, Problem
 
 MAX_PIXELS = 2**26
@@ -363,9 +363,9 @@ class TestBombs:
             "import resource, sys\n"
             "import pyarrow as pa\n"
             "from arrowimg import WriteOptions\n"
-            "from arrowimg._check import check_run\n"
-            "from arrowimg._columns import Files\n"
-            "from arrowimg._encode import encode_run\n"
+            "from arrowimg._images.check import check_run\n"
+            "from arrowimg._images.columns import Files\n"
+            "from arrowimg._images.encode import encode_run\n"
             "options = WriteOptions(reencode=True)\n"
             "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "before = peak()\n"

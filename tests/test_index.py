@@ -16,11 +16,11 @@ from writer_data import IDS, content, dataset, windows
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, export_index, verify, write_shards
-from arrowimg._index_names import INDEX_FORMATS
+from arrowimg._format.names import INDEX_FORMATS
 from arrowimg.errors import ManifestError, OptionError
 
 if TYPE_CHECKING:
-    from arrowimg._index_names import IndexFormat
+    from arrowimg._format.names import IndexFormat
 
 COUNTED: tuple[IndexFormat, ...] = ("webdataset", "wids", "hf", "croissant", "sizes")
 OF_TAR = ["images-000000.idx", "images-000000.tar.idx"]

@@ -18,7 +18,7 @@ from index_data import members_in, samples_of, write_batches, write_dataset
 from writer_data import IDS
 
 from arrowimg import export_index, write_shards
-from arrowimg._index_formats import brace_ranges, fsspec_index
+from arrowimg._dataset.index.formats import brace_ranges, fsspec_index
 
 # Readers of tars that leave closing to the garbage collector; it runs while this still holds.
 LEAVES_FILES_OPEN = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")

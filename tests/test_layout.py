@@ -15,9 +15,9 @@ from verify_data import rewrite, with_value
 from writer_data import IDS, windows
 
 from arrowimg import ImageBatch, write_shards
-from arrowimg._layout import Layout, read_layout
-from arrowimg._listing import read_listing
-from arrowimg._storage import LocalStorage
+from arrowimg._dataset.folder import read_listing
+from arrowimg._format.layout import Layout, read_layout
+from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from arrowimg._lookup import ParquetLookup, frame_table, lookup_of
+from arrowimg._write.distributed.worker_metadata import ParquetLookup, frame_table, lookup_of
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from arrowimg._manifest import MANIFEST_NAME, Manifest, ShardEntry
+from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg.errors import ManifestError
 
 ENTRY = ShardEntry(

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from arrowimg import ImageBatch, ImageWriterStage
-from arrowimg._members import check_members, extra_members
+from arrowimg._format.members import check_members, extra_members
 from arrowimg.errors import ErrorCode, SchemaError
 
 PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))

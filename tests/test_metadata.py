@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrowimg._metadata import MetadataFrame, with_metadata
+from arrowimg._write.metadata import MetadataFrame, with_metadata
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:

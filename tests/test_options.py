@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from arrowimg import ImageWriterStage, JpegOptions, PixelOptions, WriteOptions
-from arrowimg._options import MAX_EXTENSION_LENGTH, WriteKeywords, option_differences
+from arrowimg._write.options import MAX_EXTENSION_LENGTH, WriteKeywords, option_differences
 from arrowimg.errors import OptionError
 
 NAN, INFINITY = float("nan"), float("inf")

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from arrowimg._parquet import CHECKSUM_KEY, holds_own_checksum, parquet_leaves, write_parquet
+from arrowimg._format.parquet import CHECKSUM_KEY, holds_own_checksum, parquet_leaves, write_parquet
 
 if TYPE_CHECKING:
-    from arrowimg._checksums import BytesLike
+    from arrowimg._core.checksums import BytesLike
 
 TABLE = pa.table({"size": pa.array([1, 2, 3], pa.int64()), "caption": ["a", "b", None]})
 

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from arrowimg import ImageBatch, ImageWriterStage, PixelOptions
-from arrowimg._pixels import check_pixels, convert_pixels
+from arrowimg._images.pixels import check_pixels, convert_pixels
 from arrowimg.errors import ErrorCode, ImageError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from arrowimg._plain_tables import canonical_table, plain_table
+from arrowimg._core.tables import canonical_table, plain_table
 
 UUID = b"sixteen bytes..."
 UUIDS = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([UUID], pa.binary(16)))

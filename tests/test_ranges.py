@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from writer_data import dataset
 
 import arrowimg
-from arrowimg import _ranges
-from arrowimg._ranges import Places, read_pictures
+from arrowimg._storage import ranges as _ranges
+from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ChecksumError
 
 if TYPE_CHECKING:

@@ -252,7 +252,7 @@ def test_full_shards_go_on_from_their_spools(
             write_full(blocks(dataset(90), 30), tmp_path / "out", images_per_tar=40)
     spools = {path: path.stat().st_ino for path in tmp_path.glob("out/.arrowimg-spools/*")}
     written: dict[Path, int] = {}
-    from arrowimg._spools import discard_spools
+    from arrowimg._write.distributed.spools import discard_spools
 
     def look_first(folder: Path) -> None:
         written.update({path: path.stat().st_ino for path in spools})

@@ -89,7 +89,7 @@ class TestPictures:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = source(tmp_path / "old")
-        monkeypatch.setattr("arrowimg._copies._READ_NBYTES", 2000)
+        monkeypatch.setattr("arrowimg._reshard.copies._READ_NBYTES", 2000)
 
         reshard(old, tmp_path / "new")
 
@@ -539,13 +539,13 @@ class TestAgain:
             (tmp_path / "new" / name).unlink()
         (tmp_path / "new" / "images-000003.tar").unlink()
         written = list[str]()
-        write = arrowimg._reshard.write_shard  # type: ignore[attr-defined]
+        write = arrowimg._reshard.reshard.write_shard  # type: ignore[attr-defined]
 
         def watch(storage: Any, name: str, *rest: Any, **options: Any) -> Any:  # noqa: ANN401
             written.append(name)
             return write(storage, name, *rest, **options)
 
-        monkeypatch.setattr("arrowimg._reshard.write_shard", watch)
+        monkeypatch.setattr("arrowimg._reshard.reshard.write_shard", watch)
         group = reshard(old, tmp_path / "new", images_per_tar=4, if_exists="skip")
 
         assert files(tmp_path / "new") == files(tmp_path / "whole")
@@ -556,7 +556,7 @@ class TestAgain:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = source(tmp_path / "old")
-        write = arrowimg._reshard.write_shard  # type: ignore[attr-defined]
+        write = arrowimg._reshard.reshard.write_shard  # type: ignore[attr-defined]
 
         def failing(storage: Any, name: str, *rest: Any, **options: Any) -> Any:  # noqa: ANN401
             if name == "images-000002":
@@ -564,7 +564,7 @@ class TestAgain:
             return write(storage, name, *rest, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr("arrowimg._reshard.write_shard", failing)
+            patch.setattr("arrowimg._reshard.reshard.write_shard", failing)
             with pytest.raises(MemoryError):
                 reshard(old, tmp_path / "new", images_per_tar=4)
         is_there = (tmp_path / "new" / "manifest.json").exists()

@@ -10,8 +10,8 @@ from verify_data import rewrite, with_value
 from writer_data import dataset
 
 import arrowimg
-from arrowimg._rows import pictures_of, read_rows
-from arrowimg._storage import LocalStorage
+from arrowimg._dataset.sidecars import pictures_of, read_rows
+from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import ChecksumError, ManifestError, SchemaError
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import xxhash
 from PIL import Image
 
 from arrowimg import ImageBatch, JpegOptions, WriteOptions, _shards
-from arrowimg._batches import check_batch, encode_batch
-from arrowimg._shards import Shard, write_shard
-from arrowimg._storage import LocalStorage
+from arrowimg._storage.local import LocalStorage
+from arrowimg._write.prepare import check_batch, encode_batch
+from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import (
     DatasetConflictError,
     ShardConflictError,

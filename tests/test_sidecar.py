@@ -17,7 +17,7 @@ from PIL import Image
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, _sidecar
-from arrowimg._sidecar import RESERVED, sidecar_table
+from arrowimg._format.sidecar import RESERVED, sidecar_table
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:

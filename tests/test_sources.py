@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from arrowimg import ImageBatch, write_shards
-from arrowimg._sources import ROWS_PER_BATCH, count_rows, known_ids, read_batches
+from arrowimg._write.sources import ROWS_PER_BATCH, count_rows, known_ids, read_batches
 from arrowimg.errors import SchemaError, SourceError
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from writer_data import content, dataset, in_batches
 
 import arrowimg
 from arrowimg import ImageBatch, WriteOptions, _batches
-from arrowimg._plan import plan_shards
-from arrowimg._spools import (
+from arrowimg._storage.local import LocalStorage
+from arrowimg._write.distributed.spools import (
     SPOOLS_FOLDER,
     Spool,
     discard_spools,
@@ -24,7 +24,7 @@ from arrowimg._spools import (
     plan_spools,
     write_spool,
 )
-from arrowimg._storage import LocalStorage
+from arrowimg._write.plan import plan_shards
 from arrowimg.errors import DuplicateIdError, SchemaError, ShardConflictError
 
 if TYPE_CHECKING:

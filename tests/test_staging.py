@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from arrowimg._staging import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, StagedFile
+from arrowimg._storage.local_file import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, StagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arrowimg import _staging
-from arrowimg._staging import StagedFile
-from arrowimg._storage import LocalStorage
+from arrowimg._storage import local_file as _staging
+from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.local_file import StagedFile
 from arrowimg.errors import ShardConflictError
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arrowimg import _staging
-from arrowimg._staging import StagedFile
+from arrowimg._storage import local_file as _staging
+from arrowimg._storage.local_file import StagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -185,7 +185,7 @@ class TestFailing:
         script = (
             "import errno, os, resource, signal, sys\n"
             "import numpy as np\n"
-            "from arrowimg._staging import StagedFile\n"
+            "from arrowimg._storage.local_file import StagedFile\n"
             "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
             "folder, limit = sys.argv[1], int(sys.argv[2])\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"

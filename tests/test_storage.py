@@ -10,7 +10,7 @@ import pytest
 import xxhash
 
 from arrowimg import ImageBatch, ImageWriterStage, _commit
-from arrowimg._storage import LocalStorage
+from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import (
     DatasetConflictError,
     ShardConflictError,

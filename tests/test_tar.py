@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tar_data import archive_of, framed, members_of
 
-from arrowimg._tar import (
+from arrowimg._format.tar import (
     END_OF_ARCHIVE,
     Frames,
     column_members,

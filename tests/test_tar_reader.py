@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tar_data import archive_of
 
-from arrowimg._tar import tar_header
-from arrowimg._tar_reader import TarMember, read_members
+from arrowimg._format.tar import tar_header
+from arrowimg._format.tar_reader import TarMember, read_members
 
 if TYPE_CHECKING:
     from pathlib import Path

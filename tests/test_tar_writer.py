@@ -12,14 +12,14 @@ from file_data import FILES, JPEG
 from tar_data import archive_of, members_of
 
 from arrowimg import ImageBatch, WriteOptions
-from arrowimg._batches import check_batch, encode_batch
-from arrowimg._storage import LocalStorage
-from arrowimg._tar_writer import TarWriter
+from arrowimg._format.tar_writer import TarWriter
+from arrowimg._storage.local import LocalStorage
+from arrowimg._write.prepare import check_batch, encode_batch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from arrowimg._samples import Samples
+    from arrowimg._format.samples import Samples
 
 
 def samples_of(files: list[bytes | None], **options: Any) -> Samples:  # noqa: ANN401  # any option

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from arrowimg import FileGroupTask, ImageBatch
-from arrowimg._tasks import FILE_GROUP_SCHEMA, WrittenFile
+from arrowimg._write.file_group import FILE_GROUP_SCHEMA, WrittenFile
 from arrowimg.errors import ErrorCode, ImageError, SchemaError, SourceError
 
 if TYPE_CHECKING:

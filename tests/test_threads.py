@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrowimg import WriteOptions, _threads
-from arrowimg._threads import map_ahead, usable_cores
+from arrowimg._core.threads import map_ahead, usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -221,7 +221,7 @@ class TestMapAhead:
     def test_a_forked_child_works_too(self) -> None:
         script = (
             "import os, signal\n"
-            "from arrowimg._threads import map_ahead\n"
+            "from arrowimg._core.threads import map_ahead\n"
             "def squares(): return list(map_ahead(lambda item: item * item, range(9), 2, 4))\n"
             "expected = squares()\n"
             "child = os.fork()\n"
@@ -237,7 +237,7 @@ class TestMapAhead:
 
     def test_a_process_ends_though_it_abandoned_work(self) -> None:
         script = (
-            "from arrowimg._threads import map_ahead\n"
+            "from arrowimg._core.threads import map_ahead\n"
             "results = map_ahead(str, range(10**6), 2, 4)\n"
             "print(next(results))\n"
         )

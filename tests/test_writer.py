@@ -24,7 +24,7 @@ from writer_data import (
 )
 
 from arrowimg import ImageBatch, ShardWriter, _parquet, write_shards
-from arrowimg._manifest import Manifest
+from arrowimg._format.manifest import Manifest
 from arrowimg.errors import (
     ArrowimgError,
     ImageError,

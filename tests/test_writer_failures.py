@@ -10,7 +10,7 @@ import pytest
 from writer_data import ROWS, dataset, rows_in
 
 from arrowimg import ImageBatch, ImageWriterStage, ShardWriter, _batches
-from arrowimg._codec import encode_jpegs
+from arrowimg._images.codec import encode_jpegs
 from arrowimg.errors import ArrowimgError, BrokenWriterError, ErrorCode, ImageError, Problem
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
             raise MemoryError
         return [*made[:-1], Problem(ErrorCode.ENCODE_FAILED, "OpenCV's error")]
 
-    monkeypatch.setattr("arrowimg._encode.encode_jpegs", encode)
+    monkeypatch.setattr("arrowimg._images.encode.encode_jpegs", encode)
     monkeypatch.setattr(_batches, "_ENCODED_ROWS", 50)
     return MemoryError if request.param == "no memory" else ImageError
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from arrowimg import Report, write_shards
-from arrowimg._sidecar import Footer, read_footer, write_sidecar
+from arrowimg._format.sidecar import Footer, read_footer, write_sidecar
 
 Depth = Literal["quick", "checksums", "decode"]
 Places = list[tuple[str, str | None, str]]

@@ -15,8 +15,8 @@ except ImportError as error:
     feature, extra = "arrowimg.ray", "ray"
     raise MissingDependencyError(feature, extra) from error
 
-from arrowimg.ray._batches import BatchWriter, task_memory, write_batch
 from arrowimg.ray._full_shards import write_shards
+from arrowimg.ray._map_batches import BatchWriter, task_memory, write_batch
 from arrowimg.ray._sink import ShardSink, publish_manifest
 
 __all__ = [

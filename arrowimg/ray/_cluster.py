@@ -13,10 +13,15 @@ import ray
 import ray.data
 from ray.exceptions import RayTaskError
 
-from arrowimg._duplicates import Hashes, id_hashes
-from arrowimg._gather import read_ids, rows_of_hashes
-from arrowimg._lookup import Lookup, ParquetLookup, frame_table, lookup_of
-from arrowimg._metadata import MetadataFrame
+from arrowimg._dataset.duplicates import Hashes, id_hashes
+from arrowimg._write.distributed.collect import read_ids, rows_of_hashes
+from arrowimg._write.distributed.worker_metadata import (
+    Lookup,
+    ParquetLookup,
+    frame_table,
+    lookup_of,
+)
+from arrowimg._write.metadata import MetadataFrame
 from arrowimg.errors import ArrowimgError
 
 if TYPE_CHECKING:

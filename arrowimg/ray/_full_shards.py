@@ -10,12 +10,16 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
-from arrowimg._arrays import nested_lists
-from arrowimg._dataset import check_room
-from arrowimg._gather import check_ids, check_metadata_used, close_dataset, open_dataset
-from arrowimg._samples import ROWS_TO_JUDGE, check_error_fraction
-from arrowimg._shards import Shard, file_group
-from arrowimg._spools import (
+from arrowimg._format.samples import ROWS_TO_JUDGE, check_error_fraction
+from arrowimg._images.arrays import nested_lists
+from arrowimg._storage.local import LocalStorage
+from arrowimg._write.distributed.collect import (
+    check_ids,
+    check_metadata_used,
+    close_dataset,
+    open_dataset,
+)
+from arrowimg._write.distributed.spools import (
     SPOOLS_FOLDER,
     PlannedShard,
     Spool,
@@ -24,11 +28,17 @@ from arrowimg._spools import (
     plan_spools,
     write_spool,
 )
-from arrowimg._storage import LocalStorage
-from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
-from arrowimg._worker import JOINED, PROCESS_NBYTES, dataset_options, images_of, task_options
+from arrowimg._write.distributed.tasks import (
+    JOINED,
+    PROCESS_NBYTES,
+    dataset_options,
+    images_of,
+    task_options,
+)
+from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
+from arrowimg._write.publish import check_room
+from arrowimg._write.shard import Shard, file_group
 from arrowimg.errors import IncompleteError, SchemaError
-from arrowimg.ray._batches import task_memory
 from arrowimg.ray._cluster import (
     SentMetadata,
     absolute,
@@ -41,12 +51,13 @@ from arrowimg.ray._cluster import (
     structs_of,
     through_ray,
 )
+from arrowimg.ray._map_batches import task_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from arrowimg._options import WriteKeywords, WriteOptions
+    from arrowimg._write.options import WriteKeywords, WriteOptions
 
 ROWS_PER_SPOOL = 1000
 """Most rows encoded at once: a task has this many in memory, however large its block is."""

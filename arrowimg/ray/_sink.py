@@ -9,8 +9,9 @@ import pyarrow as pa
 import ray.data
 from ray.data.block import BlockAccessor
 
-from arrowimg._columns import as_table
-from arrowimg._gather import (
+from arrowimg._images.columns import as_table
+from arrowimg._storage.local import LocalStorage
+from arrowimg._write.distributed.collect import (
     Folder,
     check_counts,
     check_ids,
@@ -19,10 +20,9 @@ from arrowimg._gather import (
     open_dataset,
     shards_of,
 )
-from arrowimg._shards import file_group
-from arrowimg._storage import LocalStorage
-from arrowimg._tasks import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
-from arrowimg._worker import dataset_options, images_of, stage_of
+from arrowimg._write.distributed.tasks import dataset_options, images_of, stage_of
+from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
+from arrowimg._write.shard import file_group
 from arrowimg.errors import OptionError
 from arrowimg.ray._cluster import absolute, hashes_in, received_metadata, rows_in, send_metadata
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ray.data.block import Block
     from ray.data.datasource import WriteResult
 
-    from arrowimg._options import WriteKeywords, WriteOptions
+    from arrowimg._write.options import WriteKeywords, WriteOptions
 
 
 class ShardSink(ray.data.Datasink[pa.Table]):

@@ -1,0 +1,1 @@
+"""What knows neither pictures nor files: Arrow buffers, tables, checksums, threads."""

@@ -1,0 +1,149 @@
+"""Binary columns: Arrow's layouts of bytes, read as views and gathered with one copy at most."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from arrowimg._core.checksums import BytesLike
+
+_HEADER, _INLINE_NBYTES = 16, 12
+_ROWS_WORTH_A_PIECE = 16
+
+
+def is_binary(kind: pa.DataType | None) -> bool:
+    """Tell whether a type is one of Arrow's binary types of variable size."""
+    return kind is not None and (
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    )
+
+
+def as_large_binary(array: pa.Array) -> list[pa.LargeBinaryArray]:
+    """Return a binary array with 64-bit offsets, in pieces, over the same bytes if it can be.
+
+    Only a ``binary_view`` array is copied, and only if its values are scattered in memory. What
+    stands in null rows means nothing.
+    """
+    if pa.types.is_large_binary(array.type):
+        return [array]
+    if pa.types.is_binary_view(array.type):
+        return _large_binary_of_views(array)
+    return [large_binary(value_offsets(array), array.buffers()[2], _is_valid(array))]
+
+
+def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
+    """Return where the values of a binary or string array start and end in its data: (N + 1,)."""
+    kind = array.type
+    is_large = pa.types.is_large_binary(kind) or pa.types.is_large_string(kind)
+    buffer = array.buffers()[1]
+    if buffer is None or not len(array):
+        return np.zeros(1, np.int64)
+    offsets = np.frombuffer(buffer, np.int64 if is_large else np.int32)
+    return offsets[array.offset : array.offset + len(array) + 1].astype(np.int64, copy=False)
+
+
+def value_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
+    """Return the data that the offsets of a binary or string array refer to, read-only."""
+    buffer = array.buffers()[2]
+    data = np.frombuffer(b"" if buffer is None else buffer, np.uint8)
+    data.flags.writeable = False
+    return data
+
+
+def binary_views(array: pa.LargeBinaryArray) -> list[memoryview]:
+    """Return one view per row, of anything where the row is null; nothing is copied."""
+    whole = memoryview(value_bytes(array)).toreadonly()
+    return [whole[start:stop] for start, stop in pairwise(value_offsets(array).tolist())]
+
+
+def gather(values: Sequence[BytesLike | None]) -> pa.LargeBinaryArray:
+    """Gather buffers into one array, None as null: one copy, 64-bit offsets."""
+    offsets = np.zeros(len(values) + 1, np.int64)
+    np.cumsum([0 if value is None else len(value) for value in values], out=offsets[1:])
+    present = [value for value in values if value is not None]
+    is_all = len(present) == len(values)
+    is_valid = None if is_all else np.array([value is not None for value in values], np.bool_)
+    return large_binary(offsets, pa.py_buffer(b"".join(present)), is_valid)
+
+
+def large_binary(
+    offsets: npt.NDArray[np.int64], data: pa.Buffer | None, is_valid: npt.NDArray[np.bool_] | None
+) -> pa.LargeBinaryArray:
+    """Return values that stand one behind the other in `data`, with 64-bit offsets; no copy.
+
+    Parameters
+    ----------
+    offsets
+        (N + 1,) int64: where they begin, and where the last one ends.
+    is_valid
+        (N,): False for null. None: no value is.
+    """
+    validity = None if is_valid is None else pa.array(is_valid).buffers()[1]
+    buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(b"") if data is None else data]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
+
+def with_nulls(array: pa.LargeBinaryArray, rows: Collection[int]) -> pa.LargeBinaryArray:
+    """Return the array with nulls in these rows too, over the same bytes."""
+    if not rows:
+        return array
+    is_valid = array.is_valid().to_numpy(zero_copy_only=False).copy()
+    is_valid[list(rows)] = False
+    return large_binary(value_offsets(array), array.buffers()[2], is_valid)
+
+
+def _is_valid(array: pa.Array) -> npt.NDArray[np.bool_] | None:
+    return array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
+
+
+def views_of_views(array: pa.BinaryViewArray) -> list[memoryview]:
+    """Return one view per row of a ``binary_view`` array, empty for null; nothing is copied."""
+    whole = [memoryview(buffer).cast("B").toreadonly() for buffer in array.buffers()[2:]]
+    headers = _headers(array)
+    inline = memoryview(headers.reshape(-1)).cast("B").toreadonly()
+    return [
+        inline[_HEADER * row + 4 : _HEADER * row + 4 + size]
+        if size <= _INLINE_NBYTES
+        else whole[buffer][start : start + size]
+        for row, (size, _, buffer, start) in enumerate(headers.tolist())
+    ]
+
+
+def _headers(array: pa.BinaryViewArray) -> npt.NDArray[np.int32]:
+    """Read Arrow's variable-size binary view layout: size, prefix, buffer and start of each row.
+
+    https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
+    """
+    if not len(array):
+        return np.zeros((0, 4), np.int32)
+    rows = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)
+    rows = rows[array.offset : array.offset + len(array)]
+    if array.null_count:
+        # What stands in a null row means nothing, and may point anywhere.
+        is_null = array.is_null().to_numpy(zero_copy_only=False)
+        rows = np.where(is_null[:, None], np.int32(0), rows)
+    return np.ascontiguousarray(rows)
+
+
+def _large_binary_of_views(array: pa.BinaryViewArray) -> list[pa.LargeBinaryArray]:
+    sizes, _, buffers, starts = _headers(array).astype(np.int64).T
+    follows = (buffers[1:] == buffers[:-1]) & (starts[1:] == starts[:-1] + sizes[:-1])
+    cuts = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(array)]
+    is_scattered = len(cuts) * _ROWS_WORTH_A_PIECE > len(array)
+    if is_scattered or sizes.min() <= _INLINE_NBYTES:
+        return [array.cast(pa.large_binary())]
+    return [
+        large_binary(
+            np.append(starts[first:last], starts[last - 1] + sizes[last - 1]),
+            array.buffers()[2 + buffers[first]],
+            None,
+        )
+        for first, last in pairwise(cuts)
+    ]

@@ -1,0 +1,1 @@
+"""A dataset that is there: scan, fetch, verify, tidy up."""

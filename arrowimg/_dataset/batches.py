@@ -1,0 +1,96 @@
+"""Batches read back: what was written, ready to be written again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from arrowimg._dataset.sidecars import pictures_of, read_rows
+from arrowimg._format.samples import check_same_columns
+from arrowimg._format.sidecar import RESERVED
+from arrowimg._images.options import check_option, is_int
+from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._write.file_group import ImageBatch
+from arrowimg._write.publish import read_manifest, sidecar_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def read_batches(
+    output_dir: str | Path, batch_size: int = 1000, *, check: bool = True
+) -> Iterator[ImageBatch]:
+    """Yield what was written as batches again, in its order.
+
+    Written again, with the options it was written with, the tars are the same, byte for byte: JPEG
+    files are copied.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of the shards.
+    batch_size
+        Rows of each batch, but of the last.
+    check
+        True: compare each picture with its checksum.
+
+    Yields
+    ------
+    ImageBatch
+        ``image_id``, ``image_path``, the metadata columns with the types they had, and
+        ``image_data``, the JPEG files; null where a row has an error.
+
+    Raises
+    ------
+    OptionError
+        When `batch_size` is no positive number.
+    ManifestError
+        When there is neither a manifest nor a sidecar, or the manifest cannot be read.
+    SchemaError
+        When two shards have other columns.
+    ChecksumError, FileNotFoundError, OSError
+        See `fetch_images`.
+
+    Notes
+    -----
+    Memory: one batch, and the rows of one sidecar without its pictures.
+    """
+    check_option(is_int(batch_size, 1), "batch_size", "an int of at least 1", batch_size)
+    storage = LocalStorage(output_dir)
+    sidecars = sidecar_names(storage, read_manifest(storage))
+    return _batches(storage, sidecars, batch_size, check=check)
+
+
+def _batches(
+    storage: Storage, sidecars: list[str], batch_size: int, *, check: bool
+) -> Iterator[ImageBatch]:
+    waiting = list[pa.Table]()
+    for sidecar in sidecars:
+        read = read_rows(storage, sidecar)
+        for rows in waiting:
+            place = storage.path_of(sidecar)
+            check_same_columns(rows.schema, read.schema, "the shards before", place)
+            read = read.select(rows.column_names)
+        rows = pa.concat_tables([*waiting, read])
+        whole = len(rows) - len(rows) % batch_size
+        for start in range(0, whole, batch_size):
+            yield _batch_of(storage, rows.slice(start, batch_size), check=check)
+        waiting = [rows.slice(whole)]
+    for rows in waiting:
+        if len(rows):
+            yield _batch_of(storage, rows, check=check)
+
+
+def _batch_of(storage: Storage, rows: pa.Table, *, check: bool) -> ImageBatch:
+    columns = {
+        "image_id": rows["image_id"],
+        "image_path": rows["original_path"],
+        "image_data": pictures_of(storage, rows, check=check),
+    }
+    batch = pa.table(columns)
+    metadata = rows.drop_columns([name for name in RESERVED if name in rows.column_names])
+    for field, column in zip(metadata.schema, metadata.columns, strict=True):
+        batch = batch.append_column(field, column)
+    return ImageBatch(batch)

@@ -1,0 +1,130 @@
+"""Fetch: rows that a query chose, with their pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from arrowimg._core.binary import binary_views
+from arrowimg._core.threads import map_ahead, usable_cores
+from arrowimg._format.sidecar import TAR_PATH
+from arrowimg._images.arrays import column_of_images, nested_lists
+from arrowimg._images.codec import decode_rgb
+from arrowimg._images.columns import as_table
+from arrowimg._storage.ranges import Places, read_pictures
+from arrowimg.errors import ImageError, Problem, RowProblem, SchemaError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> pl.DataFrame:
+    """Return rows with their pictures, read from the tars by byte range.
+
+    Pictures that stand side by side are read in one go, those of several tars at once; whatever
+    the order of the rows, it is kept.
+
+    Parameters
+    ----------
+    frame
+        Rows of `scan`, after any query: a `polars.LazyFrame`, which is collected, or anything that
+        speaks Arrow. Columns ``tar_path``, ``offset`` and ``size``, and ``checksum`` to check.
+    decode
+        True: pixels, (H, W) or (H, W, C=3) RGB uint8, upright by their EXIF orientation. A
+        `polars.Array` where all have one shape, else a struct of flat data and shape.
+    check
+        True: compare each picture with its checksum.
+
+    Returns
+    -------
+    polars.DataFrame
+        The rows, and ``image_data``: the bytes of the JPEG, or pixels; null where a row has an
+        error and so no picture. A column of that name is replaced.
+
+    Raises
+    ------
+    SchemaError
+        When a column is missing, or holds what `scan` never does.
+    ChecksumError
+        When bytes are not those that were written.
+    ImageError
+        When a picture cannot be decoded.
+    FileNotFoundError, OSError
+        When a tar is not there or cannot be read.
+
+    Examples
+    --------
+    >>> best = scan("out").sort("score", descending=True).head(100)  # doctest: +SKIP
+    >>> pictures = fetch_images(best)["image_data"]  # doctest: +SKIP
+    """
+    rows = _as_frame(frame)
+    checksums = _column(rows, "checksum").to_list() if check else None
+    files = read_pictures(_places_of(rows), checksums)
+    images = _decoded(rows, files) if decode else files
+    return rows.with_columns(pl.Series("image_data", images))
+
+
+def _as_frame(frame: object) -> pl.DataFrame:
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    return frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(as_table(frame))
+
+
+def _places_of(rows: pl.DataFrame) -> Places:
+    paths, offsets, sizes = (_column(rows, name) for name in (TAR_PATH, "offset", "size"))
+    present = offsets.is_not_null()
+    tar_paths = paths.filter(present).unique(maintain_order=True)
+    if tar_paths.null_count() or sizes.filter(present).null_count():
+        raise SchemaError(TAR_PATH, "a path and a size wherever there is an offset", "nulls")
+    numbers = dict(zip(tar_paths, range(len(tar_paths)), strict=True))
+    is_named = "member_name" in rows.columns
+    return Places(
+        tar_paths.to_list(),
+        np.where(present, [numbers.get(path, -1) for path in paths], -1),
+        _numbers(offsets),
+        _numbers(sizes),
+        rows["member_name"].to_list() if is_named else [f"row {it}" for it in range(len(rows))],
+    )
+
+
+def _column(rows: pl.DataFrame, name: str) -> pl.Series:
+    if name not in rows.columns:
+        expected, advice = "a column of arrowimg.scan", "keep it in the query"
+        raise SchemaError(name, expected, f"columns {rows.columns}", advice)
+    return rows[name]
+
+
+def _numbers(column: pl.Series) -> npt.NDArray[np.int64]:
+    """Return a column of whole numbers, 0 for null."""
+    if not column.dtype.is_integer() or (column < 0).any():
+        expected = "whole numbers of at least 0"
+        raise SchemaError(column.name, expected, f"{column.dtype} from {column.min()!r}")
+    return column.fill_null(0).cast(pl.Int64).to_numpy()
+
+
+def _decoded(rows: pl.DataFrame, files: pa.LargeBinaryArray) -> pa.Array:
+    views, is_valid = binary_views(files), files.is_valid().to_pylist()
+    wanted = [view for view, there in zip(views, is_valid, strict=True) if there]
+    threads = usable_cores()
+    decoded = map_ahead(decode_rgb, wanted, threads, 4 * threads)
+    pixels = [next(decoded) if there else None for there in is_valid]
+    image_ids = rows["image_id"] if "image_id" in rows.columns else [None] * len(rows)
+    problems = [
+        RowProblem(row, image_ids[row], picture.code, picture.found)
+        for row, picture in enumerate(pixels)
+        if isinstance(picture, Problem)
+    ]
+    if problems:
+        raise ImageError(problems, len(rows))
+    return _column_of_pixels([it for it in pixels if not isinstance(it, Problem)])
+
+
+def _column_of_pixels(pixels: list[npt.NDArray[np.uint8] | None]) -> pa.Array:
+    """Return pictures of one shape as nested lists, which Polars knows, others as structs."""
+    stacked = [picture for picture in pixels if picture is not None]
+    if len({picture.shape for picture in stacked}) != 1 or len(stacked) < len(pixels):
+        return column_of_images(pixels, None)
+    return nested_lists(pa.array(np.stack(stacked).reshape(-1)), stacked[0].shape)

@@ -1,0 +1,98 @@
+"""What a dataset holds, shard by shard, as its manifest tells, or else the sidecars' footers."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from arrowimg._core.checksums import checksum
+from arrowimg._format.manifest import ShardEntry
+from arrowimg._format.sidecar import Footer, read_footer
+from arrowimg._storage.local import check_file_name
+from arrowimg._write.publish import read_manifest, sidecar_names
+
+if TYPE_CHECKING:
+    from arrowimg._storage.local import Storage
+
+
+class Listing(Struct, frozen=True):
+    """The shards of a dataset.
+
+    Attributes
+    ----------
+    shards
+        In order. Without a manifest, the sizes and checksums of the sidecars are 0 and empty.
+    has_manifest
+        False: a stage wrote them.
+    extensions
+        Of the members that every sample has, sorted.
+    has_sha256
+        True: the checksums are SHA-256.
+    """
+
+    shards: list[ShardEntry]
+    has_manifest: bool
+    extensions: list[str]
+    has_sha256: bool
+
+    @property
+    def num_samples(self) -> int:
+        """Number of pictures."""
+        return sum(shard.num_images for shard in self.shards)
+
+    @property
+    def uuid(self) -> uuid.UUID:
+        """Of version 4 by its form, made from names and checksums of the tars."""
+        tars = "".join(f"{shard.tar} {shard.tar_checksum}\n" for shard in self.shards)
+        return uuid.UUID(bytes=checksum(tars.encode(), "xxh3_128"), version=4)
+
+
+def read_listing(storage: Storage) -> Listing:
+    """Return the listing of a dataset. Where there is a manifest, no other file is opened.
+
+    Raises
+    ------
+    ManifestError
+        When there is neither a manifest nor a sidecar, one cannot be read, or names a file outside
+        the folder.
+    """
+    manifest = read_manifest(storage)
+    if manifest is None:
+        footers = {name: _read_footer(storage, name) for name in sidecar_names(storage, None)}
+        shards = [_entry(name, footer) for name, footer in footers.items()]
+        options = [footer.options for footer in footers.values()]
+    else:
+        shards, options = manifest.shards, [manifest.options]
+    for shard in shards:
+        for name in (shard.tar, shard.parquet):
+            check_file_name(storage, name)
+    return Listing(
+        shards,
+        manifest is not None,
+        _common_extensions(options),
+        all(it.get("checksum") == "sha256" for it in options),
+    )
+
+
+def _read_footer(storage: Storage, sidecar: str) -> Footer:
+    with storage.open(sidecar) as file:
+        return read_footer(file, storage.path_of(sidecar))
+
+
+def _entry(sidecar: str, footer: Footer) -> ShardEntry:
+    return ShardEntry(
+        tar=footer.tar_file,
+        tar_nbytes=footer.tar_nbytes,
+        tar_checksum=footer.tar_checksum,
+        parquet=sidecar,
+        parquet_nbytes=0,
+        parquet_checksum="",
+        num_images=footer.num_images,
+        num_rows=footer.num_rows,
+    )
+
+
+def _common_extensions(options: list[dict[str, Any]]) -> list[str]:
+    return sorted(set.intersection(*({"jpg", *it.get("members", {})} for it in options)))

@@ -1,0 +1,110 @@
+"""Garbage: what writers that died left behind."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from arrowimg._format.sidecar import read_footer
+from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._storage.local_file import TEMPORARY_PREFIX
+from arrowimg._write.publish import read_manifest
+from arrowimg._write.shard import QUARANTINE_PREFIX
+from arrowimg.errors import ManifestError, StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY_SECONDS = 24 * 60 * 60
+
+_OUR_TAR = re.compile(rf"({QUARANTINE_PREFIX})?images-.+\.tar")
+
+
+class Garbage(Struct, frozen=True):
+    """A file that no shard needs.
+
+    Attributes
+    ----------
+    name
+        Of the file, without folder.
+    nbytes
+        Its size.
+    age_days
+        Since it was last written to.
+    """
+
+    name: str
+    nbytes: int
+    age_days: float
+
+
+def collect_garbage(
+    output_dir: str | Path, older_than_days: float = 7, *, delete: bool = False
+) -> list[Garbage]:
+    """Return temporary files, and tars that no sidecar names; `delete`: and remove them.
+
+    A tar without a sidecar was left by a writer that died in between. It is whole, but no reader
+    that starts from sidecars sees it, and writing the same batch again adopts it.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of shards.
+    older_than_days
+        Younger files are left alone: a writer may be at work.
+    delete
+        True: remove them, while no writer publishes.
+
+    Raises
+    ------
+    StorageError
+        When another writer holds on to the folder, or a file cannot be removed.
+    """
+    storage = LocalStorage(output_dir)
+    if not delete:
+        return _find_garbage(storage, older_than_days)
+    with storage.lock() as is_alone:
+        if not is_alone:
+            raise StorageError(str(output_dir), "a writer is publishing", 0, None, None)
+        garbage = _find_garbage(storage, older_than_days)
+        storage.remove([file.name for file in garbage])
+    return garbage
+
+
+def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
+    names, now = storage.names(), time.time()
+    needed = _needed_tars(storage, names)
+    found = []
+    for name in names:
+        if name.startswith(TEMPORARY_PREFIX) or (_OUR_TAR.fullmatch(name) and name not in needed):
+            try:
+                nbytes, modified_at = storage.stat(name)
+            except FileNotFoundError:
+                continue  # its writer is alive, and has published or discarded it
+            age_days = (now - modified_at) / DAY_SECONDS
+            if age_days >= older_than_days:
+                found.append(Garbage(name, nbytes, age_days))
+    return found
+
+
+def _needed_tars(storage: Storage, names: list[str]) -> set[str]:
+    manifest = read_manifest(storage)
+    needed = {entry.tar for entry in manifest.shards} if manifest else set()
+    sidecars = {name for name in names if name.endswith(".parquet")}
+    sidecars |= {entry.parquet for entry in manifest.shards} if manifest else set()
+    for name in sidecars:
+        # A sidecar that is gone or cannot be read may still be mended: its tars stay.
+        stem = name.removesuffix(".parquet")
+        needed |= {f"{stem}.tar", f"{QUARANTINE_PREFIX}{stem}.tar", *_tars_of(storage, name)}
+    return needed
+
+
+def _tars_of(storage: Storage, sidecar: str) -> set[str]:
+    try:
+        with storage.open(sidecar) as file:
+            return set(read_footer(file, sidecar).tar_checksums)
+    except (FileNotFoundError, ManifestError):
+        return set()

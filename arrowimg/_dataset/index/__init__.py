@@ -1,0 +1,1 @@
+"""Indexes of a dataset for other tools."""

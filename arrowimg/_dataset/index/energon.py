@@ -1,0 +1,158 @@
+"""Indexes of Megatron-Energon: what ``energon prepare`` would write, without reading a tar.
+
+Files and tables as of Energon 7: https://github.com/NVIDIA/Megatron-Energon,
+``src/megatron/energon/flavors/webdataset`` (``indexing.py``, ``itar.py``, ``structs.py``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arrowimg._dataset.index.formats import File, brace_ranges, json_bytes
+from arrowimg._format.names import (
+    ENERGON_DATABASE,
+    ENERGON_DATASET,
+    ENERGON_INFO,
+    ENERGON_SPLIT,
+    ENERGON_UUID,
+    indexes_of_tar,
+)
+from arrowimg.errors import DuplicateIdError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from arrowimg._dataset.folder import Listing
+    from arrowimg._format.layout import Layout
+
+_PIECE_NBYTES = 2**20
+
+_TABLES = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -65536;
+CREATE TABLE samples (
+    tar_file_id INTEGER NOT NULL,
+    sample_key TEXT NOT NULL UNIQUE,
+    sample_index INTEGER NOT NULL,
+    byte_offset INTEGER,
+    byte_size INTEGER
+);
+CREATE TABLE sample_parts (
+    tar_file_id INTEGER,
+    sample_index INTEGER,
+    part_name TEXT,
+    content_byte_offset INTEGER,
+    content_byte_size INTEGER
+);
+"""
+_INDEXES = """
+CREATE INDEX idx_samples_by_tar_and_idx ON samples(tar_file_id, sample_index);
+CREATE INDEX idx_sample_parts_seq
+    ON sample_parts(tar_file_id, sample_index, content_byte_offset);
+CREATE INDEX idx_sample_parts_full
+    ON sample_parts(tar_file_id, sample_index, part_name, content_byte_offset, content_byte_size);
+"""
+_INSERT_SAMPLES = "INSERT INTO samples VALUES (?, ?, ?, ?, ?)"
+_INSERT_PARTS = "INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)"
+
+
+def energon_index(listing: Listing, layouts: Iterable[Layout]) -> Iterator[File]:
+    """Yield an index per tar, the database of all samples, and Energon's settings.
+
+    Tars without pictures are left out: Energon refuses them. The database is made in the temporary
+    folder of the machine.
+
+    Raises
+    ------
+    DuplicateIdError
+        When a key stands in two tars.
+    StorageError
+        When the temporary folder has no room for the database.
+    """
+    with tempfile.TemporaryDirectory(prefix="arrowimg-") as folder:
+        path = Path(folder) / "index.sqlite"
+        database = sqlite3.connect(path, isolation_level=None)
+        try:
+            database.executescript(_TABLES)
+            database.execute("BEGIN")
+            number = 0
+            for layout in layouts:
+                if len(layout.keys):
+                    yield indexes_of_tar(layout.tar_file)[1], [_tar_index(layout)]
+                    _insert(database, number, layout)
+                    number += 1
+            database.executescript(_INDEXES)
+        except sqlite3.OperationalError as error:
+            raise StorageError(folder, f"SQLite: {error}", 0, None, None) from error
+        finally:
+            database.close()
+        yield ENERGON_DATABASE, _pieces(path)
+    yield ENERGON_UUID, [str(listing.uuid).encode()]
+    yield from _settings(listing)
+
+
+def _tar_index(layout: Layout) -> bytes:
+    """Return where each sample begins, and where the last one ends, as native uint64."""
+    return layout.bounds.astype("=u8").tobytes()
+
+
+def _insert(database: sqlite3.Connection, number: int, layout: Layout) -> None:
+    num_samples, num_parts = layout.offsets.shape
+    bounds = layout.bounds
+    places = zip(
+        [number] * num_samples,
+        layout.keys.to_pylist(),
+        range(num_samples),
+        bounds[:-1].tolist(),
+        (bounds[1:] - bounds[:-1]).tolist(),
+        strict=True,
+    )
+    try:
+        database.executemany(_INSERT_SAMPLES, places)
+    except sqlite3.IntegrityError as error:
+        expected = "sample keys that stand once in the dataset, which Energon asks for"
+        raise DuplicateIdError(expected, _repeated(database, number, layout)) from error
+    parts = zip(
+        [number] * (num_samples * num_parts),
+        [sample for sample in range(num_samples) for _ in range(num_parts)],
+        layout.extensions * num_samples,
+        layout.offsets.reshape(-1).tolist(),
+        layout.sizes.reshape(-1).tolist(),
+        strict=True,
+    )
+    database.executemany(_INSERT_PARTS, parts)
+
+
+def _repeated(database: sqlite3.Connection, number: int, layout: Layout) -> list[str]:
+    """Return a line for each key of a layout that stands in a tar before it."""
+    query = "SELECT 1 FROM samples WHERE sample_key = ? AND tar_file_id < ?"
+    keys = layout.keys.to_pylist()
+    found = [key for key in keys if database.execute(query, (key, number)).fetchone()]
+    return [f"{key!r} in {layout.tar_file} and in a tar before" for key in found]
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_NBYTES):
+            yield piece
+
+
+def _settings(listing: Listing) -> Iterator[File]:
+    """Yield what Energon's loader reads first: all shards are of the part ``train``."""
+    shards = [shard for shard in listing.shards if shard.num_images]
+    counts = {shard.tar: shard.num_images for shard in shards}
+    split = {"train": brace_ranges(counts), "val": [], "test": []}
+    has_captions = "txt" in listing.extensions
+    sample_type = {
+        "__module__": "megatron.energon",
+        "__class__": "CaptioningSample" if has_captions else "ImageSample",
+    }
+    field_map = {"image": "jpg"} | ({"caption": "txt"} if has_captions else {})
+    yield ENERGON_INFO, [json_bytes({"energon_version": None, "shard_counts": counts})]
+    # JSON is YAML.
+    yield ENERGON_SPLIT, [json_bytes({"split_parts": split, "exclude": []})]
+    yield ENERGON_DATASET, [json_bytes({"sample_type": sample_type, "field_map": field_map})]

@@ -1,0 +1,84 @@
+"""The dataset card that tells Hugging Face which files are pictures and which are metadata.
+
+Without it, ``datasets`` takes the files that most have one extension, and on a tie the Parquet:
+https://huggingface.co/docs/hub/datasets-manual-configuration
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from arrowimg._dataset.index.formats import file_patterns
+from arrowimg._format.names import README
+from arrowimg._images.options import check_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from arrowimg._dataset.folder import Listing
+    from arrowimg._dataset.index.formats import File
+
+_FENCE = b"---"
+_KEY = b"configs:"
+_OURS = b'configs: [{"config_name": "default", "default": true, "data_files": '
+
+_BODY = b"""
+# Pictures in tar shards
+
+`images-*.tar` hold the pictures in [WebDataset](https://github.com/webdataset/webdataset) format.
+Beside each stands a Parquet file with one row per picture.
+
+```python
+from datasets import load_dataset
+
+pictures = load_dataset(".", split="train")
+rows = load_dataset(".", "metadata", data_files="images-*.parquet", split="train")
+```
+
+`datasets` reads all configurations of a folder with the reader of the first one, tars here; that is
+why the second call names the files once more.
+"""
+
+
+def hugging_face_index(listing: Listing, card: bytes) -> list[File]:
+    """Return the card with ``configs`` for pictures and metadata; all else in it stays.
+
+    Parameters
+    ----------
+    card
+        The ``README.md`` that is there; empty where there is none.
+
+    Raises
+    ------
+    OptionError
+        When it has other ``configs`` already.
+    """
+    configs = _OURS + _data_files(shard.tar for shard in listing.shards) + b'}, {"config_name": '
+    configs += b'"metadata", "data_files": '
+    configs += _data_files(shard.parquet for shard in listing.shards) + b"}]\n"
+    return [(README, [_with_configs(card, configs) if card else _fenced(configs) + _BODY])]
+
+
+def _data_files(names: Iterable[str]) -> bytes:
+    paths = file_patterns(names)
+    files = [{"split": "train", "path": paths[0] if len(paths) == 1 else paths}]
+    return json.dumps(files).encode()
+
+
+def _with_configs(card: bytes, configs: bytes) -> bytes:
+    lines = card.splitlines(keepends=True)
+    fences = [at for at, line in enumerate(lines) if line.rstrip() == _FENCE]
+    if len(fences) < 2 or fences[0]:
+        return _fenced(configs) + card
+    there = [at for at in range(1, fences[1]) if lines[at].startswith(_KEY)]
+    if not there:
+        return b"".join([lines[0], configs, *lines[1:]])
+    expected = f'no "hf" where {README} has configs of its own; add {configs.decode().rstrip()!r}'
+    are_ours = all(lines[at].startswith(_OURS) for at in there)
+    check_option(are_ours, "formats", expected, lines[there[0]].decode(errors="replace").rstrip())
+    return b"".join(configs if at == there[0] else line for at, line in enumerate(lines))
+
+
+def _fenced(configs: bytes) -> bytes:
+    return _FENCE + b"\n" + configs + _FENCE + b"\n"

@@ -1,0 +1,69 @@
+"""Scan: the committed sidecars of a folder as one lazy frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from arrowimg._format.sidecar import TAR_PATH
+from arrowimg._storage.local import LocalStorage
+from arrowimg._write.publish import read_manifest, sidecar_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_COLUMNS = {
+    "image_id": pl.String,
+    "tar_file": pl.String,
+    "member_name": pl.String,
+    "original_path": pl.String,
+    "offset": pl.Int64,
+    "size": pl.Int64,
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "channels": pl.Int32,
+    "checksum": pl.Binary,
+    "action": pl.String,
+    "error": pl.String,
+}
+"""Those of a dataset without rows, of which no sidecar tells."""
+
+
+def scan(output_dir: str | Path) -> pl.LazyFrame:
+    """Return the rows of a dataset, shard by shard, for a query to choose from.
+
+    The shards are those of the manifest, where there is one, else those that have a sidecar: no
+    other is committed. No tar is opened. Sidecars are opened when the frame is collected, and only
+    the columns and row groups that the query needs are read; the first one's schema, before.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of the shards.
+
+    Returns
+    -------
+    polars.LazyFrame
+        The columns of the sidecars, and ``tar_path``, where the folder and ``tar_file`` are put
+        together. `fetch_images` adds the pictures of the rows that are wanted.
+
+    Raises
+    ------
+    ManifestError
+        When there is neither a manifest nor a sidecar, or the manifest cannot be read.
+    polars.exceptions.SchemaError, polars.exceptions.ColumnNotFoundError
+        When the frame is collected, and a stage wrote shards of different columns.
+
+    Examples
+    --------
+    >>> good = scan("out").filter(pl.col("score") > 0.9)  # doctest: +SKIP
+    """
+    storage = LocalStorage(output_dir)
+    names = sidecar_names(storage, read_manifest(storage))
+    paths = [storage.path_of(name) for name in names]
+    rows = pl.scan_parquet(paths, glob=False) if paths else pl.LazyFrame(schema=_COLUMNS)
+    path = storage.path_of("") + "/" + pl.col("tar_file")
+    # Nothing outside the folder is opened, whatever a sidecar says.
+    is_inside = ~pl.col("tar_file").str.contains("/", literal=True)
+    return rows.with_columns(pl.when(is_inside).then(path).alias(TAR_PATH))

@@ -1,0 +1,300 @@
+"""Verify: every shard against its sidecar, every sidecar against itself and the manifest."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from msgspec import Struct
+
+from arrowimg._core.checksums import checksum
+from arrowimg._dataset.report import Damage, DamageKind, Depth, Report
+from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
+from arrowimg._format.names import README, indexes_with
+from arrowimg._format.parquet import holds_own_checksum
+from arrowimg._format.sidecar import Footer, read_footer
+from arrowimg._format.tar_reader import TarMember, read_members
+from arrowimg._images.codec import decode_image
+from arrowimg._images.options import check_option
+from arrowimg._storage.local import LocalStorage, Storage, is_file_name
+from arrowimg._storage.local_file import TEMPORARY_PREFIX
+from arrowimg._write.publish import read_manifest
+from arrowimg._write.shard import QUARANTINE_PREFIX
+from arrowimg.errors import ManifestError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BATCH_SHARD = re.compile(r"(?P<base>.+)-(?P<number>[0-9]{6,})")
+
+
+class _ShardRead(Struct, frozen=True):
+    """A sidecar that could be read."""
+
+    name: str
+    footer: Footer
+    ids: list[str]
+
+
+def verify(output_dir: str | Path, depth: Depth = "checksums") -> Report:
+    """Compare every shard in a folder with its sidecar, and those with the manifest.
+
+    Nothing is changed, extracted or executed.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of shards, written by `write_shards`, `ShardWriter` or the stage.
+    depth
+        How closely to look.
+
+        - ``"quick"``: files are there, have their sizes, can be parsed, and counts agree. Sidecars
+          are read, tars are not.
+        - ``"checksums"``: every byte of every tar and sidecar, every header, offset and end mark.
+        - ``"decode"``: and every picture is decoded.
+
+    Raises
+    ------
+    ManifestError
+        When there is neither a manifest nor a sidecar, or the manifest cannot be read.
+    """
+    check_option(depth in get_args(Depth), "depth", ", ".join(map(repr, get_args(Depth))), depth)
+    storage = LocalStorage(output_dir)
+    manifest = read_manifest(storage)
+    names = storage.names()
+    sidecars = [name for name in names if name.endswith(".parquet")]
+    if manifest is None and not sidecars:
+        raise ManifestError(str(output_dir), "a manifest or sidecars (*.parquet)", "neither")
+    listed = sidecars if manifest is None else [entry.parquet for entry in manifest.shards]
+    damages: list[Damage] = list(_check_manifest(manifest)) if manifest else []
+    entries = {entry.parquet: entry for entry in manifest.shards} if manifest else {}
+    shards: list[_ShardRead] = []
+    for name in listed:
+        damages += _check_shard(storage, name, entries.get(name), depth, shards)
+    damages += _check_batches(shards) if manifest is None else []
+    damages += _check_ids(shards)
+    return Report(
+        path=str(output_dir),
+        depth=depth,
+        num_shards=len(shards),
+        num_images=sum(shard.footer.num_images for shard in shards),
+        num_rows=sum(shard.footer.num_rows for shard in shards),
+        damages=damages,
+        notices=_unneeded(names, listed, shards),
+    )
+
+
+def _check_manifest(manifest: Manifest) -> Iterator[Damage]:
+    for name, listed, total in (
+        ("shards", len(manifest.shards), manifest.num_shards),
+        ("images", sum(entry.num_images for entry in manifest.shards), manifest.num_images),
+        ("rows", sum(entry.num_rows for entry in manifest.shards), manifest.num_rows),
+    ):
+        if listed != total:
+            detail = f"{listed:,} {name} listed, {total:,} counted"
+            yield Damage(MANIFEST_NAME, None, DamageKind.COUNT, detail)
+
+
+def _check_shard(
+    storage: Storage, name: str, entry: ShardEntry | None, depth: Depth, shards: list[_ShardRead]
+) -> Iterator[Damage]:
+    """Yield the damages of one shard; appends it to `shards` where its sidecar can be read."""
+    try:
+        with storage.open(name) as file:
+            data = memoryview(file.read())
+        footer = read_footer(pa.BufferReader(data), name)
+        rows = pq.read_table(pa.BufferReader(data), columns=_COLUMNS).to_pylist()
+    except FileNotFoundError:
+        yield Damage(name, None, DamageKind.MISSING, "the manifest lists it")
+        return
+    except (ManifestError, pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+        yield Damage(name, None, DamageKind.UNREADABLE, str(error).splitlines()[0])
+        return
+    ids = [row["image_id"] for row in rows if row["image_id"] is not None]
+    shards.append(_ShardRead(name, footer, ids))
+    yield from _check_sidecar(name, footer, data, rows, entry, depth)
+    foreign = [tar for tar in footer.tar_checksums if not is_file_name(tar)]
+    if foreign:
+        # Nothing outside the folder is opened, whatever a sidecar says.
+        yield Damage(name, None, DamageKind.NAME, f"it names {foreign[0]!r}, which is no file name")
+        return
+    yield from _check_tar(storage, footer, rows, depth)
+    if footer.quarantine_file is not None:
+        nbytes, stated = footer.quarantine_nbytes or 0, footer.quarantine_checksum or ""
+        yield from _check_file(storage, footer.quarantine_file, nbytes, stated, footer, depth)
+
+
+_COLUMNS = [
+    "image_id",
+    "tar_file",
+    "member_name",
+    "offset",
+    "size",
+    "width",
+    "height",
+    "checksum",
+    "error",
+]
+
+
+def _check_sidecar(
+    name: str,
+    footer: Footer,
+    data: memoryview,
+    rows: list[dict[str, Any]],
+    entry: ShardEntry | None,
+    depth: Depth,
+) -> Iterator[Damage]:
+    num_errors = sum(row["error"] is not None for row in rows)
+    counted = (len(rows), len(rows) - num_errors, num_errors)
+    stated = (footer.num_rows, footer.num_images, footer.num_errors)
+    if counted != stated:
+        detail = f"rows, images, errors: {stated} stated, {counted} there"
+        yield Damage(name, None, DamageKind.COUNT, detail)
+    if Path(footer.tar_file).stem != Path(name).stem:
+        yield Damage(name, None, DamageKind.NAME, f"it belongs to {footer.tar_file}")
+    if any(row["tar_file"] != footer.tar_file for row in rows):
+        yield Damage(name, None, DamageKind.NAME, f"rows that are not of {footer.tar_file}")
+    if depth != "quick" and not holds_own_checksum(data):
+        yield Damage(name, None, DamageKind.CHECKSUM, "not the bytes that were written")
+    if entry is not None:
+        yield from _check_entry(name, footer, data, entry, depth)
+
+
+def _check_entry(
+    name: str, footer: Footer, data: memoryview, entry: ShardEntry, depth: Depth
+) -> Iterator[Damage]:
+    if len(data) != entry.parquet_nbytes:
+        detail = f"{entry.parquet_nbytes:,} bytes in the manifest, {len(data):,} there"
+        yield Damage(name, None, DamageKind.SIZE, detail)
+    stated = (entry.tar, entry.tar_nbytes, entry.tar_checksum, entry.num_images, entry.num_rows)
+    found = (
+        footer.tar_file,
+        footer.tar_nbytes,
+        footer.tar_checksum,
+        footer.num_images,
+        footer.num_rows,
+    )
+    if stated != found:
+        detail = f"the manifest says {stated}, the sidecar {found}"
+        yield Damage(name, None, DamageKind.COUNT, detail)
+    if depth != "quick":
+        actual = checksum(data, footer.checksum_name).hex()
+        if actual != entry.parquet_checksum:
+            detail = f"{entry.parquet_checksum} in the manifest, {actual} there"
+            yield Damage(name, None, DamageKind.CHECKSUM, detail)
+
+
+def _check_tar(
+    storage: Storage, footer: Footer, rows: list[dict[str, Any]], depth: Depth
+) -> Iterator[Damage]:
+    name = footer.tar_file
+    damages = list(
+        _check_file(storage, name, footer.tar_nbytes, footer.tar_checksum, footer, depth)
+    )
+    yield from damages
+    if depth == "quick" or any(damage.kind == DamageKind.MISSING for damage in damages):
+        return
+    with storage.open(name) as file:
+        data = memoryview(file.read())
+    members = {}
+    for found in read_members(data):
+        if isinstance(found, TarMember):
+            members[found.offset] = found
+        else:
+            yield Damage(name, None, DamageKind.TAR, found)
+    for row in rows:
+        if row["error"] is None:
+            yield from _check_member(name, row, members, data, footer, depth)
+
+
+def _check_file(
+    storage: Storage, name: str, nbytes: int, stated: str, footer: Footer, depth: Depth
+) -> Iterator[Damage]:
+    try:
+        with storage.open(name) as file:
+            found_nbytes = file.seek(0, 2)
+    except FileNotFoundError:
+        yield Damage(name, None, DamageKind.MISSING, "its sidecar names it")
+        return
+    if found_nbytes != nbytes:
+        detail = f"{nbytes:,} bytes stated, {found_nbytes:,} there"
+        yield Damage(name, None, DamageKind.SIZE, detail)
+    if depth != "quick":
+        found = storage.describe(name, footer.checksum_name).checksum
+        if found != stated:
+            yield Damage(name, None, DamageKind.CHECKSUM, f"{stated} stated, {found} there")
+
+
+def _check_member(
+    tar: str,
+    row: dict[str, Any],
+    members: dict[int, TarMember],
+    data: memoryview,
+    footer: Footer,
+    depth: Depth,
+) -> Iterator[Damage]:
+    name, offset, size = row["member_name"], row["offset"], row["size"]
+    member = members.get(offset)
+    if member is None or (member.name, member.size) != (name, size):
+        found = "none" if member is None else f"{member.name} of {member.size:,} bytes"
+        detail = f"{size} bytes at {offset} stated, {found} there"
+        yield Damage(tar, name, DamageKind.MEMBER, detail)
+        return
+    picture = data[offset : offset + size]
+    if checksum(picture, footer.checksum_name) != row["checksum"]:
+        yield Damage(tar, name, DamageKind.CHECKSUM, "not the bytes that were written")
+    elif depth == "decode":
+        decoded = decode_image(picture)
+        if isinstance(decoded, Problem):
+            yield Damage(tar, name, DamageKind.PICTURE, decoded.found)
+        elif decoded.shape[:2] != (row["height"], row["width"]):
+            detail = f"{row['height']} x {row['width']} pixels stated, {decoded.shape[:2]} there"
+            yield Damage(tar, name, DamageKind.PICTURE, detail)
+
+
+def _check_batches(shards: list[_ShardRead]) -> Iterator[Damage]:
+    """Find shards that their batch had and that are gone as a whole."""
+    present = {Path(shard.name).stem for shard in shards}
+    expected = {}
+    for shard in shards:
+        match = _BATCH_SHARD.fullmatch(Path(shard.name).stem)
+        if match and shard.footer.batch_shards is not None:
+            expected[match["base"]] = shard.footer.batch_shards
+    for base, num_shards in expected.items():
+        for number in range(num_shards):
+            name = f"{base}-{number:06d}"
+            if name not in present:
+                detail = f"one of the {num_shards:,} shards of its batch"
+                yield Damage(f"{name}.parquet", None, DamageKind.MISSING, detail)
+
+
+def _check_ids(shards: list[_ShardRead]) -> Iterator[Damage]:
+    first_seen: dict[str, str] = {}
+    for shard in shards:
+        for image_id in shard.ids:
+            if image_id in first_seen:
+                detail = f"image_id {image_id!r} is in {first_seen[image_id]} too"
+                yield Damage(shard.name, None, DamageKind.DUPLICATE_ID, detail)
+            first_seen.setdefault(image_id, shard.name)
+
+
+def _unneeded(names: list[str], listed: list[str], shards: list[_ShardRead]) -> list[str]:
+    # A listed sidecar that cannot be read is damage already; its tar is not to be taken for lost.
+    tars = [f"{Path(name).stem}.tar" for name in listed]
+    needed = {MANIFEST_NAME, README, *listed, *tars, *indexes_with(tars)}
+    needed.update(*(shard.footer.tar_checksums for shard in shards))
+    return [f"{name}: {_what_it_is(name, names)}" for name in names if name not in needed]
+
+
+def _what_it_is(name: str, names: list[str]) -> str:
+    if name.startswith(TEMPORARY_PREFIX):
+        return "a temporary file"
+    if name.endswith((".parquet", ".idx")) or f"{Path(name).stem}.parquet" in names:
+        return "of a shard that is not listed"
+    if name.startswith(QUARANTINE_PREFIX) and name.endswith(".tar"):
+        return "quarantined bytes that no sidecar names"
+    return "a tar that no sidecar names" if name.endswith(".tar") else "not ours"

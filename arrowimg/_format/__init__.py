@@ -1,0 +1,1 @@
+"""What the files look like, byte by byte: names, keys, tar, sidecar, manifest."""

@@ -1,0 +1,254 @@
+"""The Parquet file beside a tar: one row per sample, same order, and the commit record."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from msgspec import Struct
+
+from arrowimg._core.binary import value_offsets
+from arrowimg._core.tables import canonical_table
+from arrowimg._core.version import FORMAT_VERSION
+from arrowimg._format.parquet import BinaryWriter, parquet_leaves, write_parquet
+from arrowimg._write.plan import cut_rows
+from arrowimg.errors import ManifestError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+    from arrowimg._core.checksums import ChecksumName
+
+FOOTER_KEY = "arrowimg"
+
+IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""The Arrow type of Hugging Face's ``Image`` feature: only this one shows as pictures there."""
+
+RESERVED = (
+    "image_id",
+    "tar_file",
+    "member_name",
+    "original_path",
+    "offset",
+    "size",
+    "width",
+    "height",
+    "channels",
+    "checksum",
+    "action",
+    "error",
+    "image_data",
+)
+
+TAR_PATH = "tar_path"
+"""The column that `scan` adds, and so no metadata column either."""
+
+_HUGGING_FACE = msgspec.json.encode({"info": {"features": {"image_data": {"_type": "Image"}}}})
+_PIECE_NBYTES = 2**30
+_READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
+_PLAIN = frozenset(RESERVED) - {"tar_file", "action", "error"}
+
+
+class Footer(Struct, frozen=True, kw_only=True):
+    """The JSON document in a sidecar's footer; see ``docs/reference/format.md``."""
+
+    format_version: int = FORMAT_VERSION
+    writer: dict[str, str]
+    options: dict[str, Any]
+    tar_file: str
+    tar_nbytes: int
+    tar_checksum: str
+    num_rows: int
+    num_images: int
+    num_errors: int
+    batch_shards: int | None = None
+    quarantine_file: str | None = None
+    quarantine_nbytes: int | None = None
+    quarantine_checksum: str | None = None
+
+    @property
+    def tar_checksums(self) -> dict[str, str]:
+        """Checksums of the shard's tars, by name."""
+        checksums = {self.tar_file: self.tar_checksum}
+        if self.quarantine_file is not None and self.quarantine_checksum is not None:
+            checksums[self.quarantine_file] = self.quarantine_checksum
+        return checksums
+
+    @property
+    def checksum_name(self) -> ChecksumName:
+        """How the files and members of the shard are hashed."""
+        return "sha256" if self.options.get("checksum") == "sha256" else "xxh3_128"
+
+
+def check_metadata(metadata: pa.Table) -> None:
+    """Raise `SchemaError` when a metadata column cannot be a column of the sidecar."""
+    schema = metadata.schema
+    for name in schema.names:
+        if name in (*RESERVED, TAR_PATH):
+            expected = "a name that the sidecar does not use itself"
+            raise SchemaError(name, expected, repr(name), f"rename it, say to 'source_{name}'")
+    for field in schema if _parquet_error(schema) is not None else ():
+        error = _parquet_error(pa.schema([field]))
+        if error is not None:
+            found = f"{field.type} ({error})"
+            raise SchemaError(field.name, "a type that Parquet has", found, "cast it")
+    for name, column in zip(schema.names, metadata.columns, strict=True):
+        if _READS_NO_NULL_VECTORS and column.null_count and _has_fixed_size_lists(column.type):
+            expected = f"no nulls: PyArrow {pa.__version__} cannot read fixed-size lists with nulls"
+            advice = "upgrade PyArrow to 26, or cast the column to variable-size lists"
+            raise SchemaError(name, expected, f"{column.null_count:,} nulls", advice)
+
+
+def sidecar_table(
+    stored: pa.Table,
+    metadata: pa.Table,
+    tar_file: str,
+    offsets: npt.NDArray[np.int64],
+    checksums: list[bytes],
+    *,
+    keep_images: bool,
+) -> pa.Table:
+    """Return the sidecar of one shard.
+
+    Parameters
+    ----------
+    stored
+        The samples as encoded, with the columns of `Samples.stored`.
+    metadata
+        The user's columns for the same rows.
+    tar_file
+        Name of the tar, without folder.
+    offsets, checksums
+        Of the pictures of the rows that have one: where they begin in the tar, (N,) int64, and
+        the checksums of their bytes.
+    keep_images
+        True: with the ``image_data`` column.
+    """
+    has_member = pc.is_null(stored["error"])
+    all_names = pc.binary_join_element_wise(stored["key"], "jpg", ".")
+    columns = {
+        "image_id": stored["image_id"],
+        "tar_file": pa.array([tar_file] * len(stored), pa.string()),
+        "member_name": pc.if_else(has_member, all_names, pa.scalar(None, pa.string())),
+        "original_path": stored["original_path"],
+        "offset": _of_present(pa.array(offsets, pa.int64()), has_member),
+        "size": pc.binary_length(stored["image_data"]),
+        "width": stored["width"],
+        "height": stored["height"],
+        "channels": stored["channels"],
+        "checksum": _of_present(pa.array(checksums, pa.binary()), has_member),
+        "action": stored["action"],
+        "error": stored["error"],
+    }
+    table = canonical_table(pa.table(columns))
+    for field, column in zip(metadata.schema, canonical_table(metadata).columns, strict=True):
+        table = table.append_column(field, column)
+    if not keep_images:
+        return table
+    images = _image_column(stored["image_data"], table["member_name"])
+    table = table.append_column("image_data", images)
+    return table.replace_schema_metadata({"huggingface": _HUGGING_FACE})
+
+
+def write_sidecar(file: BinaryWriter, table: pa.Table, footer: Footer) -> None:
+    """Write a sidecar, as `sidecar_table` returned it, with its footer document."""
+    document = msgspec.json.encode(footer, order="deterministic").decode()
+    write_parquet(file, table, {FOOTER_KEY: document}, _PLAIN)
+
+
+def read_footer(file: IO[bytes], path: str) -> Footer:
+    """Return the footer document of a sidecar.
+
+    Raises
+    ------
+    ManifestError
+        When the file is no Parquet, or has no footer document of arrowimg, or a newer one.
+    """
+    try:
+        metadata = pq.read_metadata(file).metadata
+    except (pa.ArrowException, OSError) as error:
+        raise _no_sidecar(path, error) from error
+    return parse_footer(metadata, path)
+
+
+def parse_footer(metadata: Mapping[bytes, bytes] | None, path: str) -> Footer:
+    """Return the footer document among the key-value metadata of a Parquet file.
+
+    Raises
+    ------
+    ManifestError
+        When there is none, or a newer one.
+    """
+    try:
+        footer = msgspec.json.decode((metadata or {})[FOOTER_KEY.encode()], type=Footer)
+    except (KeyError, msgspec.DecodeError) as error:
+        raise _no_sidecar(path, error) from error
+    if footer.format_version > FORMAT_VERSION:
+        found = f"version {footer.format_version}"
+        raise ManifestError(path, f"a format version up to {FORMAT_VERSION}", found)
+    return footer
+
+
+def _no_sidecar(path: str, error: Exception) -> ManifestError:
+    found = f"{type(error).__name__}: {error}"
+    return ManifestError(path, "a Parquet sidecar of arrowimg", found)
+
+
+def _parquet_error(schema: pa.Schema) -> str | None:
+    try:
+        parquet_leaves(schema)
+    except (pa.ArrowException, OSError) as error:
+        return str(error)
+    kinds = [field.type for field in schema]
+    if any(pa.types.is_dictionary(kind) and pa.types.is_nested(kind.value_type) for kind in kinds):
+        return "a dictionary of nested values"
+    # Of lists of size 0, Parquet cannot bring back which were null.
+    return "lists of size 0" if any(_has_fixed_size_lists(kind, 0) for kind in kinds) else None
+
+
+def _has_fixed_size_lists(kind: pa.DataType, size: int | None = None) -> bool:
+    if pa.types.is_fixed_size_list(kind) and size in (None, kind.list_size):
+        return True
+    return any(_has_fixed_size_lists(kind.field(at).type, size) for at in range(kind.num_fields))
+
+
+def _of_present(values: pa.Array, is_present: pa.ChunkedArray) -> pa.Array:
+    """Return the values at the rows that have one, null at the others."""
+    if len(values) == len(is_present):
+        return values
+    mask = is_present.to_numpy()
+    return values.take(pa.array(np.cumsum(mask) - 1, mask=~mask))
+
+
+def _image_column(data: pa.ChunkedArray, names: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return stored pictures and their names as Hugging Face's struct; pictures are not copied."""
+    paths, first, chunks = names.combine_chunks(), 0, list[pa.StructArray]()
+    for chunk in data.chunks:
+        for piece in _binary_pieces(chunk):
+            columns = [piece, paths.slice(first, len(piece))]
+            chunks.append(
+                pa.StructArray.from_arrays(columns, fields=list(IMAGE_TYPE), mask=piece.is_null())
+            )
+            first += len(piece)
+    return pa.chunked_array(chunks, IMAGE_TYPE)
+
+
+def _binary_pieces(array: pa.LargeBinaryArray) -> Iterator[pa.BinaryArray]:
+    """Yield the values, cut so that the 32-bit offsets of each piece suffice."""
+    offsets = value_offsets(array)
+    for rows in cut_rows(np.diff(offsets), _PIECE_NBYTES, len(array)):
+        piece = array.slice(rows.start, rows.stop - rows.start)
+        starts = offsets[rows.start : rows.stop + 1] - offsets[rows.start]
+        is_valid = piece.is_valid().to_numpy(zero_copy_only=False)
+        buffers = [
+            pa.array(is_valid).buffers()[1],
+            pa.py_buffer(starts.astype(np.int32)),
+            array.buffers()[2].slice(offsets[rows.start], starts[-1]),
+        ]
+        yield pa.BinaryArray.from_buffers(pa.binary(), len(piece), buffers)

@@ -1,0 +1,223 @@
+"""Tar archives: plain POSIX ustar, reproducible byte for byte.
+
+Every member has one 512-byte header, its data, and zeros up to the next multiple of 512. There are
+no PAX or GNU extensions. Two zero blocks end the archive. The header layout is POSIX.1-1988's:
+https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html (ustar interchange format).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+
+from arrowimg._core.binary import binary_views, value_bytes, value_offsets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+BLOCK = 512
+END_OF_ARCHIVE = bytes(2 * BLOCK)
+
+MAX_NAME_LENGTH = 100
+
+_SIZE_FIELD = slice(124, 136)
+_CHECKSUM_FIELD = slice(148, 156)
+_CHECKSUM_DIGITS = slice(148, 154)
+_FRAME = 2 * BLOCK
+
+_OCTAL_SHIFTS = 3 * np.arange(11, -1, -1)
+_PADDING_OPTIONS = pc.PadOptions(MAX_NAME_LENGTH, "\0")
+_JOIN_OPTIONS = pc.JoinOptions()
+
+Sizes = TypeVar("Sizes", int, npt.NDArray[np.int64])
+
+
+def tar_nbytes(member_nbytes: Sizes) -> Sizes:
+    """Return the bytes that a member takes in a tar, or each of many: header, data, padding."""
+    return BLOCK + -(-member_nbytes // BLOCK) * BLOCK
+
+
+def sample_nbytes(members: Iterable[pa.LargeBinaryArray]) -> npt.NDArray[np.int64]:
+    """Return the bytes that each sample takes in a tar, given its members by extension: (N,)."""
+    return np.sum([tar_nbytes(np.diff(value_offsets(data))) for data in members], axis=0)
+
+
+class Members(Struct, frozen=True):
+    """Consecutive members of a tar, their data where it stands.
+
+    Attributes
+    ----------
+    names
+        (N, 100) uint8: ASCII, padded with NUL.
+    sizes
+        (N,) int64: bytes of each member's data.
+    addresses
+        (N,) int64: where the data begins in memory; `data` keeps it there.
+    data
+        The data of each member.
+    """
+
+    names: npt.NDArray[np.uint8]
+    sizes: npt.NDArray[np.int64]
+    addresses: npt.NDArray[np.int64]
+    data: list[memoryview]
+
+    def slice(self, start: int, stop: int) -> Members:
+        """Return some of the members; nothing is copied."""
+        return Members(
+            self.names[start:stop],
+            self.sizes[start:stop],
+            self.addresses[start:stop],
+            self.data[start:stop],
+        )
+
+
+class Frames:
+    """What stands around the data of members; the same memory for one group after the other.
+
+    A frame is a block of zeros, whose end pads the data before, and the header of the member after.
+    Memory that is used again is in the processor's cache, and has what all headers share.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = np.zeros((0, _FRAME), np.uint8)
+
+    def around(self, members: Members) -> tuple[npt.NDArray[np.int64], list[memoryview]]:
+        """Return the bytes of members in a tar: frame, data, frame, data, ..., padding.
+
+        Returns
+        -------
+        tuple
+            Address and length of each piece, (2 N + 1, 2) int64, and views of them. Good until
+            this is called again.
+        """
+        num_members = len(members.sizes)
+        if len(self._bytes) <= num_members:
+            self._bytes = np.zeros((num_members + 1, _FRAME), np.uint8)
+            self._bytes[:, BLOCK:] = _TEMPLATE
+        _fill_headers(self._bytes[:num_members, BLOCK:], members.names, members.sizes)
+        lengths = np.full(num_members + 1, BLOCK)
+        lengths[-1] = 0
+        lengths[1:] += -members.sizes % BLOCK
+        stops = np.arange(1, num_members + 2) * _FRAME
+        stops[-1] -= BLOCK
+        starts = stops - lengths
+        vectors = np.empty((2 * num_members + 1, 2), np.int64)
+        vectors[0::2, 0], vectors[1::2, 0] = starts + self._bytes.ctypes.data, members.addresses
+        vectors[0::2, 1], vectors[1::2, 1] = lengths, members.sizes
+        whole = memoryview(self._bytes.reshape(-1)).toreadonly()
+        buffers = [whole] * len(vectors)
+        buffers[0::2] = [whole[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        buffers[1::2] = members.data
+        return vectors, buffers
+
+
+def sample_members(keys: pa.StringArray, data: Mapping[str, pa.LargeBinaryArray]) -> Members:
+    """Return the members of samples: of each that has a picture, one per extension, sorted.
+
+    Parameters
+    ----------
+    keys
+        Of the samples. With a dot and the longest extension, at most 100 ASCII bytes each (`_keys`
+        sees to that).
+    data
+        Of each extension's members, not copied; of ``"jpg"``, null for a sample without a picture.
+    """
+    if data["jpg"].null_count:
+        rows = np.flatnonzero(data["jpg"].is_valid().to_numpy(zero_copy_only=False))
+        keys = keys.take(pa.array(rows))
+    else:
+        rows = np.arange(len(keys))
+    extensions = sorted(data)
+    names = [member_names(keys, extension) for extension in extensions]
+    return column_members(names, [data[extension] for extension in extensions], rows)
+
+
+def column_members(
+    names: Sequence[pa.StringArray],
+    data: Sequence[pa.LargeBinaryArray],
+    rows: npt.NDArray[np.int64],
+) -> Members:
+    """Return the members that stand in several columns, row by row.
+
+    Parameters
+    ----------
+    names
+        Of the members of each column, ASCII, at most 100 bytes.
+    data
+        Columns that hold the members, not copied.
+    rows
+        Which rows of `data` they are, (N,).
+    """
+    shape = (len(rows), len(names))
+    blocks = np.empty((*shape, MAX_NAME_LENGTH), np.uint8)
+    sizes, addresses = np.empty(shape, np.int64), np.empty(shape, np.int64)
+    members = [memoryview(b"")] * sizes.size
+    for at, (column, values) in enumerate(zip(names, data, strict=True)):
+        offsets, views = value_offsets(values), binary_views(values)
+        blocks[:, at] = _padded(column)
+        sizes[:, at] = (offsets[1:] - offsets[:-1])[rows]
+        addresses[:, at] = offsets[rows] + value_bytes(values).ctypes.data
+        is_all = len(rows) == len(views)
+        members[at :: len(names)] = views if is_all else [views[row] for row in rows.tolist()]
+    return Members(
+        blocks.reshape(-1, MAX_NAME_LENGTH), sizes.reshape(-1), addresses.reshape(-1), members
+    )
+
+
+def member_names(keys: pa.StringArray, extension: str) -> pa.StringArray:
+    """Return ``<key>.<extension>`` of each key."""
+    texts = [keys, pa.scalar(extension), pa.scalar(".")]
+    return pc.call_function("binary_join_element_wise", texts, _JOIN_OPTIONS)
+
+
+def tar_header(name: str, member_nbytes: int) -> bytes:
+    """Return the header of one member."""
+    header = _TEMPLATE[None].copy()
+    _fill_headers(header, _padded(pa.array([name])), np.array([member_nbytes]))
+    return header.tobytes()
+
+
+def _fill_headers(
+    headers: npt.NDArray[np.uint8], names: npt.NDArray[np.uint8], sizes: npt.NDArray[np.int64]
+) -> None:
+    """Write what differs from header to header over what they share: (N, 512) uint8."""
+    headers[:, :MAX_NAME_LENGTH] = names
+    size_field = headers[:, _SIZE_FIELD]
+    _write_octal(size_field[:, :-1], sizes)
+    # The sum counts its own field as spaces, and ends in NUL and space for old readers' sake.
+    sums = names.sum(axis=1, dtype=np.int64) + size_field.sum(axis=1, dtype=np.int64)
+    sums += _TEMPLATE_SUM
+    _write_octal(headers[:, _CHECKSUM_DIGITS], sums)
+
+
+def _template() -> npt.NDArray[np.uint8]:
+    """Return what all headers have in common; name, size and checksum are zeros."""
+    header = np.zeros(BLOCK, np.uint8)
+    header[100:124] = np.frombuffer(b"0000644\0" + 2 * b"0000000\0", np.uint8)
+    header[136:148] = np.frombuffer(b"00000000000\0", np.uint8)
+    header[_CHECKSUM_FIELD.stop - 1] = ord(" ")
+    header[156] = ord("0")
+    header[257:265] = np.frombuffer(b"ustar\0" + b"00", np.uint8)
+    return header
+
+
+_TEMPLATE = _template()
+_TEMPLATE_SUM = int(_TEMPLATE.sum()) + 7 * ord(" ")
+
+
+def _padded(names: pa.StringArray) -> npt.NDArray[np.uint8]:
+    """Return ASCII names, padded with NUL: (N, 100) uint8."""
+    padded = pc.call_function("ascii_rpad", [names], _PADDING_OPTIONS)
+    return value_bytes(padded)[: MAX_NAME_LENGTH * len(names)].reshape(-1, MAX_NAME_LENGTH)
+
+
+def _write_octal(field: npt.NDArray[np.uint8], numbers: npt.NDArray[np.int64]) -> None:
+    """Write numbers in octal digits: one number and one row of digits each."""
+    digits = numbers[:, None] >> _OCTAL_SHIFTS[-field.shape[1] :]
+    np.bitwise_or(digits & 7, ord("0"), out=field, casting="unsafe")

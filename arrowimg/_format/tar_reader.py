@@ -1,0 +1,69 @@
+"""Reading tars back: members and where they stand, or what is wrong with the archive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, MAX_NAME_LENGTH, tar_header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_EMPTY_BLOCK = bytes(BLOCK)
+
+
+class TarMember(Struct, frozen=True):
+    """A member whose header is, byte for byte, what arrowimg writes.
+
+    Attributes
+    ----------
+    name
+        Of the member.
+    offset
+        Where its data starts.
+    size
+        Of its data, in bytes.
+    """
+
+    name: str
+    offset: int
+    size: int
+
+
+def read_members(data: memoryview) -> Iterator[TarMember | str]:
+    """Yield the members of a tar in order, and a sentence for each thing that is wrong.
+
+    Only tars that `TarPart` makes are in order: plain headers, zeros for padding, two zero
+    blocks and nothing behind them. Reading ends at the first header that cannot be read, since
+    nothing tells where the next one is.
+    """
+    at = 0
+    while at + BLOCK <= len(data) and bytes(data[at : at + BLOCK]) != _EMPTY_BLOCK:
+        header = bytes(data[at : at + BLOCK])
+        member = _member(header, at)
+        if member is None:
+            yield f"the header at byte {at:,} is not what was written"
+            return
+        end = member.offset + member.size
+        if end > len(data):
+            yield f"{member.name} ends behind the end of the archive"
+            return
+        yield member
+        at = end + -end % BLOCK
+        if any(data[end:at]):
+            yield f"{member.name} is followed by something else than zeros"
+    if bytes(data[at:]) != END_OF_ARCHIVE:
+        yield f"the end mark at byte {at:,} is not two blocks of zeros"
+
+
+def _member(header: bytes, at: int) -> TarMember | None:
+    try:
+        name = header[:MAX_NAME_LENGTH].rstrip(b"\0").decode("ascii")
+        size = int(header[124:135], 8)
+    except ValueError:
+        return None
+    if header != tar_header(name, size):
+        return None
+    return TarMember(name, at + BLOCK, size)

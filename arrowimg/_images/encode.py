@@ -1,0 +1,179 @@
+"""Images to stored JPEG: pixels are encoded, other files decoded and encoded, JPEG files copied."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from msgspec import Struct
+
+from arrowimg._core.binary import binary_views, gather, with_nulls
+from arrowimg._images.check import CheckedFiles, CheckedPixels, CheckedRun
+from arrowimg._images.codec import decode_image, encode_jpegs
+from arrowimg._images.columns import Files, run_views
+from arrowimg._images.pixels import (
+    check_pixels,
+    convert_pixels,
+    is_plain,
+    without_premultiplication,
+)
+from arrowimg.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arrowimg._core.checksums import BytesLike
+    from arrowimg._images.columns import ImageView
+    from arrowimg._images.headers import Header
+    from arrowimg._images.options import PixelOptions
+    from arrowimg._write.options import WriteOptions
+
+    Pixels = npt.NDArray[Any]
+
+Action = Literal["encoded", "copied", "transcoded"]
+Shape: TypeAlias = tuple[int, ...]
+
+
+class StoredImages(Struct, frozen=True):
+    """Pictures of consecutive rows as they will stand in the tar.
+
+    Attributes
+    ----------
+    data
+        The JPEGs, null where something is wrong. Copied files are views of the source.
+    sizes
+        (N, 3) int32: width and height in pixels; channels, 1 gray, 3 colour, 4 CMYK (in copied
+        files only). Zeros where something is wrong.
+    actions
+        ``"encoded"`` from pixels, ``"copied"`` byte for byte, ``"transcoded"`` from another file.
+    problems
+        What is wrong, by row.
+    """
+
+    data: pa.LargeBinaryArray
+    sizes: npt.NDArray[np.int32]
+    actions: list[Action]
+    problems: dict[int, Problem]
+
+    def columns(self) -> dict[str, pa.Array]:
+        """Return what is stored as columns of `Samples.stored`; of bad rows, ``error`` alone."""
+        is_bad = np.zeros(len(self.data), np.bool_)
+        is_bad[list(self.problems)] = True
+        sizes = [pa.array(size, pa.int32(), mask=is_bad) for size in self.sizes.T]
+        actions: list[str | None] = [*self.actions]
+        codes: list[str | None] = [None] * len(self.data)
+        for row, problem in self.problems.items():
+            actions[row], codes[row] = None, problem.code
+        return {
+            "image_data": self.data,
+            **dict(zip(("width", "height", "channels"), sizes, strict=True)),
+            "action": pa.array(actions, pa.string()),
+            "error": pa.array(codes, pa.string()),
+        }
+
+    def without(self, problems: dict[int, Problem]) -> StoredImages:
+        """Return the pictures, but for rows with which more is wrong; nothing is copied."""
+        data = with_nulls(self.data, problems)
+        return StoredImages(data, self.sizes, self.actions, self.problems | problems)
+
+
+def encode_run(run: CheckedRun, options: WriteOptions) -> StoredImages:
+    """Return the stored form of each image; the same image always gives the same bytes."""
+    if isinstance(run, CheckedFiles):
+        return _encode_files(run, options)
+    return _encode_pixels(run, options)
+
+
+def quarantined_bytes(run: CheckedRun, problems: dict[int, Problem]) -> pa.LargeBinaryArray:
+    """Return the offending bytes of bad rows: files as they are, pixels as NumPy's ``.npy``."""
+    views = run_views(Files(run.data)) if isinstance(run, CheckedFiles) else run.pictures
+    return gather([_raw_bytes(view) if row in problems else None for row, view in enumerate(views)])
+
+
+def _raw_bytes(view: ImageView) -> BytesLike | None:
+    if isinstance(view, Problem):
+        return None
+    if isinstance(view, memoryview):
+        return view
+    file = io.BytesIO()
+    np.save(file, view, allow_pickle=False)
+    return file.getvalue()
+
+
+def _encode_files(files: CheckedFiles, options: WriteOptions) -> StoredImages:
+    actions: list[Action] = ["copied"] * len(files)
+    if not files.to_decode:
+        data = with_nulls(files.data, files.problems)
+        return StoredImages(data, files.sizes, actions, files.problems)
+    views = binary_views(files.data)
+    values: list[BytesLike | None] = [*views]
+    sizes, problems = files.sizes.copy(), dict(files.problems)
+    for row, header in files.to_decode.items():
+        actions[row] = "transcoded"
+        picture = _transcode(views[row], header, options)
+        if isinstance(picture, Problem):
+            problems[row] = picture
+        else:
+            values[row], shape = picture
+            sizes[row] = _size(shape)
+    for row in problems:
+        values[row] = None
+    return StoredImages(gather(values), sizes, actions, problems)
+
+
+def _transcode(
+    data: memoryview, header: Header, options: WriteOptions
+) -> tuple[Pixels, Shape] | Problem:
+    """Return the JPEG of a file in another format and the shape of the picture."""
+    pixels = decode_image(data)
+    if isinstance(pixels, Problem):
+        return pixels
+    if header.format == "tiff" and pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = without_premultiplication(pixels)
+    # What layout and color say holds for the source's arrays; OpenCV's are known.
+    known = msgspec.structs.replace(options.pixels, layout="hwc", color="bgr")
+    problem = check_pixels(pixels, known)
+    if problem is not None:
+        return problem
+    picture = convert_pixels(pixels, known)
+    (encoded,) = encode_jpegs([picture], options.jpeg, color="bgr")
+    return encoded if isinstance(encoded, Problem) else (encoded, picture.shape)
+
+
+def _encode_pixels(pixels: CheckedPixels, options: WriteOptions) -> StoredImages:
+    num_rows, views = len(pixels), pixels.pictures
+    good = [row for row in range(num_rows) if row not in pixels.problems]
+    sizes, shapes = np.zeros((num_rows, 3), np.int32), list[Shape]()
+    if isinstance(views, np.ndarray) and len(good) == num_rows and is_plain(views, options.pixels):
+        encoded = encode_jpegs(views, options.jpeg, color=options.pixels.color)
+        sizes[:] = _size(views.shape[1:])
+    else:
+        arrays = [view for view in (views[row] for row in good) if isinstance(view, np.ndarray)]
+        pictures = _converted(arrays, options.pixels, shapes)
+        encoded = encode_jpegs(pictures, options.jpeg, color=options.pixels.color)
+        sizes[good] = [_size(shape) for shape in shapes] or 0
+    values: list[BytesLike | None] = [None] * num_rows
+    problems = dict(pixels.problems)
+    for row, data in zip(good, encoded, strict=True):
+        if isinstance(data, Problem):
+            problems[row] = data
+        else:
+            values[row] = data
+    return StoredImages(gather(values), sizes, ["encoded"] * num_rows, problems)
+
+
+def _converted(views: list[Pixels], options: PixelOptions, shapes: list[Shape]) -> Iterator[Pixels]:
+    """Yield each picture as it is encoded, and note its shape."""
+    for view in views:
+        picture = convert_pixels(view, options)
+        shapes.append(picture.shape)
+        yield picture
+
+
+def _size(shape: Shape) -> tuple[int, int, int]:
+    """Return width, height and channels of a picture (H, W) or (H, W, C=3)."""
+    return shape[1], shape[0], 1 if len(shape) == 2 else 3

@@ -1,0 +1,117 @@
+"""Headers of many JPEG files at once: the marker segments of all of them, walked in step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from arrowimg._images.headers import MAX_NBYTES, MAX_SIDE
+
+if TYPE_CHECKING:
+    Bytes = npt.NDArray[np.uint8]
+    Numbers = npt.NDArray[np.int64]
+
+_MAX_SEGMENTS = 64
+_LONGEST_FRAME_HEADER = 10
+_START_OF_IMAGE, _END_OF_IMAGE = (0xFF, 0xD8, 0xFF), (0xFF, 0xD9)
+_START_OF_SCAN = 0xDA
+_IS_SEQUENTIAL_FRAME = np.isin(np.arange(256), (0xC0, 0xC1))
+_HAS_LENGTH = ~np.isin(np.arange(256), (0x01, 0xFF, *range(0xD0, 0xD8)))
+_IS_OTHER_FRAME = np.isin(np.arange(256), [*{*range(0xC2, 0xD0)} - {0xC4, 0xC8, 0xCC}])
+_IS_WALKED_OVER = _HAS_LENGTH & ~_IS_OTHER_FRAME
+_HOLDS_CHANNELS = np.isin(np.arange(256), (1, 3, 4))
+
+
+class PlainJpegs(Struct, frozen=True):
+    """What was found of N files.
+
+    Attributes
+    ----------
+    is_plain
+        (N,) bool: a sequential JPEG of 8 bits, whole, of an allowed size. Nothing is said of the
+        others: `read_header` tells what they are.
+    sizes
+        (N, 3) int32: width, height and channels as stored; where `is_plain`.
+    """
+
+    is_plain: npt.NDArray[np.bool_]
+    sizes: npt.NDArray[np.int32]
+
+
+def find_plain_jpegs(data: Bytes, starts: Numbers, stops: Numbers, max_pixels: int) -> PlainJpegs:
+    """Return which files are plain JPEG, and their sizes, as `read_header` would, one by one.
+
+    Parameters
+    ----------
+    data
+        The bytes of all files.
+    starts, stops
+        (N,) int64: where each file begins and ends in `data`.
+    max_pixels
+        Most pixels that a header may declare.
+    """
+    sizes = np.zeros((len(starts), 3), np.int32)
+    rows = np.flatnonzero(_are_enclosed(data, starts, stops))
+    frames = _frames_of_whole_scans(data, rows, starts, stops)
+    rows = np.flatnonzero(frames > 0)
+    at = frames[rows]
+    precision, channels = data[at + 4], data[at + 9]
+    heights, widths = _big_endian(data, at + 5), _big_endian(data, at + 7)
+    is_plain = (
+        (precision == 8)
+        & _HOLDS_CHANNELS[channels]
+        & (np.minimum(heights, widths) >= 1)
+        & (np.maximum(heights, widths) <= MAX_SIDE)
+        & (heights * widths <= max_pixels)
+    )
+    sizes[rows] = np.stack([widths, heights, channels], axis=1)
+    return PlainJpegs(np.isin(np.arange(len(starts)), rows[is_plain]), sizes)
+
+
+def _are_enclosed(data: Bytes, starts: Numbers, stops: Numbers) -> npt.NDArray[np.bool_]:
+    """Tell which files begin and end with JPEG's markers and are long enough to hold a frame."""
+    nbytes = stops - starts
+    enclosed = (nbytes > 2 * _LONGEST_FRAME_HEADER) & (nbytes <= MAX_NBYTES)
+    rows = np.flatnonzero(enclosed)
+    first, last = starts[rows], stops[rows]
+    enclosed[rows] = np.logical_and.reduce(
+        [data[first + at] == byte for at, byte in enumerate(_START_OF_IMAGE)]
+        + [data[last - 2 + at] == byte for at, byte in enumerate(_END_OF_IMAGE)]
+    )
+    return enclosed
+
+
+def _frames_of_whole_scans(data: Bytes, rows: Numbers, starts: Numbers, stops: Numbers) -> Numbers:
+    """Return where the frame header of each file begins, 0 where the walk met anything else.
+
+    ITU-T T.81, annex B: a marker of two bytes, then a length of two bytes that counts itself. The
+    walk ends at a scan of all channels, of which there is one.
+    """
+    frames = np.zeros(len(starts), np.int64)
+    is_whole = np.zeros(len(starts), np.bool_)
+    at = starts[rows] + 2
+    # No segment may begin so near the end that its header, or a frame's, would reach beyond.
+    limits = stops[rows] - _LONGEST_FRAME_HEADER
+    for _ in range(_MAX_SEGMENTS):
+        if not len(rows):
+            break
+        markers = data[at + 1]
+        goes_on = (data[at] == 0xFF) & _IS_WALKED_OVER[markers]
+        is_frame = goes_on & _IS_SEQUENTIAL_FRAME[markers]
+        frames[rows[is_frame]] = at[is_frame]
+        is_scan = goes_on & (markers == _START_OF_SCAN)
+        num_channels = data[frames[rows[is_scan]] + 9]
+        next_at = at + 2 + _big_endian(data, at + 2)
+        # Behind the header of the scan, at least the end of the image must follow.
+        ends_well = next_at[is_scan] + 2 <= limits[is_scan] + _LONGEST_FRAME_HEADER
+        is_whole[rows[is_scan]] = (data[at[is_scan] + 4] == num_channels) & ends_well
+        goes_on &= ~is_scan & (next_at <= limits)
+        rows, at, limits = rows[goes_on], next_at[goes_on], limits[goes_on]
+    return np.where(is_whole, frames, 0)
+
+
+def _big_endian(data: Bytes, at: Numbers) -> Numbers:
+    return data[at].astype(np.int64) << 8 | data[at + 1]

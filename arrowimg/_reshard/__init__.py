@@ -1,0 +1,1 @@
+"""Copies of datasets: other shards, fewer rows, more columns."""

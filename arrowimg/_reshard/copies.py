@@ -1,0 +1,273 @@
+"""Copies of stored rows: which shards they make is known before a picture is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+
+from arrowimg._core.binary import value_offsets
+from arrowimg._core.tables import in_one_chunk
+from arrowimg._dataset.sidecars import pictures_of
+from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
+from arrowimg._format.members import columns_of, extra_members
+from arrowimg._format.samples import Samples
+from arrowimg._format.sidecar import RESERVED
+from arrowimg._format.tar import tar_nbytes
+from arrowimg._reshard.source import StoredRows, StoredShard, Wanted
+from arrowimg._storage.local import Storage
+from arrowimg._write.options import WriteOptions
+from arrowimg._write.parts import PartStream
+from arrowimg._write.plan import cut_rows, plan_shards
+from arrowimg.errors import ChecksumError, OptionError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arrowimg._images.identity import RowName
+    from arrowimg._write.metadata import MetadataFrame  # noqa: TC004  # imports Polars
+
+_READ_NBYTES = 16 * 2**20
+_READ_ROWS = 1024
+_COPIED = ("image_id", "original_path", "width", "height", "channels", "action", "error")
+
+
+class Selection(Struct, frozen=True):
+    """Rows that are to be copied.
+
+    Attributes
+    ----------
+    stored
+        The rows that are there.
+    wanted
+        Which of them.
+    metadata
+        New columns for them, by id.
+    """
+
+    stored: StoredRows
+    wanted: Wanted
+    metadata: MetadataFrame | None
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return sum(int(is_wanted.sum()) for is_wanted in self.wanted)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """All columns, the new ones last."""
+        joined = self.metadata.columns.schema if self.metadata else []
+        return pa.schema([*self.stored.schema, *joined])
+
+    @property
+    def metadata_names(self) -> list[str]:
+        """Names of the user's columns."""
+        return [name for name in self.schema.names if name not in RESERVED]
+
+    def tables(self, names: list[str]) -> Iterator[tuple[StoredShard, pa.Table]]:
+        """Yield some columns of the rows of each shard, in the order that they have there."""
+        ours = [name for name in names if name in self.stored.schema.names]
+        for shard, is_wanted in zip(self.stored.shards, self.wanted, strict=True):
+            if not is_wanted.any():
+                continue
+            if self.metadata is None:
+                rows = shard.read(ours)
+            else:
+                from arrowimg._write.metadata import with_metadata  # noqa: PLC0415  # imports Polars
+
+                rows = shard.read(list(dict.fromkeys(["image_id", *ours])))
+                rows = with_metadata(rows, self.metadata.take).select(names)
+            yield shard, rows if is_wanted.all() else rows.filter(pa.array(is_wanted))
+
+
+class Rows(Struct, frozen=True):
+    """Rows of sidecars, of one dataset.
+
+    Attributes
+    ----------
+    storage
+        Where their tars stand.
+    table
+        Columns of the sidecars, and new ones.
+    """
+
+    storage: Storage
+    table: pa.Table
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return int(self.table.num_rows)
+
+    def slice(self, start: int, stop: int) -> Rows:
+        """Return some of the rows; nothing is copied."""
+        return Rows(self.storage, self.table.slice(start, stop - start))
+
+
+class Copy(Struct, frozen=True):
+    """A shard that is to be written. Going through it reads its pictures, each time anew.
+
+    Attributes
+    ----------
+    number
+        In the new dataset, from 0.
+    first_row
+        Number of its first row there.
+    pieces
+        Its rows, in order.
+    metadata_names
+        The user's columns among theirs.
+    options
+        What the caller chose.
+    """
+
+    number: int
+    first_row: int
+    pieces: list[Rows]
+    metadata_names: list[str]
+    options: WriteOptions
+
+    @property
+    def name(self) -> str:
+        """Name of its files, without extension."""
+        return f"images-{self.number:06d}"
+
+    @property
+    def row_names(self) -> list[RowName]:
+        """Id and path of each row."""
+        columns = ("image_id", "original_path")
+        tables = [piece.table.select(columns) for piece in self.pieces]
+        return list(zip(*(it.to_pylist() for it in pa.concat_tables(tables).columns), strict=True))
+
+    def __iter__(self) -> Iterator[Samples]:
+        """Yield the rows with their pictures.
+
+        Raises
+        ------
+        SampleKeyError, DuplicateIdError
+            When ids cannot be member names.
+        ChecksumError
+            When a tar ends before a picture does, or one whose checksum becomes another is not what
+            was written.
+        StorageError
+            When a tar is not there or cannot be read.
+        """
+        first_row = self.first_row
+        for piece in self.pieces:
+            nbytes = piece.table["size"].fill_null(0).to_numpy()
+            for cut in cut_rows(nbytes, _READ_NBYTES, _READ_ROWS):
+                yield self._samples_of(piece.slice(cut.start, cut.stop), first_row)
+                first_row += cut.stop - cut.start
+
+    def check(self, sidecar: pa.Table) -> None:
+        """Hold what was written against what is recorded of the source.
+
+        Pictures are hashed once, when they are written; only where checksums become others, they
+        were checked when they were read.
+
+        Raises
+        ------
+        ChecksumError
+            When a picture has another checksum.
+        """
+        first_row, damaged = 0, list[str]()
+        for piece in self.pieces:
+            written = sidecar["checksum"].slice(first_row, piece.num_rows)
+            stated = piece.table["checksum"]
+            first_row += piece.num_rows
+            is_other = pc.and_(pc.not_equal(written, stated), self._is_comparable(stated))
+            places = piece.table.filter(is_other)
+            tars = map(piece.storage.path_of, places["tar_file"].to_pylist())
+            names = places["member_name"].to_pylist()
+            damaged += [f"{name} in {tar}" for name, tar in zip(names, tars, strict=True)]
+        if damaged:
+            raise ChecksumError(damaged)
+
+    def _is_comparable(self, checksums: pa.ChunkedArray) -> pa.ChunkedArray:
+        nbytes = 32 if self.options.checksum == "sha256" else 16
+        return pc.equal(pc.binary_length(checksums), nbytes)
+
+    def _samples_of(self, rows: Rows, first_row: int) -> Samples:
+        table = in_one_chunk(rows.table)
+        ids = table["image_id"].chunk(0)
+        is_rehashed = not pc.all(self._is_comparable(table["checksum"])).as_py()
+        stored = {
+            "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
+            "image_data": _pictures_of(rows.storage, table, check=is_rehashed),
+            **{name: table[name] for name in _COPIED},
+            "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
+        }
+        metadata = table.select(self.metadata_names)
+        return Samples(pa.table(stored), metadata, extra_members(metadata, self.options.members))
+
+
+def _pictures_of(storage: Storage, rows: pa.Table, *, check: bool) -> pa.LargeBinaryArray:
+    try:
+        return pictures_of(storage, rows, check=check)
+    except OSError as error:
+        # Said here, lest it be taken for an error of the folder that is written to.
+        raise StorageError.of(error, Path(error.filename or storage.path_of(""))) from error
+
+
+def plan_copies(
+    selection: Selection, options: WriteOptions, order: npt.NDArray[np.int64] | None
+) -> list[slice]:
+    """Return which of the rows, in this order, each new shard holds.
+
+    Raises
+    ------
+    OptionError
+        When a sample does not fit `max_bytes_per_tar`.
+    """
+    sized = _nbytes_of_rows(selection, options)
+    nbytes, most = np.concatenate([np.zeros(0, np.int64), *sized]), options.max_members_nbytes
+    if most is not None and nbytes.max(initial=0) > most:
+        option, expected = "max_bytes_per_tar", f"at least {nbytes.max() + 1024:,}, for one sample"
+        raise OptionError(option, expected, options.max_bytes_per_tar)
+    return plan_shards(nbytes if order is None else nbytes[order], options.images_per_tar, most)
+
+
+def copies_of(
+    selection: Selection,
+    options: WriteOptions,
+    order: npt.NDArray[np.int64] | None,
+    plan: list[slice],
+) -> Iterator[Copy]:
+    """Yield the new shards; in memory are the rows of one sidecar, or all of them in an order."""
+    names = [field.name for field in selection.schema]
+    tables = (Rows(shard.storage, rows) for shard, rows in selection.tables(names))
+    stream = PartStream(tables if order is None else _in_order(tables, order, plan))
+    for number, rows in enumerate(plan):
+        pieces = list(stream.take(rows.stop - rows.start))
+        yield Copy(number, rows.start, pieces, selection.metadata_names, options)
+
+
+def _in_order(
+    tables: Iterator[Rows], order: npt.NDArray[np.int64], plan: list[slice]
+) -> Iterator[Rows]:
+    whole = list(tables)
+    if whole:
+        table = in_one_chunk(pa.concat_tables([rows.table for rows in whole]))
+        for rows in plan:
+            yield Rows(whole[0].storage, table.take(pa.array(order[rows])))
+
+
+def _nbytes_of_rows(selection: Selection, options: WriteOptions) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield what each row takes in a tar; without `max_bytes_per_tar`, 1 where it has a member."""
+    if options.max_members_nbytes is None:
+        for shard, is_wanted in zip(selection.stored.shards, selection.wanted, strict=True):
+            yield shard.has_member()[is_wanted].astype(np.int64)
+        return
+    columns = ["error", "size", *columns_of(options.members)]
+    for _, rows in selection.tables(columns):
+        has_member = rows["error"].is_null().to_numpy()
+        members = extra_members(rows, options.members).columns
+        sizes = [np.diff(value_offsets(column.chunk(0))) for column in members]
+        sizes.append(rows["size"].fill_null(0).to_numpy())
+        yield np.where(has_member, sum(map(tar_nbytes, sizes)), 0)

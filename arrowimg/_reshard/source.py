@@ -1,0 +1,149 @@
+"""Rows of datasets that are there: of one after the other, shard by shard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from msgspec import Struct
+
+from arrowimg._dataset.duplicates import Hashes, id_hashes
+from arrowimg._dataset.sidecars import open_sidecar, read_rows
+from arrowimg._format.samples import check_same_columns
+from arrowimg._format.sidecar import parse_footer
+from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._write.distributed.collect import check_ids
+from arrowimg._write.publish import read_manifest, sidecar_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+Wanted = list[npt.NDArray[np.bool_]]
+"""Which rows of each shard are wanted, (N,) each."""
+
+_ID = "image_id"
+
+
+class StoredShard(Struct, frozen=True):
+    """A committed shard.
+
+    Attributes
+    ----------
+    storage
+        Where its files stand.
+    sidecar
+        Name of its sidecar.
+    num_rows, num_errors
+        Rows in it, and those of them that have an error.
+    """
+
+    storage: Storage
+    sidecar: str
+    num_rows: int
+    num_errors: int
+
+    @property
+    def path(self) -> str:
+        """Path of its sidecar."""
+        return self.storage.path_of(self.sidecar)
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of its rows, in this order.
+
+        Raises
+        ------
+        ManifestError
+            When the sidecar cannot be read.
+        """
+        return read_rows(self.storage, self.sidecar, columns).select(columns)
+
+    def has_member(self) -> npt.NDArray[np.bool_]:
+        """Return which rows have no error: (N,)."""
+        if not self.num_errors:
+            return np.ones(self.num_rows, np.bool_)
+        is_sound: npt.NDArray[np.bool_] = self.read(["error"])["error"].is_null().to_numpy()
+        return is_sound
+
+
+class StoredRows(Struct, frozen=True):
+    """The rows of one or more datasets, in order.
+
+    Attributes
+    ----------
+    shards
+        Those that are committed.
+    schema
+        All columns but ``image_data``, of those of the user in the order of the first shard; of a
+        dataset without shards, the columns are not known.
+    records
+        The options that were recorded, and where: in a manifest, or else in a sidecar.
+    """
+
+    shards: list[StoredShard]
+    schema: pa.Schema
+    records: list[tuple[str, dict[str, Any]]]
+
+
+def open_rows(folders: Iterable[str | Path]) -> StoredRows:
+    """Look at every sidecar of these datasets; no row is read, and no tar opened.
+
+    Raises
+    ------
+    ManifestError
+        When a folder holds neither a manifest nor a sidecar, or one that cannot be read.
+    SchemaError
+        When two shards have other columns.
+    """
+    shards, records = list[StoredShard](), list[tuple[str, dict[str, Any]]]()
+    schema = pa.schema([])
+    for folder in folders:
+        storage = LocalStorage(folder)
+        manifest = read_manifest(storage)
+        if manifest is not None:
+            records.append((storage.path_of(""), manifest.options))
+        for name in sidecar_names(storage, manifest):
+            path = storage.path_of(name)
+            with open_sidecar(storage, name) as found:
+                footer = parse_footer(found.metadata.metadata, path)
+                shard = StoredShard(storage, name, found.metadata.num_rows, footer.num_errors)
+                columns = _without_images(found.schema_arrow)
+            if manifest is None:
+                records.append((path, footer.options))
+            if shards:
+                check_same_columns(schema, columns, shards[0].path, path)
+            else:
+                schema = columns
+            shards.append(shard)
+    return StoredRows(shards, schema, records)
+
+
+def check_unique_ids(stored: StoredRows, wanted: Wanted) -> None:
+    """Raise `DuplicateIdError` when an id stands in two of these rows.
+
+    Memory: the ids of one shard, and see `HashPartitions`.
+    """
+    paths = [shard.path for shard in stored.shards]
+    shards = dict(zip(paths, zip(stored.shards, wanted, strict=True), strict=True))
+
+    def ids_in(path: str) -> pa.ChunkedArray:
+        shard, is_wanted = shards[path]
+        return shard.read([_ID])[_ID].filter(pa.array(is_wanted)).drop_null()
+
+    def read_hashes(paths: list[str]) -> Iterator[Hashes]:
+        return (id_hashes(ids_in(path)) for path in paths)
+
+    def read_ids(paths: list[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
+        for path in paths:
+            ids = ids_in(path)
+            # Its other way overflows in NumPy 2.0 where hashes are large.
+            is_suspect = np.isin(id_hashes(ids), suspects, kind="sort")
+            yield from ((it, path) for it in ids.filter(pa.array(is_suspect)).to_pylist())
+
+    check_ids(paths, read_hashes, read_ids)
+
+
+def _without_images(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name != "image_data"])

@@ -1,0 +1,85 @@
+"""Which rows of a dataset are wanted: those for which an expression is true."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from arrowimg._write.metadata import with_metadata
+from arrowimg.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arrowimg._reshard.source import StoredRows, StoredShard, Wanted
+    from arrowimg._write.metadata import MetadataFrame
+
+_ID = "image_id"
+
+
+def rows_where(stored: StoredRows, where: pl.Expr | str, metadata: MetadataFrame | None) -> Wanted:
+    """Return the rows for which an expression is true.
+
+    The columns that it names are read of all shards before it is evaluated, once, so that it may
+    hold a row against all others.
+
+    Parameters
+    ----------
+    stored
+        The rows.
+    where
+        An expression, or the SQL text of one.
+    metadata
+        More columns, by id.
+
+    Raises
+    ------
+    OptionError
+        When `where` is no expression over these columns that is true or false for each row.
+    """
+    sizes = [shard.num_rows for shard in stored.shards]
+    if not sizes:
+        return []
+    try:
+        expression = pl.sql_expr(where) if isinstance(where, str) else where
+        names = _names_in(expression, stored, metadata)
+        tables = [_read(shard, names, metadata) for shard in stored.shards]
+        frame = pl.DataFrame(pa.concat_tables(tables))
+        found = frame.select(_ID, wanted=expression)["wanted"]
+    except (AttributeError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+        _refuse(where, str(error), error)
+    if found.dtype not in (pl.Boolean, pl.Null):
+        _refuse(where, f"values of type {found.dtype}")
+    is_wanted = found.cast(pl.Boolean).fill_null(value=False).to_numpy()
+    return [is_wanted[start:stop] for start, stop in pairwise(np.cumsum([0, *sizes]).tolist())]
+
+
+def _names_in(
+    expression: pl.Expr, stored: StoredRows, metadata: MetadataFrame | None
+) -> Sequence[str]:
+    """Return the columns that an expression names: all of them where it says so by a pattern."""
+    names = [*stored.schema.names, *(metadata.columns.column_names if metadata else [])]
+    if expression.meta.has_multiple_outputs():
+        return names
+    named = {_ID, *expression.meta.root_names()}
+    missing = named.difference(names)
+    if missing:
+        message = f"columns {', '.join(map(repr, names))}, not {', '.join(map(repr, missing))}"
+        raise pl.exceptions.ColumnNotFoundError(message)
+    return [name for name in names if name in named]
+
+
+def _read(shard: StoredShard, names: Sequence[str], metadata: MetadataFrame | None) -> pa.Table:
+    joined = metadata.columns.column_names if metadata else []
+    rows = shard.read([name for name in names if name not in joined])
+    # Without new columns nothing is looked up.
+    return with_metadata(rows, metadata.take).select(names) if metadata else rows
+
+
+def _refuse(where: object, found: str, cause: BaseException | None = None) -> NoReturn:
+    option, expected = "where", "an expression over the columns that is true or false for each row"
+    raise OptionError(option, expected, f"{where}: {found}") from cause

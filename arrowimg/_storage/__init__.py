@@ -1,0 +1,1 @@
+"""Where the files are: transactions, locks, byte ranges."""

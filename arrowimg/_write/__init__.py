@@ -1,0 +1,1 @@
+"""Rows in, committed shards out."""

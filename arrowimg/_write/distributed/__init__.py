@@ -1,0 +1,1 @@
+"""The work of one dataset, shared by many workers."""

@@ -1,0 +1,119 @@
+"""Metadata frames joined to the images, one row to one image.
+
+Polars matches ids to rows; Arrow carries the columns, so that types Polars does not have (decimals
+of 256 bits, dictionaries of small integers, maps) come out as they went in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from arrowimg._core.tables import plain_table
+from arrowimg._images.columns import as_table, is_text
+from arrowimg.errors import MetadataJoinError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ID, _ROW = "image_id", "metadata_row"
+
+_ONE_IMAGE = "every image_id once in the images"
+_ONE_ROW = "metadata for every image_id"
+_NO_REST = "an image for every row of metadata"
+
+
+class MetadataFrame:
+    """Metadata by ``image_id``, handed out batch by batch, each row once.
+
+    Parameters
+    ----------
+    source
+        Anything that speaks Arrow, or a `polars.LazyFrame`, with a column ``image_id``.
+
+    Raises
+    ------
+    SchemaError
+        When there is no ``image_id``.
+    MetadataJoinError
+        When an id is null or stands twice.
+    """
+
+    def __init__(self, source: object) -> None:
+        frame = source.collect() if isinstance(source, pl.LazyFrame) else source
+        table = plain_table(as_table(frame))
+        kind = table.schema.field(_ID).type if _ID in table.column_names else None
+        if kind is None or not is_text(kind):
+            expected = "a column of strings or integers in metadata"
+            raise SchemaError(_ID, expected, str(kind or table.column_names))
+        self.columns = table.drop_columns([_ID])
+        self._rows = pl.DataFrame(
+            {_ID: pl.Series(table[_ID].cast(pa.large_string()))}
+        ).with_row_index(_ROW)
+        self._is_used = np.zeros(table.num_rows, np.bool_)
+        self._taken = np.empty(0, np.int64)
+        repeated = self._rows.filter(pl.col(_ID).is_duplicated() | pl.col(_ID).is_null())
+        _refuse(repeated[_ID].unique(maintain_order=True), "every image_id once in metadata")
+
+    def check_ids(self, image_ids: pa.ChunkedArray) -> None:
+        """Raise `MetadataJoinError` when these images, all there are, do not match one to one."""
+        asked = _frame_of(image_ids)
+        repeated = asked.filter(pl.col(_ID).is_duplicated())
+        _refuse(repeated[_ID].unique(maintain_order=True), _ONE_IMAGE)
+        _refuse(asked.join(self._rows, on=_ID, how="anti")[_ID], _ONE_ROW)
+        _refuse(self._rows.join(asked, on=_ID, how="anti")[_ID], _NO_REST)
+
+    def take(self, image_ids: pa.ChunkedArray) -> pa.Table:
+        """Return the metadata of these images, in their order.
+
+        Raises
+        ------
+        MetadataJoinError
+            When an id has no metadata, or was handed out before.
+        """
+        asked = _frame_of(image_ids)
+        # Only the rows that are asked for are hashed: the frame may be a thousand batches long.
+        wanted = self._rows.join(asked, on=_ID, how="semi")
+        found = asked.join(wanted, on=_ID, how="left", maintain_order="left")
+        _refuse(found.filter(pl.col(_ROW).is_null())[_ID], _ONE_ROW)
+        rows = found[_ROW].to_numpy()
+        is_repeated = found[_ID].is_duplicated().to_numpy() | self._is_used[rows]
+        _refuse(found[_ID].filter(pl.Series(is_repeated)), _ONE_IMAGE)
+        self._taken = rows
+        return self.columns.take(pa.array(rows))
+
+    def confirm(self) -> None:
+        """Count the rows taken last as used: their images will be written."""
+        self._is_used[self._taken] = True
+
+    def check_all_used(self) -> None:
+        """Raise `MetadataJoinError` when a row of metadata had no image."""
+        _refuse(self._rows.filter(pl.Series(~self._is_used))[_ID], _NO_REST)
+
+
+def with_metadata(table: pa.Table, find: Callable[[pa.ChunkedArray], pa.Table]) -> pa.Table:
+    """Return a table of images with the columns that `find` has for its ids.
+
+    Raises
+    ------
+    SchemaError
+        When the table has no ``image_id``.
+    """
+    if _ID not in table.column_names:
+        raise SchemaError(_ID, "a column to join metadata on", f"columns {table.column_names}")
+    extra = find(table[_ID].cast(pa.string()))
+    for field, column in zip(extra.schema, extra.columns, strict=True):
+        table = table.append_column(field, column)
+    return table
+
+
+def _frame_of(image_ids: pa.ChunkedArray) -> pl.DataFrame:
+    return pl.DataFrame({_ID: pl.Series(image_ids.cast(pa.large_string()), dtype=pl.String)})
+
+
+def _refuse(image_ids: pl.Series, expected: str) -> None:
+    if len(image_ids):
+        raise MetadataJoinError(expected, image_ids.to_list())

@@ -1,0 +1,265 @@
+"""The stage: one batch in, its shards out, nothing kept between calls."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arrowimg._core.binary import binary_views, gather
+from arrowimg._core.tables import plain_table
+from arrowimg._core.threads import map_ahead
+from arrowimg._format.keys import UNNAMED_PREFIX, check_member_names
+from arrowimg._format.names import indexes_among
+from arrowimg._format.samples import Samples, check_error_fraction
+from arrowimg._format.tar import column_members
+from arrowimg._format.tar_writer import TarWriter
+from arrowimg._images.check import check_run
+from arrowimg._images.columns import Files, ImageRun
+from arrowimg._images.encode import encode_run
+from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._write.batch_name import batch_digest
+from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
+from arrowimg._write.options import WriteKeywords, WriteOptions
+from arrowimg._write.parts import PartStream, ReplayedParts
+from arrowimg._write.plan import plan_shards
+from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
+from arrowimg._write.resume import committed_batch
+from arrowimg._write.shard import Shard, file_group, write_shard
+from arrowimg.errors import ImageError, OptionError, RowProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+NAME_PREFIX = "images-"
+_BASE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+logger = logging.getLogger("arrowimg")
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class ProcessingStage(ABC, Generic[In, Out]):
+    """A step of a pipeline: turns one task into another and keeps nothing in between."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def inputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage reads."""
+
+    @abstractmethod
+    def outputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage makes."""
+
+    @abstractmethod
+    def process(self, task: In) -> Out:
+        """Turn one task into another."""
+
+
+class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
+    """Writes each batch as tar shards with Parquet sidecars.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of the shards; made when the first is written.
+    images_per_tar
+        At most this many pictures in one tar.
+    verbose
+        True: one line per shard through ``logging.getLogger("arrowimg")``, level INFO.
+    deterministic_name
+        True: the same batch has the same name on any worker, so that writing it again changes
+        nothing. False: a fresh random name for each call.
+    remove_image_data
+        True: the sidecar has no ``image_data`` column. False, the default here, keeps the stored
+        JPEG in it too: handy for dataframes, twice the bytes.
+    **options
+        See `WriteOptions`.
+
+    Raises
+    ------
+    OptionError
+        When an option has a value that it cannot have.
+
+    Notes
+    -----
+    The stage can be pickled, and holds no open file, so that each process may have a copy.
+    """
+
+    name: ClassVar[str] = "image_writer"
+    _name: ClassVar[str] = "image_writer"
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        images_per_tar: int = 1000,
+        verbose: bool = False,  # noqa: FBT001, FBT002  # the signature is the user's
+        deterministic_name: bool = True,  # noqa: FBT001, FBT002
+        remove_image_data: bool = False,  # noqa: FBT001, FBT002
+        **options: Unpack[WriteKeywords],
+    ) -> None:
+        if not isinstance(output_dir, (str, Path)):
+            option, expected = "output_dir", "a str or a path"
+            raise OptionError(option, expected, output_dir)
+        for option, value in (("verbose", verbose), ("deterministic_name", deterministic_name)):
+            if not isinstance(value, bool):
+                expected = "a bool"
+                raise OptionError(option, expected, value)
+        self.output_dir = output_dir
+        self.verbose = verbose
+        self.deterministic_name = deterministic_name
+        self.options = WriteOptions(
+            images_per_tar=images_per_tar, remove_image_data=remove_image_data, **options
+        )
+        self._storage: Storage = LocalStorage(output_dir, self.options.durability)
+
+    @property
+    def images_per_tar(self) -> int:
+        """At most this many pictures in one tar."""
+        return self.options.images_per_tar
+
+    @property
+    def remove_image_data(self) -> bool:
+        """Whether the sidecar has no ``image_data`` column."""
+        return self.options.remove_image_data
+
+    def inputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage reads."""
+        return ["data"], [self.options.image_column]
+
+    def outputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage makes."""
+        return ["data"], FILE_GROUP_SCHEMA.names
+
+    def process(self, task: ImageBatch) -> FileGroupTask:
+        """Write a batch; its shards are committed when this returns.
+
+        Parameters
+        ----------
+        task
+            Not changed. An empty batch writes nothing and gives a file group without files.
+
+        Raises
+        ------
+        ImageError, SchemaError, SampleKeyError, DuplicateIdError
+            When the batch cannot be written. Nothing was.
+        ShardConflictError
+            When a name is taken by other content; that content was left as it is.
+        OSError
+            When the folder cannot be written. Shards before are committed; processing the same
+            batch again completes the rest.
+        """
+        base_name = self.construct_base_name(task)
+        if self.options.if_exists == "skip":
+            committed = committed_batch(self._storage, base_name, self.options)
+            if committed is not None:
+                return file_group(committed, self.output_dir, self.options, task)
+        unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(NAME_PREFIX)}-"
+        batch = check_batch(task, self.options, unnamed_prefix)
+        encoded = encode_batch(batch, self.options)
+        check_error_fraction(encoded.error_codes, batch.num_rows, self.options)
+        if self.options.if_exists == "overwrite":
+            # They would lead into the middle of other pictures.
+            self._storage.remove(indexes_among(self._storage.names()))
+        shards = self._write_shards(base_name, encoded, side_by_side=batch.is_copied)
+        return file_group(shards, self.output_dir, self.options, task)
+
+    def construct_base_name(self, batch: ImageBatch) -> str:
+        """Return ``images-<24 hexadecimal digits>``, what the batch's shards are called.
+
+        The same batch always has the same name, in any process; see `batch_digest` for what
+        counts. With ``deterministic_name=False``, 128 random bits that no other process has.
+        """
+        unique = batch_digest(batch, self.options) if self.deterministic_name else uuid.uuid4().hex
+        return f"{NAME_PREFIX}{unique}"
+
+    def _write_shards(
+        self, base_name: str, encoded: EncodedBatch, *, side_by_side: bool
+    ) -> list[Shard]:
+        plan = plan_shards(encoded.tar_nbytes, self.images_per_tar, self.options.max_members_nbytes)
+        stream = PartStream(encoded.parts)
+
+        def shards() -> Iterator[tuple[str, Iterable[Samples]]]:
+            for number, rows in enumerate(plan):
+                parts = stream.take(rows.stop - rows.start)
+                name = f"{base_name}-{number:06d}"
+                yield name, list(parts) if side_by_side else ReplayedParts(parts)
+
+        def write(shard: tuple[str, Iterable[Samples]]) -> Shard:
+            return self._write_shard(*shard, len(plan))
+
+        # While one shard is written its successor is encoded; copied files leave the threads free.
+        at_once = self.options.threads if side_by_side else 1
+        return list(map_ahead(write, shards(), at_once, at_once))
+
+    def _write_shard(self, name: str, parts: Iterable[Samples], batch_shards: int) -> Shard:
+        shard = write_shard(self._storage, name, parts, self.options, batch_shards)
+        if self.verbose:
+            logger.info(
+                "%s: %d images, %d rows, %d bytes",
+                shard.tar.path,
+                shard.tar.num_images,
+                shard.tar.num_rows,
+                shard.tar.nbytes,
+            )
+        return shard
+
+    def _encode_image_to_bytes(self, image: npt.NDArray[Any]) -> tuple[bytes, str]:
+        """Return the JPEG of one picture, the same bytes as `process` writes, and ``".jpg"``."""
+        is_file = isinstance(image, memoryview)
+        run: ImageRun = Files(pa.array([image], pa.large_binary())) if is_file else [image]
+        stored = encode_run(check_run(run, self.options), self.options)
+        if stored.problems:
+            problem = stored.problems[0]
+            raise ImageError([RowProblem(0, None, problem.code, problem.found)], 1)
+        return bytes(binary_views(stored.data)[0]), ".jpg"
+
+    def _write_tar(self, base_name: str, members: Sequence[tuple[str, bytes]]) -> str:
+        """Write ``<base name>.tar`` of these (name, data) members; returns its path."""
+        _check_base_name(base_name)
+        check_member_names([name for name, _ in members])
+        names = pa.array([name for name, _ in members], pa.string())
+        data = gather([data for _, data in members])
+        with self._storage.stage(self.options.checksum) as staging:
+            tar = staging.create(f"{base_name}.tar")
+            writer = TarWriter(tar, self.options.checksum)
+            writer.write(column_members([names], [data], np.arange(len(members))))
+            writer.finish()
+            staging.publish(self.options.if_exists)
+        return self._storage.path_of(tar.name)
+
+    def _write_parquet(self, base_name: str, rows: pa.Table | Sequence[Mapping[str, Any]]) -> str:
+        """Write ``<base name>.parquet`` of a table or a list of rows; returns its path.
+
+        With `remove_image_data`, without the image column.
+        """
+        _check_base_name(base_name)
+        table = plain_table(
+            rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows))
+        )
+        if self.remove_image_data and self.options.image_column in table.column_names:
+            table = table.drop_columns([self.options.image_column])
+        with self._storage.stage(self.options.checksum) as staging:
+            parquet = staging.create(f"{base_name}.parquet")
+            sink = pa.BufferOutputStream()
+            pq.write_table(table, sink, compression="zstd")
+            parquet.write(memoryview(sink.getvalue()))
+            staging.publish(self.options.if_exists)
+        return self._storage.path_of(parquet.name)
+
+
+def _check_base_name(base_name: str) -> None:
+    if not _BASE_NAME.fullmatch(base_name):
+        option, expected = "base_name", "letters, digits, '_', '-' and '.', no folder"
+        raise OptionError(option, expected, base_name)

@@ -1,0 +1,336 @@
+"""Shards packed full across batches, a manifest at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+from typing import TYPE_CHECKING, Self, Unpack
+
+import numpy as np
+import pyarrow as pa
+
+from arrowimg._format.keys import UNNAMED_PREFIX, check_unique
+from arrowimg._format.samples import (
+    ROWS_TO_JUDGE,
+    Samples,
+    check_error_fraction,
+    check_same_columns,
+)
+from arrowimg._images.columns import as_table
+from arrowimg._images.identity import Identity
+from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._write.file_group import FileGroupTask, ImageBatch
+from arrowimg._write.options import WriteKeywords, WriteOptions
+from arrowimg._write.parts import PartStream, ReplayedParts
+from arrowimg._write.plan import plan_shards
+from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
+from arrowimg._write.publish import check_room, prepare_folder, publish_manifest
+from arrowimg._write.resume import CommittedRows
+from arrowimg._write.shard import Shard, file_group, write_shard
+from arrowimg._write.sources import count_rows, known_ids, read_batches
+from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+    from arrowimg._write.metadata import MetadataFrame
+
+
+class ShardWriter:
+    """Writes batches as one dataset: shards packed full across batches, a manifest at the end.
+
+    Use it as a context manager. Leaving the block normally commits the last shard, which may be
+    short, and then the manifest; leaving it by an exception commits neither, so that no dataset
+    appears to be there. Whole shards written before remain; writing the same batches again into
+    the same folder completes the dataset.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of the dataset; made when the first shard is written.
+    images_per_tar
+        Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
+    metadata
+        A Polars frame, or anything that speaks Arrow, joined to the images by ``image_id``, one
+        row to one image.
+    remove_image_data
+        True, the default here: the sidecars have no ``image_data`` column.
+    **options
+        See `WriteOptions`.
+
+    Raises
+    ------
+    OptionError
+        When an option has a value that it cannot have.
+    MetadataJoinError
+        When `metadata` has an id twice, or none.
+
+    Notes
+    -----
+    Memory: one batch, plus the encoded bytes of one shard, plus `metadata`.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        images_per_tar: int = 1000,
+        metadata: object = None,
+        remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+        **options: Unpack[WriteKeywords],
+    ) -> None:
+        self.output_dir = output_dir
+        self.options = WriteOptions(
+            images_per_tar=images_per_tar, remove_image_data=remove_image_data, **options
+        )
+        self._metadata = _metadata_frame(metadata)
+        self._storage: Storage = LocalStorage(output_dir, self.options.durability)
+        self._is_open = False
+        self._complete_shards: int | None = None
+        self._committed: CommittedRows | None = None
+        self._pending: list[Samples] = []
+        self._failure: str | None = None
+        self._num_rows = 0
+        self._error_codes: Counter[str] = Counter()
+        self._shards: list[Shard] = []
+        self._file_group: FileGroupTask | None = None
+
+    def __enter__(self) -> Self:
+        self._complete_shards = prepare_folder(self._storage, self.options)
+        if self.options.if_exists == "skip":
+            self._committed = CommittedRows(self._storage, self.options)
+        self._is_open = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_open = False
+        if kind is None:
+            self._finish()
+
+    @property
+    def file_group(self) -> FileGroupTask:
+        """What was written. Known once the block was left normally.
+
+        Raises
+        ------
+        NotFinishedError
+            Before that.
+        """
+        if self._file_group is None:
+            raise NotFinishedError
+        return self._file_group
+
+    def write(self, batch: object) -> None:
+        """Add the rows of a batch; commits every shard that they fill.
+
+        Parameters
+        ----------
+        batch
+            An `ImageBatch`, or anything that speaks Arrow. Not changed.
+
+        Raises
+        ------
+        ImageError, SchemaError, SampleKeyError, DuplicateIdError, MetadataJoinError
+            When the batch cannot be written. None of its rows was.
+        ShardConflictError
+            When a name is taken by other content.
+        NotOpenError
+            Outside of the writer's with-block.
+        BrokenWriterError
+            After an error, of memory for one, that came when some rows of a batch were committed.
+        """
+        if not self._is_open:
+            raise NotOpenError
+        if self._failure is not None:
+            raise BrokenWriterError(self._failure)
+        task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
+        if not task.num_items:
+            return
+        joined = _join(task, self._metadata)
+        num_committed = self._match_committed(joined)
+        if num_committed == task.num_items:
+            self._confirm(task.num_items, Counter())
+            return
+        fresh = ImageBatch(joined.data.slice(num_committed))
+        first_row = self._num_rows + num_committed
+        checked = check_batch(fresh, self.options, UNNAMED_PREFIX, first_row)
+        if self._pending:
+            check_same_columns(self._pending[0].metadata.schema, checked.metadata.schema)
+        encoded = encode_batch(checked, self.options)
+        self._confirm(task.num_items, encoded.error_codes)
+        if self._committed is not None and not self._pending and not self._shards:
+            self._committed.check_more_rows_fit()
+        self._check_error_fraction(ROWS_TO_JUDGE)
+        self._add(encoded)
+
+    def _add(self, encoded: EncodedBatch) -> None:
+        """Write every shard that is full now, and keep the rest."""
+        pending_nbytes = [part.tar_nbytes() for part in self._pending]
+        plan = plan_shards(
+            np.concatenate([*pending_nbytes, encoded.tar_nbytes]),
+            self.options.images_per_tar,
+            self.options.max_members_nbytes,
+        )
+        stream = PartStream(chain(self._pending, encoded.parts))
+        parts = ReplayedParts(iter(()))
+        # Until it is known what became of each row, the writer must not go on.
+        self._failure = "interrupted"
+        left = sum(part.num_rows for part in self._pending) + len(encoded.tar_nbytes)
+        try:
+            for rows in plan[:-1]:
+                parts = ReplayedParts(stream.take(rows.stop - rows.start))
+                self._write_shard(parts)
+                left -= rows.stop - rows.start
+                parts = ReplayedParts(iter(()))
+            self._pending = stream.rest()
+        except Exception as error:
+            self._pending = [*parts.seen, *stream.rest()]
+            # None of these rows may be lost, nor those of whole shards be written twice.
+            is_lost = sum(part.num_rows for part in self._pending) < left
+            self._failure = f"{type(error).__name__}: {error}" if is_lost else None
+            raise
+        self._failure = None
+
+    def _match_committed(self, batch: ImageBatch) -> int:
+        """Return how many rows of a batch stand in shards of a writer before this one."""
+        if self._committed is None or self._pending or self._shards:
+            return 0
+        return self._committed.match(Identity.of(batch.data, self.options.image_column))
+
+    def _confirm(self, num_rows: int, error_codes: Counter[str]) -> None:
+        """Count a batch as taken, now that nothing can refuse it any more."""
+        if self._metadata is not None:
+            self._metadata.confirm()
+        if self._committed is not None:
+            self._committed.confirm()
+        self._num_rows += num_rows
+        self._error_codes.update(error_codes)
+
+    def _check_error_fraction(self, rows_to_judge: int = 0) -> None:
+        if self._num_rows >= rows_to_judge:
+            passed = self._committed.error_codes if self._committed else Counter[str]()
+            check_error_fraction(self._error_codes + passed, self._num_rows, self.options)
+
+    def _finish(self) -> None:
+        if self._failure is not None:
+            raise BrokenWriterError(self._failure)
+        if self._metadata is not None:
+            self._metadata.check_all_used()
+        self._check_error_fraction()
+        if self._pending:
+            self._write_shard(self._pending)
+        elif self._committed is not None and not self._shards:
+            self._committed.check_ended()
+        publish_manifest(self._storage, self._all_shards(), self.options)
+        self._file_group = file_group(
+            self._all_shards(), self.output_dir, self.options, ImageBatch(pa.table({}))
+        )
+
+    def _all_shards(self) -> list[Shard]:
+        return [*(self._committed.passed if self._committed else []), *self._shards]
+
+    def _write_shard(self, parts: Iterable[Samples]) -> None:
+        number = len(self._shards) + (len(self._committed.passed) if self._committed else 0)
+        check_room(self._storage, self._complete_shards, number)
+        name = f"images-{number:06d}"
+        self._shards.append(write_shard(self._storage, name, parts, self.options))
+
+
+def write_shards(
+    source: object,
+    output_dir: str | Path,
+    images_per_tar: int = 1000,
+    metadata: object = None,
+    remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+    *,
+    progress: bool | None = None,
+    **options: Unpack[WriteKeywords],
+) -> FileGroupTask:
+    """Write a source of images as tar shards with Parquet sidecars and a manifest.
+
+    Parameters
+    ----------
+    source
+        Anything that speaks Arrow (PyArrow, Polars, pandas, DuckDB), a `polars.LazyFrame`, a
+        Hugging Face ``Dataset``, an `ImageBatch`, an iterable of these, a folder of images, a
+        Parquet or Arrow file, or paths of image files.
+    output_dir
+        Folder of the dataset; made when the first shard is written.
+    images_per_tar
+        Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
+    metadata
+        A Polars frame, or anything that speaks Arrow, joined to the images by ``image_id``, one
+        row to one image.
+    remove_image_data
+        True, the default here: the sidecars have no ``image_data`` column.
+    progress
+        True: a progress bar on stderr. None: only where stderr is a terminal.
+    **options
+        See `WriteOptions`.
+
+    Returns
+    -------
+    FileGroupTask
+        The files, in shard order. The manifest is not one of them.
+
+    Raises
+    ------
+    SourceError
+        When `source` is nothing that holds images.
+    ImageError, SchemaError, SampleKeyError, DuplicateIdError, MetadataJoinError
+        When rows cannot be written; shards of the rows before are there, the manifest is not.
+        Ids of a source that is in memory as a whole are checked before anything is written.
+    ShardConflictError
+        When `output_dir` holds another dataset.
+
+    Examples
+    --------
+    >>> group = write_shards("photographs/", "out/")  # doctest: +SKIP
+    """
+    from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
+
+    disable = None if progress is None else not progress
+    frame = _metadata_frame(metadata)
+    _check_ids(known_ids(source), frame)
+    with (
+        ShardWriter(output_dir, images_per_tar, frame, remove_image_data, **options) as writer,
+        tqdm(total=count_rows(source), unit=" images", disable=disable) as bar,
+    ):
+        for batch in read_batches(source):
+            writer.write(batch)
+            bar.update(batch.num_items)
+    return writer.file_group
+
+
+def _metadata_frame(source: object) -> MetadataFrame | None:
+    if source is None:
+        return None
+    from arrowimg._write.metadata import MetadataFrame  # noqa: PLC0415  # imports Polars
+
+    return source if isinstance(source, MetadataFrame) else MetadataFrame(source)
+
+
+def _check_ids(image_ids: pa.ChunkedArray | None, metadata: MetadataFrame | None) -> None:
+    """Find what a later batch would stumble over, before the first is written."""
+    if image_ids is None:
+        return
+    ids = image_ids.to_pylist()
+    check_unique(ids, ids)
+    if metadata is not None:
+        metadata.check_ids(image_ids)
+
+
+def _join(batch: ImageBatch, metadata: MetadataFrame | None) -> ImageBatch:
+    """Return the batch with the columns that belong to its ids."""
+    if metadata is None:
+        return batch
+    from arrowimg._write.metadata import with_metadata  # noqa: PLC0415  # imports Polars
+
+    joined = with_metadata(batch.data, metadata.take)
+    return ImageBatch(joined, batch.dataset_name, batch.task_id, batch.metadata)
