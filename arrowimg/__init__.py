@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from arrowimg._dataset.report import Damage, DamageKind, Report
     from arrowimg._dataset.scan import scan
     from arrowimg._dataset.verify import verify
+    from arrowimg._images.batch import ImageBatch
     from arrowimg._images.options import JpegOptions, PixelOptions
     from arrowimg._reshard.reshard import merge, reshard
-    from arrowimg._write.file_group import FileGroupTask, ImageBatch
+    from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.options import WriteOptions
     from arrowimg._write.stage import ImageWriterStage, ProcessingStage
     from arrowimg._write.writer import ShardWriter, write_shards
@@ -50,18 +51,19 @@ __all__ = [
 ]
 
 _MODULES = {
-    "_dataset.report": ("Damage", "DamageKind", "Report"),
+    "_dataset.batches": ("read_batches",),
     "_dataset.fetch": ("fetch_images",),
     "_dataset.garbage": ("Garbage", "collect_garbage"),
-    "_images.options": ("JpegOptions", "PixelOptions"),
     "_dataset.index.export": ("export_index",),
-    "_write.options": ("WriteOptions",),
-    "_dataset.batches": ("read_batches",),
-    "_reshard.reshard": ("merge", "reshard"),
+    "_dataset.report": ("Damage", "DamageKind", "Report"),
     "_dataset.scan": ("scan",),
-    "_write.stage": ("ImageWriterStage", "ProcessingStage"),
-    "_write.file_group": ("FileGroupTask", "ImageBatch"),
     "_dataset.verify": ("verify",),
+    "_images.batch": ("ImageBatch",),
+    "_images.options": ("JpegOptions", "PixelOptions"),
+    "_reshard.reshard": ("merge", "reshard"),
+    "_write.file_group": ("FileGroupTask",),
+    "_write.options": ("WriteOptions",),
+    "_write.stage": ("ImageWriterStage", "ProcessingStage"),
     "_write.writer": ("ShardWriter", "write_shards"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

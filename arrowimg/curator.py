@@ -15,12 +15,14 @@ import numpy as np
 import pyarrow as pa
 
 from arrowimg._images.arrays import column_of_images
-from arrowimg._write.file_group import FileGroupTask, ImageBatch
+from arrowimg._images.batch import ImageBatch
 from arrowimg._write.stage import ImageWriterStage as _ArrowStage
 from arrowimg.errors import ImageError, MissingDependencyError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from arrowimg._write.file_group import FileGroupTask
 
 __all__ = ["ImageWriterStage", "batch_of_tasks"]  # noqa: F822  # the stage is made when asked for
 

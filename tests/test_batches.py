@@ -9,8 +9,9 @@ from file_data import FILES, JPEG, SMALL, save
 from stage_data import seven_windows
 from tar_data import framed
 
-from arrowimg import ImageBatch, WriteOptions, _batches
+from arrowimg import ImageBatch, WriteOptions
 from arrowimg._format.tar import sample_members, tar_nbytes
+from arrowimg._write import prepare as _batches
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
 from arrowimg.errors import ErrorCode, ImageError
 

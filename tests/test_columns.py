@@ -15,12 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from arrowimg._images.columns import (
-    as_table,
-    image_paths,
-    image_views,
-    is_text,
-)
+from arrowimg._core.tables import as_table, is_text
+from arrowimg._images.columns import image_paths, image_views
 from arrowimg.errors import ErrorCode, Problem, SchemaError, SourceError
 
 if TYPE_CHECKING:

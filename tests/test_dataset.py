@@ -11,7 +11,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from arrowimg import ImageBatch, JpegOptions, ShardWriter, _dataset, _shards, verify, write_shards
+from arrowimg import ImageBatch, JpegOptions, ShardWriter, verify, write_shards
+from arrowimg._write import publish as _dataset
+from arrowimg._write import shard as _shards
 from arrowimg.errors import DatasetConflictError, ManifestError, ShardConflictError
 
 PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))

@@ -15,7 +15,8 @@ import yaml
 from index_data import members_in, samples_of, write_batches, write_dataset
 from writer_data import IDS, dataset, windows
 
-from arrowimg import ImageBatch, ImageWriterStage, _energon, export_index, write_shards
+from arrowimg import ImageBatch, ImageWriterStage, export_index, write_shards
+from arrowimg._dataset.index import energon as _energon
 from arrowimg.errors import DuplicateIdError, StorageError
 
 if TYPE_CHECKING:

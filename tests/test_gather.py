@@ -12,18 +12,10 @@ from writer_data import dataset, in_batches
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, WriteOptions
-from arrowimg._dataset.duplicates import id_hashes
+from arrowimg._dataset.duplicates import check_ids, id_hashes, read_ids, rows_of_hashes
 from arrowimg._storage.local import LocalStorage
-from arrowimg._write.distributed.collect import (
-    check_counts,
-    check_ids,
-    check_metadata_used,
-    close_dataset,
-    open_dataset,
-    read_ids,
-    rows_of_hashes,
-    shards_of,
-)
+from arrowimg._write.distributed.collect import check_counts, check_metadata_used, shards_of
+from arrowimg._write.publish import close_dataset, open_dataset
 from arrowimg.errors import (
     DatasetConflictError,
     DuplicateIdError,

@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from arrowimg._format.keys import (
+    MAX_EXTENSION_LENGTH,
     MAX_KEY_LENGTH,
     UNNAMED_PREFIX,
     are_unique,
@@ -22,7 +23,6 @@ from arrowimg._format.keys import (
     sample_key_column,
     sample_keys,
 )
-from arrowimg._write.options import MAX_EXTENSION_LENGTH
 from arrowimg.errors import DuplicateIdError, SampleKeyError
 
 KEY = re.compile(r"[A-Za-z0-9_%][A-Za-z0-9_%~-]{0,83}", re.ASCII)

@@ -16,12 +16,14 @@ from writer_data import IDS, windows
 
 from arrowimg import ImageBatch, write_shards
 from arrowimg._dataset.folder import read_listing
-from arrowimg._format.layout import Layout, read_layout
+from arrowimg._dataset.sidecars import read_layout
 from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from arrowimg._format.layout import Layout
 
 
 def layouts_of(folder: Path) -> list[Layout]:

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from arrowimg import ImageWriterStage, JpegOptions, PixelOptions, WriteOptions
-from arrowimg._write.options import MAX_EXTENSION_LENGTH, WriteKeywords, option_differences
+from arrowimg._format.keys import MAX_EXTENSION_LENGTH
+from arrowimg._write.options import WriteKeywords, option_differences
 from arrowimg.errors import OptionError
 
 NAN, INFINITY = float("nan"), float("inf")

@@ -5,7 +5,8 @@ import itertools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arrowimg._write.plan import cut_rows, plan_shards, share_rows
+from arrowimg._core.cuts import cut_rows, share_rows
+from arrowimg._write.plan import plan_shards
 
 sizes = st.lists(st.one_of(st.just(0), st.integers(1, 40)), max_size=60)
 caps = st.integers(1, 9)

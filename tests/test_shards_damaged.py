@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from arrowimg import ImageBatch, WriteOptions, _shards
+from arrowimg import ImageBatch, WriteOptions
 from arrowimg._storage.local import LocalStorage
+from arrowimg._write import shard as _shards
 from arrowimg._write.prepare import check_batch, encode_batch
 from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import ManifestError, ShardConflictError, StorageError

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 import arrowimg
-from arrowimg import ImageBatch, ImageWriterStage, _sidecar
+from arrowimg import ImageBatch, ImageWriterStage
+from arrowimg._format import sidecar as _sidecar
 from arrowimg._format.sidecar import RESERVED, sidecar_table
 from arrowimg.errors import SchemaError
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from writer_data import content, dataset, in_batches
 
 import arrowimg
-from arrowimg import ImageBatch, WriteOptions, _batches
+from arrowimg import ImageBatch, WriteOptions
 from arrowimg._storage.local import LocalStorage
+from arrowimg._write import prepare as _batches
 from arrowimg._write.distributed.spools import (
     SPOOLS_FOLDER,
     Spool,

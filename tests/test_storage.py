@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xxhash
 
-from arrowimg import ImageBatch, ImageWriterStage, _commit
+from arrowimg import ImageBatch, ImageWriterStage
+from arrowimg._storage import local_commit as _commit
 from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import (
     DatasetConflictError,

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrowimg import WriteOptions, _threads
+from arrowimg import WriteOptions
+from arrowimg._core import threads as _threads
 from arrowimg._core.threads import map_ahead, usable_cores
 
 if TYPE_CHECKING:

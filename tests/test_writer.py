@@ -23,7 +23,8 @@ from writer_data import (
     write_all,
 )
 
-from arrowimg import ImageBatch, ShardWriter, _parquet, write_shards
+from arrowimg import ImageBatch, ShardWriter, write_shards
+from arrowimg._format import parquet as _parquet
 from arrowimg._format.manifest import Manifest
 from arrowimg.errors import (
     ArrowimgError,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from writer_data import ROWS, dataset, rows_in
 
-from arrowimg import ImageBatch, ImageWriterStage, ShardWriter, _batches
+from arrowimg import ImageBatch, ImageWriterStage, ShardWriter
 from arrowimg._images.codec import encode_jpegs
+from arrowimg._write import prepare as _batches
 from arrowimg.errors import ArrowimgError, BrokenWriterError, ErrorCode, ImageError, Problem
 
 if TYPE_CHECKING:

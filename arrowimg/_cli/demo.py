@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from arrowimg._images.batch import ImageBatch
 from arrowimg._images.codec import decode_image
-from arrowimg._write.file_group import ImageBatch
 from arrowimg.errors import MissingDependencyError, Problem
 
 if TYPE_CHECKING:

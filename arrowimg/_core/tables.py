@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from arrowimg.errors import SchemaError, SourceError
+
 
 def plain_table(table: pa.Table) -> pa.Table:
     """Return the table with types that every Parquet reader knows, the values unchanged.
@@ -88,3 +90,68 @@ def _plain_column(column: pa.ChunkedArray, plain_type: pa.DataType) -> pa.Chunke
         )
         return _plain_column(storage, plain_type)
     return column if column.type == plain_type else column.cast(plain_type)
+
+
+def as_table(source: object) -> pa.Table:
+    """Return anything that speaks Arrow as a table, without copying column data.
+
+    Parameters
+    ----------
+    source
+        A `pyarrow.Table`, `pyarrow.RecordBatch`, or an object with ``__arrow_c_stream__`` or
+        ``__arrow_c_array__`` (Polars, pandas, DuckDB, Daft).
+
+    Raises
+    ------
+    SourceError
+        When `source` is none of these.
+    """
+    if isinstance(source, pa.Table):
+        return source
+    if isinstance(source, pa.RecordBatch):
+        return pa.Table.from_batches([source])
+    expected = "a table (something with __arrow_c_stream__)"
+    found = f"{type(source).__module__}.{type(source).__qualname__}"
+    if not (hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")):
+        raise SourceError(expected, found)
+    try:
+        return pa.table(source)
+    except pa.ArrowInvalid as error:
+        raise SourceError(expected, f"{found}, which holds no rows of columns") from error
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column can hold ids or paths: strings, integers or nulls."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def check_same_columns(
+    first: pa.Schema, other: pa.Schema, first_place: str = "the first batch", place: str = ""
+) -> None:
+    """Raise `SchemaError` when columns that are to be joined differ, but for their order.
+
+    Parameters
+    ----------
+    first_place, place
+        Where they stand, for the error: batches, or files that have been written.
+    """
+    for name in sorted({*first.names, *other.names}):
+        expected, found = (_kind_of(schema, name) for schema in (first, other))
+        if expected != found:
+            where, advice = (f" in {place}", "write one anew") if place else ("", "cast it")
+            raise SchemaError(name, f"{expected}, as in {first_place}", f"{found}{where}", advice)
+
+
+def _kind_of(schema: pa.Schema, name: str) -> str:
+    if name not in schema.names:
+        return "no such column"
+    field = schema.field(name)
+    return f"{field.type}{'' if field.nullable else ' not null'}"

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from arrowimg._core.option_checks import check_option, is_int
+from arrowimg._core.tables import check_same_columns
+from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import pictures_of, read_rows
-from arrowimg._format.samples import check_same_columns
 from arrowimg._format.sidecar import RESERVED
-from arrowimg._images.options import check_option, is_int
+from arrowimg._images.batch import ImageBatch
 from arrowimg._storage.local import LocalStorage, Storage
-from arrowimg._write.file_group import ImageBatch
-from arrowimg._write.publish import read_manifest, sidecar_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

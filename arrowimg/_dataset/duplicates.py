@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 import xxhash
 
+from arrowimg.errors import DuplicateIdError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
 Hashes = npt.NDArray[np.uint64]
@@ -92,3 +97,57 @@ def _read(file: IO[bytes]) -> Hashes:
 def _repeated(hashes: Hashes) -> Hashes:
     ordered = np.sort(hashes)
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+_DUPLICATES_NAMED = 1000
+
+
+def check_ids(
+    sidecars: list[str],
+    read_hashes: Callable[[list[str]], Iterable[Hashes]],
+    read_ids: Callable[[list[str], Hashes], Iterable[tuple[str, str]]],
+) -> None:
+    """Raise `DuplicateIdError` when an id stands in two rows of these sidecars.
+
+    Parameters
+    ----------
+    sidecars
+        Their paths.
+    read_hashes
+        Returns the hashes of all ids in sidecars.
+    read_ids
+        Returns (id, file name) of each row in sidecars whose id has one of these hashes.
+    """
+    with HashPartitions() as partitions:
+        for hashes in read_hashes(sidecars):
+            partitions.add(hashes)
+        suspects = partitions.repeated()
+    if not len(suspects):
+        return
+    # Two ids may have one hash: who is accused is looked at.
+    places: dict[str, list[str]] = {}
+    for image_id, name in read_ids(sidecars, suspects[:_DUPLICATES_NAMED]):
+        places.setdefault(image_id, []).append(name)
+    lines = [
+        f"{image_id!r} in {', '.join(names)}"
+        for image_id, names in sorted(places.items())
+        if len(names) > 1
+    ]
+    if lines:
+        expected = "every image_id once in the dataset"
+        raise DuplicateIdError(expected, lines)
+
+
+def read_ids(path: str) -> pa.ChunkedArray:
+    """Return the ids of a sidecar."""
+    return pq.read_table(path, columns=["image_id"], use_threads=False)["image_id"]
+
+
+def rows_of_hashes(paths: Iterable[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
+    """Yield (id, file name) of each row in these sidecars whose id has one of these hashes."""
+    accused = set(suspects.tolist())
+    for path in paths:
+        ids = read_ids(path).drop_null()
+        for image_id, found in zip(ids.to_pylist(), id_hashes(ids).tolist(), strict=True):
+            if found in accused:
+                yield image_id, Path(path).name

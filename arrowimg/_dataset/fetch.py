@@ -9,11 +9,11 @@ import polars as pl
 import pyarrow as pa
 
 from arrowimg._core.binary import binary_views
+from arrowimg._core.tables import as_table
 from arrowimg._core.threads import map_ahead, usable_cores
 from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._images.arrays import column_of_images, nested_lists
 from arrowimg._images.codec import decode_rgb
-from arrowimg._images.columns import as_table
 from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ImageError, Problem, RowProblem, SchemaError
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum
-from arrowimg._format.manifest import ShardEntry
+from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._storage.local import check_file_name
-from arrowimg._write.publish import read_manifest, sidecar_names
+from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
     from arrowimg._storage.local import Storage
@@ -96,3 +96,36 @@ def _entry(sidecar: str, footer: Footer) -> ShardEntry:
 
 def _common_extensions(options: list[dict[str, Any]]) -> list[str]:
     return sorted(set.intersection(*({"jpg", *it.get("members", {})} for it in options)))
+
+
+def read_manifest(storage: Storage) -> Manifest | None:
+    """Return the manifest of a folder, None where there is none.
+
+    Raises
+    ------
+    ManifestError
+        When it cannot be read.
+    """
+    try:
+        with storage.open(MANIFEST_NAME) as file:
+            return Manifest.from_json(file.read(), storage.path_of(MANIFEST_NAME))
+    except FileNotFoundError:
+        return None
+
+
+def sidecar_names(storage: Storage, manifest: Manifest | None) -> list[str]:
+    """Return the names of the committed sidecars: those of the manifest, else all that are there.
+
+    Raises
+    ------
+    ManifestError
+        When there is neither a manifest nor a sidecar, or the manifest names a file elsewhere.
+    """
+    if manifest is not None:
+        for entry in manifest.shards:
+            check_file_name(storage, entry.parquet)
+        return [entry.parquet for entry in manifest.shards]
+    names = [name for name in storage.names() if name.endswith(".parquet")]
+    if not names:
+        raise ManifestError(storage.path_of(""), "a manifest or sidecars (*.parquet)", "neither")
+    return names

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from arrowimg._dataset.folder import read_manifest
+from arrowimg._format.names import QUARANTINE_PREFIX
 from arrowimg._format.sidecar import read_footer
 from arrowimg._storage.local import LocalStorage, Storage
 from arrowimg._storage.local_file import TEMPORARY_PREFIX
-from arrowimg._write.publish import read_manifest
-from arrowimg._write.shard import QUARANTINE_PREFIX
 from arrowimg.errors import ManifestError, StorageError
 
 if TYPE_CHECKING:

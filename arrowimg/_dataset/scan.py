@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._storage.local import LocalStorage
-from arrowimg._write.publish import read_manifest, sidecar_names
 
 if TYPE_CHECKING:
     from pathlib import Path

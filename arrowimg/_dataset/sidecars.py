@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from arrowimg._core.binary import value_offsets
+from arrowimg._format.layout import _COLUMNS, Layout, _layout, _only
+from arrowimg._format.members import columns_of, extra_members
+from arrowimg._format.sidecar import parse_footer
 from arrowimg._storage.local import check_file_name
 from arrowimg._storage.ranges import Places, read_pictures
-from arrowimg.errors import ManifestError
+from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from arrowimg._format.manifest import ShardEntry
     from arrowimg._storage.local import Storage
 
 
@@ -78,3 +84,45 @@ def pictures_of(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.L
         rows["member_name"].to_pylist(),
     )
     return read_pictures(places, rows["checksum"].to_pylist() if check else None)
+
+
+def read_layout(storage: Storage, shard: ShardEntry) -> Layout:
+    """Return the layout of a committed shard. The tar is not opened.
+
+    Raises
+    ------
+    ManifestError
+        When the sidecar cannot be read, is not the one that is listed, or contradicts itself.
+    """
+    path = storage.path_of(shard.parquet)
+    try:
+        with (
+            storage.open(shard.parquet) as opened,
+            pq.ParquetFile(opened, pre_buffer=False) as file,
+        ):
+            footer = parse_footer(file.metadata.metadata, path)
+            members: dict[str, Any] = footer.options.get("members", {})
+            columns = list(dict.fromkeys([*_COLUMNS, *columns_of(members)]))
+            table = file.read(columns=columns, use_threads=False)
+        if table["member_name"].null_count:
+            table = table.filter(pc.is_valid(table["member_name"]))
+        rows = table.combine_chunks()
+        sizes = _member_sizes(rows, members)
+    except FileNotFoundError as error:
+        raise ManifestError(path, "the sidecar of a listed shard", "no file") from error
+    except (pa.ArrowException, OSError, KeyError, SchemaError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ManifestError(path, "a Parquet sidecar of arrowimg", found) from error
+    listed = (shard.tar, shard.tar_checksum, shard.num_images)
+    stated = (footer.tar_file, footer.tar_checksum, len(rows))
+    if stated != listed:
+        raise ManifestError(path, f"the sidecar of {listed}", f"that of {stated}")
+    return _layout(rows, sizes, footer.tar_file, footer.tar_nbytes, path)
+
+
+def _member_sizes(rows: pa.Table, members: dict[str, Any]) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the bytes of each extension's members, (N,) int64 each, in the order of the tar."""
+    data = extra_members(rows, members)
+    sizes = {name: np.diff(value_offsets(_only(data[name]))) for name in data.column_names}
+    sizes["jpg"] = rows["size"].to_numpy()
+    return dict(sorted(sizes.items()))

@@ -11,18 +11,17 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum
+from arrowimg._core.option_checks import check_option
+from arrowimg._dataset.folder import read_manifest
 from arrowimg._dataset.report import Damage, DamageKind, Depth, Report
 from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
-from arrowimg._format.names import README, indexes_with
+from arrowimg._format.names import QUARANTINE_PREFIX, README, indexes_with
 from arrowimg._format.parquet import holds_own_checksum
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._format.tar_reader import TarMember, read_members
 from arrowimg._images.codec import decode_image
-from arrowimg._images.options import check_option
 from arrowimg._storage.local import LocalStorage, Storage, is_file_name
 from arrowimg._storage.local_file import TEMPORARY_PREFIX
-from arrowimg._write.publish import read_manifest
-from arrowimg._write.shard import QUARANTINE_PREFIX
 from arrowimg.errors import ManifestError, Problem
 
 if TYPE_CHECKING:

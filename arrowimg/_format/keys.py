@@ -215,3 +215,7 @@ def _check_verbatim(image_ids: Sequence[str | None], first_row: int) -> None:
             f'{MAX_KEY_LENGTH} characters); pass keys="escaped" to have others escaped'
         )
         raise SampleKeyError(expected, offenders)
+
+
+MAX_EXTENSION_LENGTH = 15
+"""Longest extension of a member: ``<key>.<extension>`` fits ustar's 100-byte name field."""

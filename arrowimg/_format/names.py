@@ -46,3 +46,6 @@ def indexes_among(names: Sequence[str]) -> list[str]:
     there = [name for name in names if name in OF_DATASET or _OF_TAR.fullmatch(name)]
     has_energon = any(name.endswith(".tar.idx") for name in there)
     return [*there, *OF_ENERGON] if has_energon else there
+
+
+QUARANTINE_PREFIX = "quarantine-"

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arrowimg._core.checksums import BytesLike, new_hasher
+from arrowimg._core.cuts import cut_rows
 from arrowimg._core.tables import in_one_chunk
-from arrowimg._write.plan import cut_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

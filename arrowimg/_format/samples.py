@@ -8,19 +8,10 @@ import pyarrow as pa
 from msgspec import Struct
 
 from arrowimg._format.tar import sample_nbytes
-from arrowimg.errors import ErrorFractionError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     import numpy.typing as npt
-
-    from arrowimg._write.options import WriteOptions
-
-
-ROWS_TO_JUDGE = 1000
-"""Of a dataset that is still being written, fewer rows say nothing of how many are bad."""
 
 
 class Samples(Struct, frozen=True):
@@ -68,42 +59,3 @@ class Samples(Struct, frozen=True):
         nbytes = sample_nbytes(self.data().values())
         nbytes[~self.stored["error"].is_null().to_numpy()] = 0
         return nbytes
-
-
-def check_error_fraction(codes: Mapping[str, int], num_rows: int, options: WriteOptions) -> None:
-    """Raise `ErrorFractionError` when more rows are bad than the options allow.
-
-    Parameters
-    ----------
-    codes
-        Number of bad rows by error code.
-    num_rows
-        Number of all rows.
-    """
-    num_errors, allowed = sum(codes.values()), options.max_error_fraction
-    if allowed is not None and num_errors > allowed * num_rows:
-        raise ErrorFractionError(num_errors, num_rows, allowed, codes)
-
-
-def check_same_columns(
-    first: pa.Schema, other: pa.Schema, first_place: str = "the first batch", place: str = ""
-) -> None:
-    """Raise `SchemaError` when columns that are to be joined differ, but for their order.
-
-    Parameters
-    ----------
-    first_place, place
-        Where they stand, for the error: batches, or files that have been written.
-    """
-    for name in sorted({*first.names, *other.names}):
-        expected, found = (_kind_of(schema, name) for schema in (first, other))
-        if expected != found:
-            where, advice = (f" in {place}", "write one anew") if place else ("", "cast it")
-            raise SchemaError(name, f"{expected}, as in {first_place}", f"{found}{where}", advice)
-
-
-def _kind_of(schema: pa.Schema, name: str) -> str:
-    if name not in schema.names:
-        return "no such column"
-    field = schema.field(name)
-    return f"{field.type}{'' if field.nullable else ' not null'}"

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.binary import value_offsets
+from arrowimg._core.cuts import cut_rows
 from arrowimg._core.tables import canonical_table
 from arrowimg._core.version import FORMAT_VERSION
 from arrowimg._format.parquet import BinaryWriter, parquet_leaves, write_parquet
-from arrowimg._write.plan import cut_rows
 from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:

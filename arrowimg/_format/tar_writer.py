@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from arrowimg._core.checksums import ChecksumName, digest_function
+from arrowimg._core.cuts import cut_rows
 from arrowimg._format.tar import END_OF_ARCHIVE, Frames, Members, column_members, sample_members
-from arrowimg._write.plan import cut_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.binary import as_large_binary, binary_views, is_binary, views_of_views
-from arrowimg.errors import ErrorCode, Problem, SchemaError, SourceError
+from arrowimg.errors import ErrorCode, Problem, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,34 +41,6 @@ _SUPPORTED = (
     "fixed-size lists or a tensor type (pixels), a struct of data and shape (ragged pixels), "
     "binary, or a struct of bytes and path (encoded files)"
 )
-
-
-def as_table(source: object) -> pa.Table:
-    """Return anything that speaks Arrow as a table, without copying column data.
-
-    Parameters
-    ----------
-    source
-        A `pyarrow.Table`, `pyarrow.RecordBatch`, or an object with ``__arrow_c_stream__`` or
-        ``__arrow_c_array__`` (Polars, pandas, DuckDB, Daft).
-
-    Raises
-    ------
-    SourceError
-        When `source` is none of these.
-    """
-    if isinstance(source, pa.Table):
-        return source
-    if isinstance(source, pa.RecordBatch):
-        return pa.Table.from_batches([source])
-    expected = "a table (something with __arrow_c_stream__)"
-    found = f"{type(source).__module__}.{type(source).__qualname__}"
-    if not (hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")):
-        raise SourceError(expected, found)
-    try:
-        return pa.table(source)
-    except pa.ArrowInvalid as error:
-        raise SourceError(expected, f"{found}, which holds no rows of columns") from error
 
 
 def image_runs(table: pa.Table, image_column: str) -> list[ImageRun]:
@@ -128,19 +100,6 @@ def image_paths(table: pa.Table, image_column: str) -> pa.ChunkedArray | None:
         return None
     return pa.chunked_array(
         [pc.struct_field(chunk, "path").cast(pa.string()) for chunk in column.chunks], pa.string()
-    )
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Tell whether a column can hold ids or paths: strings, integers or nulls."""
-    if pa.types.is_dictionary(kind):
-        return is_text(kind.value_type)
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_null(kind)
     )
 
 

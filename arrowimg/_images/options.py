@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from arrowimg.errors import OptionError
+from arrowimg._core.option_checks import check_option, is_int
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
 Alpha = Literal["white", "black", "drop", "error"]
@@ -147,17 +147,6 @@ class PixelOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def matte(self) -> tuple[int, int, int] | None:
         """The colour under transparent pixels, (r, g, b) uint8; None where there is no matte."""
         return self.alpha if isinstance(self.alpha, tuple) else _MATTES.get(self.alpha)
-
-
-def check_option(condition: object, option: str, expected: str, found: object) -> None:
-    """Raise `OptionError` when an option's value is not as it must be."""
-    if not condition:
-        raise OptionError(option, expected, found)
-
-
-def is_int(value: object, least: int, most: float = float("inf")) -> bool:
-    """Tell whether a value is a whole number, no bool, from `least` to `most`."""
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _is_range(value: object, kind: type | tuple[type, ...]) -> bool:

@@ -12,78 +12,28 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.binary import value_offsets
+from arrowimg._core.cuts import cut_rows
 from arrowimg._core.tables import in_one_chunk
 from arrowimg._dataset.sidecars import pictures_of
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
 from arrowimg._format.members import columns_of, extra_members
 from arrowimg._format.samples import Samples
-from arrowimg._format.sidecar import RESERVED
 from arrowimg._format.tar import tar_nbytes
-from arrowimg._reshard.source import StoredRows, StoredShard, Wanted
 from arrowimg._storage.local import Storage
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.parts import PartStream
-from arrowimg._write.plan import cut_rows, plan_shards
+from arrowimg._write.plan import plan_shards
 from arrowimg.errors import ChecksumError, OptionError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from arrowimg._images.identity import RowName
-    from arrowimg._write.metadata import MetadataFrame  # noqa: TC004  # imports Polars
+    from arrowimg._reshard.source import Selection
 
 _READ_NBYTES = 16 * 2**20
 _READ_ROWS = 1024
 _COPIED = ("image_id", "original_path", "width", "height", "channels", "action", "error")
-
-
-class Selection(Struct, frozen=True):
-    """Rows that are to be copied.
-
-    Attributes
-    ----------
-    stored
-        The rows that are there.
-    wanted
-        Which of them.
-    metadata
-        New columns for them, by id.
-    """
-
-    stored: StoredRows
-    wanted: Wanted
-    metadata: MetadataFrame | None
-
-    @property
-    def num_rows(self) -> int:
-        """Number of rows."""
-        return sum(int(is_wanted.sum()) for is_wanted in self.wanted)
-
-    @property
-    def schema(self) -> pa.Schema:
-        """All columns, the new ones last."""
-        joined = self.metadata.columns.schema if self.metadata else []
-        return pa.schema([*self.stored.schema, *joined])
-
-    @property
-    def metadata_names(self) -> list[str]:
-        """Names of the user's columns."""
-        return [name for name in self.schema.names if name not in RESERVED]
-
-    def tables(self, names: list[str]) -> Iterator[tuple[StoredShard, pa.Table]]:
-        """Yield some columns of the rows of each shard, in the order that they have there."""
-        ours = [name for name in names if name in self.stored.schema.names]
-        for shard, is_wanted in zip(self.stored.shards, self.wanted, strict=True):
-            if not is_wanted.any():
-                continue
-            if self.metadata is None:
-                rows = shard.read(ours)
-            else:
-                from arrowimg._write.metadata import with_metadata  # noqa: PLC0415  # imports Polars
-
-                rows = shard.read(list(dict.fromkeys(["image_id", *ours])))
-                rows = with_metadata(rows, self.metadata.take).select(names)
-            yield shard, rows if is_wanted.all() else rows.filter(pa.array(is_wanted))
 
 
 class Rows(Struct, frozen=True):

@@ -9,17 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from arrowimg._core.option_checks import check_option, is_int
 from arrowimg._core.threads import map_ahead, usable_cores
 from arrowimg._format.members import check_members
 from arrowimg._format.sidecar import check_metadata
-from arrowimg._images.options import check_option, is_int
-from arrowimg._reshard.copies import Copy, Selection, copies_of, plan_copies
+from arrowimg._images.batch import ImageBatch
+from arrowimg._reshard.copies import Copy, copies_of, plan_copies
 from arrowimg._reshard.options import ReshardKeywords, stored_options
-from arrowimg._reshard.source import StoredRows, Wanted, check_unique_ids, open_rows
+from arrowimg._reshard.source import Selection, StoredRows, Wanted, check_unique_ids, open_rows
 from arrowimg._storage.local import LocalStorage, Storage
-from arrowimg._write.file_group import FileGroupTask, ImageBatch
+from arrowimg._write.file_group import FileGroupTask, file_group
 from arrowimg._write.publish import check_room, prepare_folder, publish_manifest
-from arrowimg._write.shard import Shard, file_group, read_shard, write_shard
+from arrowimg._write.resume import read_shard
+from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import SchemaError, ShardConflictError
 
 if TYPE_CHECKING:

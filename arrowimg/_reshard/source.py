@@ -9,17 +9,18 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._dataset.duplicates import Hashes, id_hashes
+from arrowimg._core.tables import check_same_columns
+from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes
+from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import open_sidecar, read_rows
-from arrowimg._format.samples import check_same_columns
-from arrowimg._format.sidecar import parse_footer
+from arrowimg._format.sidecar import RESERVED, parse_footer
 from arrowimg._storage.local import LocalStorage, Storage
-from arrowimg._write.distributed.collect import check_ids
-from arrowimg._write.publish import read_manifest, sidecar_names
+from arrowimg._write.metadata import MetadataFrame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
 
 Wanted = list[npt.NDArray[np.bool_]]
 """Which rows of each shard are wanted, (N,) each."""
@@ -147,3 +148,52 @@ def check_unique_ids(stored: StoredRows, wanted: Wanted) -> None:
 
 def _without_images(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field for field in schema if field.name != "image_data"])
+
+
+class Selection(Struct, frozen=True):
+    """Rows that are to be copied.
+
+    Attributes
+    ----------
+    stored
+        The rows that are there.
+    wanted
+        Which of them.
+    metadata
+        New columns for them, by id.
+    """
+
+    stored: StoredRows
+    wanted: Wanted
+    metadata: MetadataFrame | None
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return sum(int(is_wanted.sum()) for is_wanted in self.wanted)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """All columns, the new ones last."""
+        joined = self.metadata.columns.schema if self.metadata else []
+        return pa.schema([*self.stored.schema, *joined])
+
+    @property
+    def metadata_names(self) -> list[str]:
+        """Names of the user's columns."""
+        return [name for name in self.schema.names if name not in RESERVED]
+
+    def tables(self, names: list[str]) -> Iterator[tuple[StoredShard, pa.Table]]:
+        """Yield some columns of the rows of each shard, in the order that they have there."""
+        ours = [name for name in names if name in self.stored.schema.names]
+        for shard, is_wanted in zip(self.stored.shards, self.wanted, strict=True):
+            if not is_wanted.any():
+                continue
+            if self.metadata is None:
+                rows = shard.read(ours)
+            else:
+                from arrowimg._write.metadata import with_metadata  # noqa: PLC0415  # imports Polars
+
+                rows = shard.read(list(dict.fromkeys(["image_id", *ours])))
+                rows = with_metadata(rows, self.metadata.take).select(names)
+            yield shard, rows if is_wanted.all() else rows.filter(pa.array(is_wanted))

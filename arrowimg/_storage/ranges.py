@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from arrowimg._core.binary import large_binary
 from arrowimg._core.checksums import digest_function
+from arrowimg._core.cuts import cut_rows
 from arrowimg._core.threads import map_ahead
 from arrowimg._storage.local import LocalStorage
-from arrowimg._write.plan import cut_rows
 from arrowimg.errors import ChecksumError
 
 GAP_NBYTES = 4096

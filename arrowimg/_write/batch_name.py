@@ -17,7 +17,7 @@ from arrowimg._images.identity import Identity
 from arrowimg.errors import Problem
 
 if TYPE_CHECKING:
-    from arrowimg._write.file_group import ImageBatch
+    from arrowimg._images.batch import ImageBatch
     from arrowimg._write.options import WriteOptions
 
 _DIGEST_NBYTES = 12

@@ -12,8 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from arrowimg._core.tables import plain_table
-from arrowimg._images.columns import as_table, is_text
+from arrowimg._core.tables import as_table, is_text, plain_table
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import Any, Literal, TypedDict
 import msgspec
 from msgspec import Struct, field
 
+from arrowimg._core.option_checks import check_option, is_int
 from arrowimg._core.threads import usable_cores
-from arrowimg._images.options import JpegOptions, PixelOptions, check_option, is_int
-
-MAX_EXTENSION_LENGTH = 15
-"""Longest extension of a member: ``<key>.<extension>`` fits ustar's 100-byte name field."""
+from arrowimg._format.keys import MAX_EXTENSION_LENGTH
+from arrowimg._images.options import JpegOptions, PixelOptions
+from arrowimg.errors import ErrorFractionError
 
 _EXTENSION = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _NOT_RECORDED = frozenset(
@@ -243,3 +243,22 @@ def option_differences(committed: dict[str, Any], offered: dict[str, Any]) -> li
         for name in sorted({*committed, *offered})
         if committed.get(name) != offered.get(name)
     ]
+
+
+ROWS_TO_JUDGE = 1000
+"""Of a dataset that is still being written, fewer rows say nothing of how many are bad."""
+
+
+def check_error_fraction(codes: Mapping[str, int], num_rows: int, options: WriteOptions) -> None:
+    """Raise `ErrorFractionError` when more rows are bad than the options allow.
+
+    Parameters
+    ----------
+    codes
+        Number of bad rows by error code.
+    num_rows
+        Number of all rows.
+    """
+    num_errors, allowed = sum(codes.values()), options.max_error_fraction
+    if allowed is not None and num_errors > allowed * num_rows:
+        raise ErrorFractionError(num_errors, num_rows, allowed, codes)

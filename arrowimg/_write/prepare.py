@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
+from arrowimg._core.cuts import share_rows
 from arrowimg._core.tables import plain_table
 from arrowimg._core.threads import map_ahead
 from arrowimg._format.keys import sample_key_column
@@ -22,13 +23,12 @@ from arrowimg._images.check import CheckedPixels, CheckedRun, check_run
 from arrowimg._images.columns import Files, ImageRun, image_runs
 from arrowimg._images.encode import StoredImages, encode_run, quarantined_bytes
 from arrowimg._images.identity import Identity
-from arrowimg._write.plan import share_rows
 from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from arrowimg._write.file_group import ImageBatch
+    from arrowimg._images.batch import ImageBatch
     from arrowimg._write.options import WriteOptions
 
 _CHECKED_PICTURES = 1024

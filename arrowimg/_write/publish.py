@@ -6,53 +6,20 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from arrowimg._core.version import writer_versions
+from arrowimg._dataset.folder import read_manifest
 from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
-from arrowimg._format.names import indexes_among
-from arrowimg._storage.local import check_file_name
+from arrowimg._format.names import QUARANTINE_PREFIX, indexes_among
 from arrowimg._write.options import WriteOptions, option_differences
-from arrowimg._write.shard import QUARANTINE_PREFIX, Shard
-from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
+from arrowimg.errors import DatasetConflictError, StorageError
 
 if TYPE_CHECKING:
     from arrowimg._storage.local import Storage
+    from arrowimg._write.shard import Shard
 
 SHARD_FILE = re.compile(rf"(?:{QUARANTINE_PREFIX})?images-[0-9]{{6,}}\.(?:tar|parquet)")
-
-
-def read_manifest(storage: Storage) -> Manifest | None:
-    """Return the manifest of a folder, None where there is none.
-
-    Raises
-    ------
-    ManifestError
-        When it cannot be read.
-    """
-    try:
-        with storage.open(MANIFEST_NAME) as file:
-            return Manifest.from_json(file.read(), storage.path_of(MANIFEST_NAME))
-    except FileNotFoundError:
-        return None
-
-
-def sidecar_names(storage: Storage, manifest: Manifest | None) -> list[str]:
-    """Return the names of the committed sidecars: those of the manifest, else all that are there.
-
-    Raises
-    ------
-    ManifestError
-        When there is neither a manifest nor a sidecar, or the manifest names a file elsewhere.
-    """
-    if manifest is not None:
-        for entry in manifest.shards:
-            check_file_name(storage, entry.parquet)
-        return [entry.parquet for entry in manifest.shards]
-    names = [name for name in storage.names() if name.endswith(".parquet")]
-    if not names:
-        raise ManifestError(storage.path_of(""), "a manifest or sidecars (*.parquet)", "neither")
-    return names
 
 
 def prepare_folder(storage: Storage, options: WriteOptions) -> int | None:
@@ -151,4 +118,57 @@ def _manifest(shards: list[Shard], options: WriteOptions) -> Manifest:
         num_images=sum(entry.num_images for entry in entries),
         num_rows=sum(entry.num_rows for entry in entries),
         shards=entries,
+    )
+
+
+class Folder(Struct, frozen=True):
+    """What a folder holds before anything is written.
+
+    Attributes
+    ----------
+    replaced
+        Files of a dataset that is to be replaced.
+    complete_shards
+        Number of shards of a dataset that is complete; None where there is none, or it is to be
+        replaced.
+    """
+
+    replaced: list[str]
+    complete_shards: int | None
+
+
+def open_dataset(storage: Storage, options: WriteOptions) -> Folder:
+    """Refuse a folder that holds something else, or make way where it is to be replaced.
+
+    Raises
+    ------
+    DatasetConflictError
+        When the folder holds a dataset, and `options` are others or forbid it.
+    """
+    replaced: list[str] = []
+    if options.if_exists == "overwrite":
+        manifest = read_manifest(storage)
+        for entry in manifest.shards if manifest else []:
+            replaced += [entry.parquet, entry.tar, f"quarantine-{entry.tar}"]
+    if options.if_exists == "error":
+        there = [name for name in storage.names() if _is_of_shard(name)]
+        if there:
+            difference = f'{there[0]} is there, and if_exists="error"'
+            raise DatasetConflictError(storage.path_of(there[0]), [difference])
+    return Folder(replaced, prepare_folder(storage, options))
+
+
+def close_dataset(
+    storage: Storage, shards: list[Shard], options: WriteOptions, replaced: list[str]
+) -> None:
+    """Commit the manifest of these shards, and remove what they replace."""
+    publish_manifest(storage, shards, options)
+    needed = {name for shard in shards for name in shard.names}
+    needed |= {f"quarantine-{Path(shard.tar.path).name}" for shard in shards}
+    storage.remove([name for name in replaced if name not in needed])
+
+
+def _is_of_shard(name: str) -> bool:
+    return bool(SHARD_FILE.fullmatch(name)) or (
+        name.startswith("images-") and name.endswith(".parquet")
     )

@@ -9,9 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
+from arrowimg._core.checksums import checksum
+from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._images.identity import RowName
-from arrowimg._write.shard import Shard, read_shard
-from arrowimg.errors import ShardConflictError
+from arrowimg._storage.local_commit import CommittedFile
+from arrowimg._write.options import option_differences
+from arrowimg._write.shard import Shard, _written
+from arrowimg.errors import DatasetConflictError, ShardConflictError
 
 if TYPE_CHECKING:
     from arrowimg._images.identity import Identity
@@ -145,3 +149,52 @@ class CommittedRows:
     def _refuse(self, number: int, offered: str) -> None:
         path = self._storage.path_of(f"images-{number:06d}.parquet")
         raise ShardConflictError(path, "other rows", offered)
+
+
+class CommittedShard(Struct, frozen=True):
+    """A shard that was committed before, by its sidecar alone.
+
+    Attributes
+    ----------
+    shard
+        Its files; the tar's size and checksum as the sidecar states them.
+    footer
+        The sidecar's footer document.
+    sidecar
+        The whole sidecar.
+    """
+
+    shard: Shard
+    footer: Footer
+    sidecar: memoryview
+
+
+def read_shard(storage: Storage, name: str, options: WriteOptions) -> CommittedShard | None:
+    """Return a committed shard, None where there is no sidecar. The tar is not looked at.
+
+    Raises
+    ------
+    ManifestError
+        When the sidecar cannot be read.
+    DatasetConflictError
+        When it was written with other options.
+    """
+    record = f"{name}.parquet"
+    try:
+        with storage.open(record) as file:
+            data = memoryview(file.read())
+    except FileNotFoundError:
+        return None
+    footer = read_footer(pa.BufferReader(data), storage.path_of(record))
+    differences = option_differences(footer.options, options.recorded())
+    if differences:
+        raise DatasetConflictError(storage.path_of(record), differences)
+    tar = CommittedFile(footer.tar_file, footer.tar_nbytes, footer.tar_checksum)
+    parquet = CommittedFile(record, len(data), checksum(data, options.checksum).hex())
+    shard = Shard(
+        tar=_written(storage, tar, "tar", footer),
+        parquet=_written(storage, parquet, "parquet", footer),
+        quarantine_file=footer.quarantine_file,
+        unchanged=True,
+    )
+    return CommittedShard(shard, footer, data)

@@ -11,24 +11,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from arrowimg._core.checksums import checksum
 from arrowimg._core.version import writer_versions
 from arrowimg._format.keys import check_unique_column
+from arrowimg._format.names import QUARANTINE_PREFIX
 from arrowimg._format.sidecar import Footer, read_footer, sidecar_table, write_sidecar
 from arrowimg._format.tar_writer import TarWriter
-from arrowimg._storage.local_commit import CommittedFile
-from arrowimg._write.file_group import FileGroupTask, ImageBatch, WrittenFile
+from arrowimg._write.file_group import WrittenFile
 from arrowimg._write.options import WriteOptions, option_differences
 from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from arrowimg._format.samples import Samples
     from arrowimg._storage.local import Storage
+    from arrowimg._storage.local_commit import CommittedFile
     from arrowimg._storage.local_file import StagedFile
-
-QUARANTINE_PREFIX = "quarantine-"
 
 
 class Shard(Struct, frozen=True):
@@ -89,73 +87,6 @@ def write_shard(
     except StorageError:
         # A file whose fsync failed must not be synced again, but the samples are still here.
         return _write_once(storage, name, parts, options, batch_shards, check)
-
-
-def file_group(
-    shards: Sequence[Shard], output_dir: str | Path, options: WriteOptions, batch: ImageBatch
-) -> FileGroupTask:
-    """Return the file group of these shards, with the names and metadata of `batch`."""
-    num_images = sum(shard.tar.num_images for shard in shards)
-    num_rows = sum(shard.tar.num_rows for shard in shards)
-    metadata = batch.metadata | {
-        "output_dir": str(output_dir),
-        "images_per_tar": options.images_per_tar,
-        "num_images": num_images,
-        "num_rows": num_rows,
-        "num_errors": num_rows - num_images,
-        "num_unchanged": sum(shard.unchanged for shard in shards),
-    }
-    files = [file for shard in shards for file in (shard.tar, shard.parquet)]
-    return FileGroupTask.from_files(files, batch.dataset_name, batch.task_id, metadata)
-
-
-class CommittedShard(Struct, frozen=True):
-    """A shard that was committed before, by its sidecar alone.
-
-    Attributes
-    ----------
-    shard
-        Its files; the tar's size and checksum as the sidecar states them.
-    footer
-        The sidecar's footer document.
-    sidecar
-        The whole sidecar.
-    """
-
-    shard: Shard
-    footer: Footer
-    sidecar: memoryview
-
-
-def read_shard(storage: Storage, name: str, options: WriteOptions) -> CommittedShard | None:
-    """Return a committed shard, None where there is no sidecar. The tar is not looked at.
-
-    Raises
-    ------
-    ManifestError
-        When the sidecar cannot be read.
-    DatasetConflictError
-        When it was written with other options.
-    """
-    record = f"{name}.parquet"
-    try:
-        with storage.open(record) as file:
-            data = memoryview(file.read())
-    except FileNotFoundError:
-        return None
-    footer = read_footer(pa.BufferReader(data), storage.path_of(record))
-    differences = option_differences(footer.options, options.recorded())
-    if differences:
-        raise DatasetConflictError(storage.path_of(record), differences)
-    tar = CommittedFile(footer.tar_file, footer.tar_nbytes, footer.tar_checksum)
-    parquet = CommittedFile(record, len(data), checksum(data, options.checksum).hex())
-    shard = Shard(
-        tar=_written(storage, tar, "tar", footer),
-        parquet=_written(storage, parquet, "parquet", footer),
-        quarantine_file=footer.quarantine_file,
-        unchanged=True,
-    )
-    return CommittedShard(shard, footer, data)
 
 
 def _write_once(

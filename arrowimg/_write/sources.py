@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrowimg._images.columns import as_table
+from arrowimg._core.tables import as_table
+from arrowimg._images.batch import ImageBatch
 from arrowimg._images.files import IMAGE_SUFFIXES, as_paths, find_images, ids_of_files, read_files
-from arrowimg._write.file_group import ImageBatch
 from arrowimg.errors import SourceError
 
 _READ_NBYTES = 2**20

@@ -18,27 +18,29 @@ from arrowimg._core.tables import plain_table
 from arrowimg._core.threads import map_ahead
 from arrowimg._format.keys import UNNAMED_PREFIX, check_member_names
 from arrowimg._format.names import indexes_among
-from arrowimg._format.samples import Samples, check_error_fraction
 from arrowimg._format.tar import column_members
 from arrowimg._format.tar_writer import TarWriter
+from arrowimg._images.batch import ImageBatch
 from arrowimg._images.check import check_run
 from arrowimg._images.columns import Files, ImageRun
 from arrowimg._images.encode import encode_run
 from arrowimg._storage.local import LocalStorage, Storage
 from arrowimg._write.batch_name import batch_digest
-from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
-from arrowimg._write.options import WriteKeywords, WriteOptions
+from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
+from arrowimg._write.options import WriteKeywords, WriteOptions, check_error_fraction
 from arrowimg._write.parts import PartStream, ReplayedParts
 from arrowimg._write.plan import plan_shards
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
 from arrowimg._write.resume import committed_batch
-from arrowimg._write.shard import Shard, file_group, write_shard
+from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import ImageError, OptionError, RowProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
+
+    from arrowimg._format.samples import Samples
 
 NAME_PREFIX = "images-"
 _BASE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")

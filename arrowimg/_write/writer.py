@@ -9,24 +9,19 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 import pyarrow as pa
 
+from arrowimg._core.tables import as_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, check_unique
-from arrowimg._format.samples import (
-    ROWS_TO_JUDGE,
-    Samples,
-    check_error_fraction,
-    check_same_columns,
-)
-from arrowimg._images.columns import as_table
+from arrowimg._images.batch import ImageBatch
 from arrowimg._images.identity import Identity
 from arrowimg._storage.local import LocalStorage, Storage
-from arrowimg._write.file_group import FileGroupTask, ImageBatch
-from arrowimg._write.options import WriteKeywords, WriteOptions
+from arrowimg._write.file_group import FileGroupTask, file_group
+from arrowimg._write.options import ROWS_TO_JUDGE, WriteKeywords, WriteOptions, check_error_fraction
 from arrowimg._write.parts import PartStream, ReplayedParts
 from arrowimg._write.plan import plan_shards
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
 from arrowimg._write.publish import check_room, prepare_folder, publish_manifest
 from arrowimg._write.resume import CommittedRows
-from arrowimg._write.shard import Shard, file_group, write_shard
+from arrowimg._write.shard import Shard, write_shard
 from arrowimg._write.sources import count_rows, known_ids, read_batches
 from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
@@ -35,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from arrowimg._format.samples import Samples
     from arrowimg._write.metadata import MetadataFrame
 
 

@@ -13,8 +13,7 @@ import ray
 import ray.data
 from ray.exceptions import RayTaskError
 
-from arrowimg._dataset.duplicates import Hashes, id_hashes
-from arrowimg._write.distributed.collect import read_ids, rows_of_hashes
+from arrowimg._dataset.duplicates import Hashes, id_hashes, read_ids, rows_of_hashes
 from arrowimg._write.distributed.worker_metadata import (
     Lookup,
     ParquetLookup,

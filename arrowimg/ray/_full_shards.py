@@ -10,15 +10,11 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
-from arrowimg._format.samples import ROWS_TO_JUDGE, check_error_fraction
+from arrowimg._dataset.duplicates import check_ids
 from arrowimg._images.arrays import nested_lists
+from arrowimg._images.batch import ImageBatch
 from arrowimg._storage.local import LocalStorage
-from arrowimg._write.distributed.collect import (
-    check_ids,
-    check_metadata_used,
-    close_dataset,
-    open_dataset,
-)
+from arrowimg._write.distributed.collect import check_metadata_used
 from arrowimg._write.distributed.spools import (
     SPOOLS_FOLDER,
     PlannedShard,
@@ -35,9 +31,10 @@ from arrowimg._write.distributed.tasks import (
     images_of,
     task_options,
 )
-from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
-from arrowimg._write.publish import check_room
-from arrowimg._write.shard import Shard, file_group
+from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
+from arrowimg._write.options import ROWS_TO_JUDGE, check_error_fraction
+from arrowimg._write.publish import check_room, close_dataset, open_dataset
+from arrowimg._write.shard import Shard
 from arrowimg.errors import IncompleteError, SchemaError
 from arrowimg.ray._cluster import (
     SentMetadata,

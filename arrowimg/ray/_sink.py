@@ -9,20 +9,14 @@ import pyarrow as pa
 import ray.data
 from ray.data.block import BlockAccessor
 
-from arrowimg._images.columns import as_table
+from arrowimg._core.tables import as_table
+from arrowimg._dataset.duplicates import check_ids
+from arrowimg._images.batch import ImageBatch
 from arrowimg._storage.local import LocalStorage
-from arrowimg._write.distributed.collect import (
-    Folder,
-    check_counts,
-    check_ids,
-    check_metadata_used,
-    close_dataset,
-    open_dataset,
-    shards_of,
-)
+from arrowimg._write.distributed.collect import check_counts, check_metadata_used, shards_of
 from arrowimg._write.distributed.tasks import dataset_options, images_of, stage_of
-from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, ImageBatch
-from arrowimg._write.shard import file_group
+from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
+from arrowimg._write.publish import Folder, close_dataset, open_dataset
 from arrowimg.errors import OptionError
 from arrowimg.ray._cluster import absolute, hashes_in, received_metadata, rows_in, send_metadata
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from arrowimg import ImageBatch, ImageWriterStage, ShardWriter, _commit, reshard
+from arrowimg import ImageBatch, ImageWriterStage, ShardWriter, reshard
+from arrowimg._storage import local_commit as _commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.index.formats import file_patterns, json_bytes
 from arrowimg._format.names import CROISSANT
-from arrowimg._images.options import check_option
 
 if TYPE_CHECKING:
     from arrowimg._dataset.folder import Listing

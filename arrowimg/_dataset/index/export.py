@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct, structs
 
+from arrowimg._core.option_checks import check_option
 from arrowimg._core.threads import map_ahead, usable_cores
 from arrowimg._dataset.folder import Listing, read_listing
 from arrowimg._dataset.index.croissant import croissant_index
@@ -21,15 +22,15 @@ from arrowimg._dataset.index.formats import (
     wids_index,
 )
 from arrowimg._dataset.index.hugging_face import hugging_face_index
-from arrowimg._format.layout import Layout, read_layout
+from arrowimg._dataset.sidecars import read_layout
 from arrowimg._format.names import INDEX_FORMATS, README, IndexFormat
-from arrowimg._images.options import check_option
 from arrowimg._storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from arrowimg._format.layout import Layout
     from arrowimg._format.manifest import ShardEntry
 
 _TARS_AHEAD = 8

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.index.formats import file_patterns
 from arrowimg._format.names import README
-from arrowimg._images.options import check_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct, structs
 
-from arrowimg._core.tables import canonical_table
+from arrowimg._core.tables import canonical_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
-from arrowimg._format.samples import Samples, check_same_columns
+from arrowimg._format.samples import Samples
 from arrowimg._write.batch_name import batch_digest
 from arrowimg._write.plan import plan_shards
 from arrowimg._write.prepare import check_batch, encode_batch
@@ -29,8 +29,8 @@ from arrowimg.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from arrowimg._images.batch import ImageBatch
     from arrowimg._storage.local import Storage
-    from arrowimg._write.file_group import ImageBatch
     from arrowimg._write.options import WriteOptions
 
 SPOOLS_FOLDER = ".arrowimg-spools"

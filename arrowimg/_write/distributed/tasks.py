@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 from msgspec import structs
 
-from arrowimg._write.file_group import ImageBatch
+from arrowimg._images.batch import ImageBatch
 from arrowimg._write.metadata import with_metadata
 from arrowimg._write.options import WriteKeywords, WriteOptions
 from arrowimg._write.stage import ImageWriterStage

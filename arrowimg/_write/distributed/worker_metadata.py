@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from arrowimg._core.tables import plain_table
-from arrowimg._images.columns import as_table
+from arrowimg._core.tables import as_table, plain_table
 from arrowimg._write.metadata import MetadataFrame
 from arrowimg.errors import SchemaError
 

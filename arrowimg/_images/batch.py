@@ -1,0 +1,159 @@
+"""The batch: the rows that one task hands over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+
+from arrowimg._core.tables import as_table, is_text
+from arrowimg._core.task import Task
+from arrowimg._images.arrays import ImageArrays, column_of_images, column_of_values
+from arrowimg._images.columns import Pixels, image_views
+from arrowimg._images.files import as_paths, ids_of_files, read_files
+from arrowimg.errors import Problem, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+
+class ImageBatch(Task, frozen=True, eq=False, tag=True):
+    """The rows that one task hands over: images and their metadata, as one Arrow table.
+
+    Attributes
+    ----------
+    data
+        One row per sample. A column of images (``image_data`` unless the writer is told
+        otherwise), optionally ``image_id`` and ``image_path``; all other columns are metadata.
+    dataset_name, task_id
+        Names that the pipeline gives; they count in the names of the shards.
+    metadata
+        Anything the pipeline wants carried along to the file group.
+
+    Raises
+    ------
+    SourceError
+        When made with values of other types.
+    SchemaError
+        When a column name stands twice, or ``image_id`` or ``image_path`` holds no strings.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.data.column_names
+        for name in names:
+            if names.count(name) > 1:
+                raise SchemaError(name, "one column of that name", f"{names.count(name)}")
+        for name in ("image_id", "image_path"):
+            if name in names and not is_text(self.data.schema.field(name).type):
+                found = str(self.data.schema.field(name).type)
+                raise SchemaError(name, "strings, integers or nulls", found)
+
+    def __repr__(self) -> str:
+        return (
+            f"ImageBatch(num_items={self.num_items}, columns={self.data.column_names}, "
+            f"dataset_name={self.dataset_name!r}, task_id={self.task_id!r})"
+        )
+
+    @classmethod
+    def from_table(
+        cls,
+        source: object,
+        dataset_name: str = "",
+        task_id: str = "",
+        metadata: dict[str, Any] | None = None,
+    ) -> Self:
+        """Return a batch over anything that speaks Arrow; column data is not copied.
+
+        Raises
+        ------
+        SourceError
+            When `source` does not speak Arrow.
+        """
+        return cls(as_table(source), dataset_name, task_id, metadata or {})
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: ImageArrays,
+        image_ids: Sequence[str | None] | None = None,
+        image_paths: Sequence[str | None] | None = None,
+        **columns: Any,  # noqa: ANN401  # whatever pyarrow.array takes
+    ) -> Self:
+        """Return a batch of NumPy pictures.
+
+        Parameters
+        ----------
+        images
+            Arrays of one dtype, each (H, W) or (H, W, C); None for a row without a picture. A
+            single stacked array (N, H, W, C) is not copied, others are copied once.
+        image_ids, image_paths
+            One per image, or None.
+        **columns
+            Metadata: anything `pyarrow.array` takes, one value per image.
+
+        Raises
+        ------
+        ImageError
+            When an array is of a kind that Arrow cannot hold (object, complex, masked, of another
+            byte order, of another dtype than the rest).
+        SchemaError
+            When columns differ in length.
+        """
+        arrays = {"image_data": column_of_images(images, image_ids)}
+        for name, texts in (("image_id", image_ids), ("image_path", image_paths)):
+            if texts is not None:
+                arrays[name] = pa.array(texts, pa.string())
+        arrays |= {name: column_of_values(values) for name, values in columns.items()}
+        for name, values in arrays.items():
+            if len(values) != len(images):
+                raise SchemaError(name, f"{len(images):,} values", f"{len(values):,}")
+        return cls(pa.table(arrays))
+
+    @classmethod
+    def from_files(cls, paths: Iterable[str | Path]) -> Self:
+        """Return a batch of image files, read into memory as they are.
+
+        ``image_id`` is the path without suffix (with it, where two files differ in that only),
+        ``image_path`` the path.
+
+        Raises
+        ------
+        OSError
+            When a file cannot be read.
+        """
+        files = as_paths(paths)
+        tables = read_files(files, ids_of_files(files))
+        return cls(
+            pa.concat_tables(tables)
+            if files
+            else pa.table({"image_data": pa.array([], pa.large_binary())})
+        )
+
+    @property
+    def num_items(self) -> int:
+        """Number of rows."""
+        return int(self.data.num_rows)
+
+    def images(self, image_column: str = "image_data") -> list[Pixels | memoryview | None]:
+        """Return a view of each image: pixels (read-only) or the bytes of an encoded file.
+
+        Nothing is copied (except bool pixels, which Arrow packs). None where the row has no image.
+
+        Raises
+        ------
+        SchemaError
+            When the column is missing or of a type that holds no images.
+        """
+        views = image_views(self.data, image_column)
+        return [None if isinstance(view, Problem) else view for view in views]
+
+    def metadata_frame(self, image_column: str = "image_data") -> pl.DataFrame:
+        """Return all columns but the images as a Polars frame, zero-copy where Polars can."""
+        import polars as pl  # noqa: PLC0415  # a fifth of a second that the line does not need
+
+        names = [name for name in self.data.column_names if name != image_column]
+        return pl.DataFrame(self.data.select(names))
