@@ -69,7 +69,7 @@ def cluster() -> Iterator[None]:
         patch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
         # Without it, Ray warns that it will leave CUDA_VISIBLE_DEVICES alone one day.
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        tests = str(Path(__file__).parent)
+        tests = str(Path(__file__).parent / "data")
         patch.setenv("PYTHONPATH", tests, prepend=os.pathsep)  # for what workers are to call
         import ray.data
 

@@ -204,7 +204,7 @@ class TestInPipelines:
         monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
         monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         monkeypatch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "data"), prepend=os.pathsep)
 
     def test_it_writes_what_curators_own_writer_writes(self, tmp_path: Path) -> None:
         from curator_tools import MakeImages, image_batches, run

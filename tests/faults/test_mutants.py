@@ -22,7 +22,7 @@ import arrowimg
 
 CHECK = "mutants"
 TESTS = Path(__file__).parents[1]
-COMMIT = "test_commit.py"
+COMMIT = "storage/test_local_commit.py"
 IN_ORDER = f"{COMMIT}::TestPublish::test_files_appear_in_order_each_durable_before_the_next"
 
 
@@ -88,7 +88,7 @@ MUTANTS = [
         "_images/codec.py",
         "    if not succeeded or not encoded.size:\n",
         "    if False:\n",
-        ("test_codec.py", "test_errors.py", "test_pixels.py"),
+        ("images/test_codec.py", "test_errors.py", "images/test_pixels.py"),
     ),
     Mutant(
         "checksums are not compared",
@@ -102,7 +102,7 @@ MUTANTS = [
         "_storage/local_file.py",
         "            raise OSError(code, os.strerror(code))\n",
         "            break\n",
-        ("test_staging_writes.py::TestFailing",),
+        ("storage/test_local_file_writes.py::TestFailing",),
     ),
 ]
 

@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "data"))
+
 from reader_data import KINDS
 
 

@@ -21,7 +21,7 @@ from arrowimg._cli.main import build_parser, main
 
 PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
-CLI_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
+CLI_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 HELPS = {
     "write": WRITE,
     "reshard": RESHARD,
