@@ -1,4 +1,4 @@
-"""The contract held against images, a run of rows at a time. Nothing is decoded."""
+"""Images checked against the contract, a run of rows at a time. Nothing is decoded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from arrowimg.errors import ErrorCode, Problem
 
 if TYPE_CHECKING:
     from arrowimg._images.options import PixelOptions
-    from arrowimg._write.options import WriteOptions
 
 Found = TypeVar("Found")
 
@@ -65,7 +64,7 @@ class CheckedFiles(Struct, frozen=True):
 
 
 class CheckedPixels(Struct, frozen=True):
-    """Pixels of consecutive rows that were held against the contract.
+    """Pixels of consecutive rows that were checked against the contract.
 
     Attributes
     ----------
@@ -94,14 +93,20 @@ class CheckedPixels(Struct, frozen=True):
 CheckedRun: TypeAlias = CheckedFiles | CheckedPixels
 
 
-def check_run(run: ImageRun, options: WriteOptions) -> CheckedRun:
-    """Hold the images of a run against the contract. Nothing is decoded."""
+def check_run(run: ImageRun, pixels: PixelOptions, *, reencode: bool) -> CheckedRun:
+    """Check the images of a run against the contract. Nothing is decoded.
+
+    Parameters
+    ----------
+    reencode
+        True: JPEG files are decoded like all others. False: they are copied.
+    """
     if isinstance(run, Files):
-        return _check_files(run.data, options)
-    if isinstance(run, np.ndarray) and is_plain(run, options.pixels):
-        problem = check_pixels(run[0], options.pixels)
+        return _check_files(run.data, pixels.max_pixels, reencode=reencode)
+    if isinstance(run, np.ndarray) and is_plain(run, pixels):
+        problem = check_pixels(run[0], pixels)
         return CheckedPixels(run, dict.fromkeys(range(len(run)), problem) if problem else {})
-    found = {row: check_image(view, options.pixels) for row, view in enumerate(run)}
+    found = {row: check_image(view, pixels) for row, view in enumerate(run)}
     return CheckedPixels(run, {row: problem for row, problem in found.items() if problem})
 
 
@@ -114,11 +119,11 @@ def check_image(view: object, options: PixelOptions) -> Problem | None:
     return check_pixels(view, options)
 
 
-def _check_files(data: pa.LargeBinaryArray, options: WriteOptions) -> CheckedFiles:
-    offsets, max_pixels = value_offsets(data), options.pixels.max_pixels
+def _check_files(data: pa.LargeBinaryArray, max_pixels: int, *, reencode: bool) -> CheckedFiles:
+    offsets = value_offsets(data)
     found = find_plain_jpegs(value_bytes(data), offsets[:-1], offsets[1:], max_pixels)
     is_copied = found.is_plain & data.is_valid().to_numpy(zero_copy_only=False)
-    if options.reencode:
+    if reencode:
         is_copied[:] = False
     sizes = np.where(is_copied[:, None], found.sizes, np.int32(0))
     checked = CheckedFiles(data, sizes, {}, {})
@@ -127,7 +132,7 @@ def _check_files(data: pa.LargeBinaryArray, options: WriteOptions) -> CheckedFil
         header = read_header(view, max_pixels) if isinstance(view, memoryview) else _MISSING
         if isinstance(header, Problem):
             checked.problems[row] = header
-        elif header.format == "jpeg" and not options.reencode:
+        elif header.format == "jpeg" and not reencode:
             sizes[row] = header.width, header.height, header.channels
         else:
             checked.to_decode[row] = header

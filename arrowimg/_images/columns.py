@@ -56,7 +56,7 @@ def image_runs(table: pa.Table, image_column: str) -> list[ImageRun]:
         When the column is missing or of a type that holds no images.
     """
     field = _field(table, image_column)
-    # A column without chunks is held against the supported types all the same.
+    # A column without chunks is checked against the supported types all the same.
     chunks = table[image_column].chunks or [pa.nulls(0, field.type)]
     return [run for chunk in chunks for run in _chunk_runs(chunk, field)]
 

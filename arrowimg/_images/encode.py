@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from arrowimg._core.checksums import BytesLike
     from arrowimg._images.columns import ImageView
     from arrowimg._images.headers import Header
-    from arrowimg._images.options import PixelOptions
-    from arrowimg._write.options import WriteOptions
+    from arrowimg._images.options import JpegOptions, PixelOptions
 
     Pixels = npt.NDArray[Any]
 
@@ -39,7 +38,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 class StoredImages(Struct, frozen=True):
-    """Pictures of consecutive rows as they will stand in the tar.
+    """Pictures of consecutive rows as they will be in the tar.
 
     Attributes
     ----------
@@ -81,11 +80,11 @@ class StoredImages(Struct, frozen=True):
         return StoredImages(data, self.sizes, self.actions, self.problems | problems)
 
 
-def encode_run(run: CheckedRun, options: WriteOptions) -> StoredImages:
+def encode_run(run: CheckedRun, pixels: PixelOptions, jpeg: JpegOptions) -> StoredImages:
     """Return the stored form of each image; the same image always gives the same bytes."""
     if isinstance(run, CheckedFiles):
-        return _encode_files(run, options)
-    return _encode_pixels(run, options)
+        return _encode_files(run, pixels, jpeg)
+    return _encode_pixels(run, pixels, jpeg)
 
 
 def quarantined_bytes(run: CheckedRun, problems: dict[int, Problem]) -> pa.LargeBinaryArray:
@@ -104,7 +103,7 @@ def _raw_bytes(view: ImageView) -> BytesLike | None:
     return file.getvalue()
 
 
-def _encode_files(files: CheckedFiles, options: WriteOptions) -> StoredImages:
+def _encode_files(files: CheckedFiles, options: PixelOptions, jpeg: JpegOptions) -> StoredImages:
     actions: list[Action] = ["copied"] * len(files)
     if not files.to_decode:
         data = with_nulls(files.data, files.problems)
@@ -114,7 +113,7 @@ def _encode_files(files: CheckedFiles, options: WriteOptions) -> StoredImages:
     sizes, problems = files.sizes.copy(), dict(files.problems)
     for row, header in files.to_decode.items():
         actions[row] = "transcoded"
-        picture = _transcode(views[row], header, options)
+        picture = _transcode(views[row], header, options, jpeg)
         if isinstance(picture, Problem):
             problems[row] = picture
         else:
@@ -126,7 +125,7 @@ def _encode_files(files: CheckedFiles, options: WriteOptions) -> StoredImages:
 
 
 def _transcode(
-    data: memoryview, header: Header, options: WriteOptions
+    data: memoryview, header: Header, options: PixelOptions, jpeg: JpegOptions
 ) -> tuple[Pixels, Shape] | Problem:
     """Return the JPEG of a file in another format and the shape of the picture."""
     pixels = decode_image(data)
@@ -135,29 +134,29 @@ def _transcode(
     if header.format == "tiff" and pixels.ndim == 3 and pixels.shape[2] == 4:
         pixels = without_premultiplication(pixels)
     # What layout and color say holds for the source's arrays; OpenCV's are known.
-    known = msgspec.structs.replace(options.pixels, layout="hwc", color="bgr")
+    known = msgspec.structs.replace(options, layout="hwc", color="bgr")
     problem = check_pixels(pixels, known)
     if problem is not None:
         return problem
     picture = convert_pixels(pixels, known)
-    (encoded,) = encode_jpegs([picture], options.jpeg, color="bgr")
+    (encoded,) = encode_jpegs([picture], jpeg, color="bgr")
     return encoded if isinstance(encoded, Problem) else (encoded, picture.shape)
 
 
-def _encode_pixels(pixels: CheckedPixels, options: WriteOptions) -> StoredImages:
-    num_rows, views = len(pixels), pixels.pictures
-    good = [row for row in range(num_rows) if row not in pixels.problems]
+def _encode_pixels(run: CheckedPixels, options: PixelOptions, jpeg: JpegOptions) -> StoredImages:
+    num_rows, views = len(run), run.pictures
+    good = [row for row in range(num_rows) if row not in run.problems]
     sizes, shapes = np.zeros((num_rows, 3), np.int32), list[Shape]()
-    if isinstance(views, np.ndarray) and len(good) == num_rows and is_plain(views, options.pixels):
-        encoded = encode_jpegs(views, options.jpeg, color=options.pixels.color)
+    if isinstance(views, np.ndarray) and len(good) == num_rows and is_plain(views, options):
+        encoded = encode_jpegs(views, jpeg, color=options.color)
         sizes[:] = _size(views.shape[1:])
     else:
         arrays = [view for view in (views[row] for row in good) if isinstance(view, np.ndarray)]
-        pictures = _converted(arrays, options.pixels, shapes)
-        encoded = encode_jpegs(pictures, options.jpeg, color=options.pixels.color)
+        pictures = _converted(arrays, options, shapes)
+        encoded = encode_jpegs(pictures, jpeg, color=options.color)
         sizes[good] = [_size(shape) for shape in shapes] or 0
     values: list[BytesLike | None] = [None] * num_rows
-    problems = dict(pixels.problems)
+    problems = dict(run.problems)
     for row, data in zip(good, encoded, strict=True):
         if isinstance(data, Problem):
             problems[row] = data

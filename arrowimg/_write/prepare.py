@@ -201,7 +201,10 @@ def _codes(problems: dict[int, Problem]) -> Counter[str]:
 def _check_runs(runs: Iterable[ImageRun], options: WriteOptions) -> list[CheckedRun]:
     pieces = [piece for run in runs for piece in _pieces(run)]
     checked = map_ahead(
-        lambda run: check_run(run, options), pieces, options.threads, len(pieces) + 1
+        lambda run: check_run(run, options.pixels, reencode=options.reencode),
+        pieces,
+        options.threads,
+        len(pieces) + 1,
     )
     return list(checked)
 
@@ -253,7 +256,7 @@ def _encode_part(
         table.slice(rows.start, rows.stop - rows.start)
         for table in (batch.names, batch.metadata, batch.members)
     )
-    images = encode_run(run, options)
+    images = encode_run(run, options.pixels, options.jpeg)
     if options.max_members_nbytes is not None:
         images = _without_oversized(images, members, options.max_members_nbytes)
     stored = images.columns()

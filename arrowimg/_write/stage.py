@@ -221,7 +221,8 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         """Return the JPEG of one picture, the same bytes as `process` writes, and ``".jpg"``."""
         is_file = isinstance(image, memoryview)
         run: ImageRun = Files(pa.array([image], pa.large_binary())) if is_file else [image]
-        stored = encode_run(check_run(run, self.options), self.options)
+        pixels, jpeg = self.options.pixels, self.options.jpeg
+        stored = encode_run(check_run(run, pixels, reencode=self.options.reencode), pixels, jpeg)
         if stored.problems:
             problem = stored.problems[0]
             raise ImageError([RowProblem(0, None, problem.code, problem.found)], 1)

@@ -9,7 +9,7 @@ from file_data import FILES, JPEG
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrowimg import PixelOptions, WriteOptions
+from arrowimg import PixelOptions
 from arrowimg._images.check import CheckedFiles, CheckedPixels, check_image, check_run
 from arrowimg._images.columns import Files, ImageView, run_views
 from arrowimg._images.headers import read_header
@@ -19,9 +19,11 @@ MISSING = Problem(ErrorCode.MISSING, "null")
 any_files = st.lists(st.sampled_from(FILES), max_size=12)
 
 
-def check_files(files: list[bytes | None], **options: Any) -> CheckedFiles:  # noqa: ANN401
+def check_files(
+    files: list[bytes | None], pixels: PixelOptions | None = None, *, reencode: bool = False
+) -> CheckedFiles:
     array = pa.array([b"before", *files, b"behind"], pa.large_binary())[1:-1]
-    checked = check_run(Files(array), WriteOptions(**options))
+    checked = check_run(Files(array), pixels or PixelOptions(), reencode=reencode)
 
     assert isinstance(checked, CheckedFiles)
     return checked
@@ -67,7 +69,7 @@ class TestFiles:
 
     def test_files_are_not_copied(self) -> None:
         array = pa.array([JPEG, None, JPEG], pa.large_binary())
-        checked = check_run(Files(array), WriteOptions())
+        checked = check_run(Files(array), PixelOptions(), reencode=False)
 
         assert isinstance(checked, CheckedFiles)
         assert checked.data.buffers()[2].address == array.buffers()[2].address
@@ -77,7 +79,7 @@ class TestFiles:
         offsets = pa.py_buffer(np.array([0, len(JPEG), 2 * len(JPEG)]))
         buffers = [pa.py_buffer(b"\x02"), offsets, pa.py_buffer(2 * JPEG)]
         array = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 2, buffers)
-        checked = check_run(Files(array), WriteOptions())
+        checked = check_run(Files(array), PixelOptions(), reencode=False)
 
         assert checked.problems == {0: MISSING}
 
@@ -98,7 +100,7 @@ class TestPixels:
             layout=layout, max_pixels=max_pixels, alpha=alpha, uint16_range=(0, 9), clip=False
         )
         stack = np.arange(3 * np.prod(shape)).reshape(3, *shape).astype(dtype)
-        checked = check_run(stack, WriteOptions(pixels=pixels))
+        checked = check_run(stack, pixels, reencode=False)
         expected = {row: check_image(view, pixels) for row, view in enumerate(stack)}
 
         assert isinstance(checked, CheckedPixels)
@@ -108,7 +110,7 @@ class TestPixels:
     def test_values_are_looked_at_one_picture_at_a_time(self) -> None:
         stack = np.zeros((4, 5, 6), np.float32)
         stack[1, 0, 0], stack[3, 3, 5] = 2, np.nan
-        checked = check_run(stack, WriteOptions(pixels=PixelOptions(float_range=(0, 1))))
+        checked = check_run(stack, PixelOptions(float_range=(0, 1)), reencode=False)
 
         assert {row: problem.code for row, problem in checked.problems.items()} == {
             1: ErrorCode.OUT_OF_RANGE,
@@ -116,7 +118,7 @@ class TestPixels:
         }
 
     def test_an_empty_stack_has_no_problems(self) -> None:
-        checked = check_run(np.zeros((0, 4, 5, 2), np.uint8), WriteOptions())
+        checked = check_run(np.zeros((0, 4, 5, 2), np.uint8), PixelOptions(), reencode=False)
 
         assert (len(checked), checked.problems) == (0, {})
 
@@ -126,7 +128,7 @@ class TestPixels:
             MISSING,
             np.zeros((5, 4, 2), np.uint8),
         ]
-        checked = check_run(views, WriteOptions())
+        checked = check_run(views, PixelOptions(), reencode=False)
 
         assert list(checked.problems) == [1, 2]
         assert checked.problems[1] == MISSING

@@ -99,8 +99,9 @@ class StoredImage(msgspec.Struct, frozen=True):
 
 
 def encode_all(run: ImageRun, **options: Any) -> StoredImages:  # noqa: ANN401
-    write_options = WriteOptions(**options)
-    return encode_run(check_run(run, write_options), write_options)
+    chosen = WriteOptions(**options)
+    checked = check_run(run, chosen.pixels, reencode=chosen.reencode)
+    return encode_run(checked, chosen.pixels, chosen.jpeg)
 
 
 def stored(data: bytes, **options: Any) -> StoredImage | Problem:  # noqa: ANN401

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from stage_data import seven_windows
 
-from arrowimg import PixelOptions, WriteOptions
+from arrowimg import JpegOptions, PixelOptions
 from arrowimg._core.binary import binary_views
 from arrowimg._images.check import check_run
 from arrowimg._images.columns import Files, ImageRun
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 WINDOWS = seven_windows()
 MISSING = Problem(ErrorCode.MISSING, "null")
+PIXELS, JPEG_OPTIONS = PixelOptions(), JpegOptions()
 
 
-def encode(run: ImageRun, **options: Any) -> StoredImages:  # noqa: ANN401  # any option
-    chosen = WriteOptions(**options)
-    images = encode_run(check_run(run, chosen), chosen)
+def encode(run: ImageRun, pixels: PixelOptions = PIXELS) -> StoredImages:
+    images = encode_run(check_run(run, pixels, reencode=False), pixels, JPEG_OPTIONS)
     images.data.validate(full=True)
 
     assert images.data.is_null().to_pylist() == [row in images.problems for row in range(len(run))]
@@ -54,12 +54,12 @@ class TestFiles:
     def test_it_does_not_matter_what_stands_beside_a_file(
         self, files: list[bytes | None], data: st.DataObject
     ) -> None:
-        options = WriteOptions(reencode=data.draw(st.booleans()))
         cut = data.draw(st.integers(0, len(files)))
-        checked = check_run(files_of(files), options)
-        whole = encode_run(checked, options)
+        checked = check_run(files_of(files), PIXELS, reencode=data.draw(st.booleans()))
+        whole = encode_run(checked, PIXELS, JPEG_OPTIONS)
         parts = [
-            encode_run(checked.slice(*bounds), options) for bounds in ((0, cut), (cut, len(files)))
+            encode_run(checked.slice(*bounds), PIXELS, JPEG_OPTIONS)
+            for bounds in ((0, cut), (cut, len(files)))
         ]
 
         assert rows_of(whole) == [row for part in parts for row in rows_of(part)]
@@ -213,21 +213,21 @@ class TestColumns:
 class TestQuarantined:
     def test_files_are_kept_as_they_are(self) -> None:
         files = [JPEG, b"no picture", None, b"", JPEG[:50]]
-        run = check_run(files_of(files), WriteOptions())
+        run = check_run(files_of(files), PIXELS, reencode=False)
         kept = quarantined_bytes(run, run.problems)
 
         assert kept.to_pylist() == [None, b"no picture", None, b"", JPEG[:50]]
 
     def test_pixels_are_kept_as_arrays(self) -> None:
         bad = WINDOWS[0, ..., :2]
-        run = check_run([WINDOWS[0], bad, MISSING], WriteOptions())
+        run = check_run([WINDOWS[0], bad, MISSING], PIXELS, reencode=False)
         kept = quarantined_bytes(run, run.problems)
 
         assert kept.is_null().to_pylist() == [True, False, True]
         np.testing.assert_array_equal(np.load(io.BytesIO(kept[1].as_py())), bad)
 
     def test_rows_of_a_stack_too(self) -> None:
-        run = check_run(WINDOWS[..., :2], WriteOptions())
+        run = check_run(WINDOWS[..., :2], PIXELS, reencode=False)
         views = binary_views(quarantined_bytes(run, {3: run.problems[3]}))
 
         assert [len(view) > 0 for view in views] == [row == 3 for row in range(7)]

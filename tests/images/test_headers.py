@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from arrowimg import ImageWriterStage, WriteOptions
+from arrowimg import ImageWriterStage, PixelOptions
 from arrowimg._images.check import check_run
 from arrowimg._images.codec import decode_image
 from arrowimg._images.columns import Files
@@ -362,16 +362,16 @@ class TestBombs:
         script = (
             "import resource, sys\n"
             "import pyarrow as pa\n"
-            "from arrowimg import WriteOptions\n"
+            "from arrowimg import JpegOptions, PixelOptions\n"
             "from arrowimg._images.check import check_run\n"
             "from arrowimg._images.columns import Files\n"
             "from arrowimg._images.encode import encode_run\n"
-            "options = WriteOptions(reencode=True)\n"
+            "pixels, jpeg = PixelOptions(), JpegOptions()\n"
             "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "before = peak()\n"
             "for line in sys.stdin:\n"
             "    files = Files(pa.array([bytes.fromhex(line)], pa.large_binary()))\n"
-            "    encode_run(check_run(files, options), options)\n"
+            "    encode_run(check_run(files, pixels, reencode=True), pixels, jpeg)\n"
             "print(peak() - before)\n"
         )
         lines = "\n".join(bomb.hex() for bomb in bombs)
@@ -406,7 +406,7 @@ class TestGarbage:
     )
     def test_what_is_no_picture_is_of_unknown_format(self, data: bytes) -> None:
         files = Files(pa.array([data], pa.large_binary()))
-        found = check_run(files, WriteOptions()).problems[0]
+        found = check_run(files, PixelOptions(), reencode=False).problems[0]
 
         assert isinstance(found, Problem)
         assert found.code is ErrorCode.UNKNOWN_FORMAT
