@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow.compute as pc
 
-from arrowimg._core.checksums import ChecksumName, digest_function
+from arrowimg._core.checksums import BytesLike, ChecksumName, digest_function
 from arrowimg._core.cuts import cut_rows
 from arrowimg._format.tar import END_OF_ARCHIVE, Frames, Members, column_members, sample_members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy.typing as npt
     import pyarrow as pa
 
     from arrowimg._format.samples import Samples
-    from arrowimg._storage.local_file import StagedFile
 
 _LAID_OUT_ROWS = 1024
 _CACHED_ROWS = 256
 _CACHED_NBYTES = 2**22
+
+
+class TarFile(Protocol):
+    """What a tar is written to."""
+
+    nbytes: int
+
+    def write(self, data: BytesLike, /) -> int:
+        """Add bytes; returns how many."""
+        ...
+
+    def write_vectors(
+        self, vectors: npt.NDArray[np.int64], buffers: Iterable[memoryview], /
+    ) -> None:
+        """Add bytes from many places in memory: (N, 2) addresses and lengths, and views."""
+        ...
 
 
 class TarWriter:
@@ -36,7 +51,7 @@ class TarWriter:
         How pictures are hashed.
     """
 
-    def __init__(self, tar: StagedFile, checksum_name: ChecksumName) -> None:
+    def __init__(self, tar: TarFile, checksum_name: ChecksumName) -> None:
         self._tar = tar
         self._digest = digest_function(checksum_name)
         self._frames = Frames()
