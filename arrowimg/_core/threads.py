@@ -29,7 +29,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def map_ahead(
+def map_on_threads(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     threads: int,

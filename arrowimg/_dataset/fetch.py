@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from arrowimg._core.binary import binary_views
 from arrowimg._core.tables import as_table
-from arrowimg._core.threads import map_ahead, usable_cores
+from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._images.arrays import column_of_images, nested_lists
 from arrowimg._images.codec import decode_rgb
@@ -109,7 +109,7 @@ def _decoded(rows: pl.DataFrame, files: pa.LargeBinaryArray) -> pa.Array:
     views, is_valid = binary_views(files), files.is_valid().to_pylist()
     wanted = [view for view, there in zip(views, is_valid, strict=True) if there]
     threads = usable_cores()
-    decoded = map_ahead(decode_rgb, wanted, threads, 4 * threads)
+    decoded = map_on_threads(decode_rgb, wanted, threads, 4 * threads)
     pixels = [next(decoded) if there else None for there in is_valid]
     image_ids = rows["image_id"] if "image_id" in rows.columns else [None] * len(rows)
     problems = [

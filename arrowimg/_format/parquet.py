@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arrowimg._core.checksums import BytesLike, new_hasher
-from arrowimg._core.cuts import cut_rows
+from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import in_one_chunk
 
 if TYPE_CHECKING:
@@ -173,6 +173,6 @@ def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
     each = np.full(table.num_rows, nbytes // max(1, table.num_rows))
     if keeps_images:
         each += table["size"].fill_null(0).to_numpy()
-    for rows in cut_rows(each, _ROW_GROUP_NBYTES, max(1, table.num_rows)):
+    for rows in split_by_size(each, _ROW_GROUP_NBYTES, max(1, table.num_rows)):
         # In chunks, its pages would show how the rows came in.
         yield in_one_chunk(table.slice(rows.start, rows.stop - rows.start))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.binary import value_offsets
-from arrowimg._core.cuts import cut_rows
+from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import canonical_table
 from arrowimg._core.version import FORMAT_VERSION
 from arrowimg._format.parquet import BinaryWriter, parquet_leaves, write_parquet
@@ -242,7 +242,7 @@ def _image_column(data: pa.ChunkedArray, names: pa.ChunkedArray) -> pa.ChunkedAr
 def _binary_pieces(array: pa.LargeBinaryArray) -> Iterator[pa.BinaryArray]:
     """Yield the values, cut so that the 32-bit offsets of each piece suffice."""
     offsets = value_offsets(array)
-    for rows in cut_rows(np.diff(offsets), _PIECE_NBYTES, len(array)):
+    for rows in split_by_size(np.diff(offsets), _PIECE_NBYTES, len(array)):
         piece = array.slice(rows.start, rows.stop - rows.start)
         starts = offsets[rows.start : rows.stop + 1] - offsets[rows.start]
         is_valid = piece.is_valid().to_numpy(zero_copy_only=False)

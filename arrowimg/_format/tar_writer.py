@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from arrowimg._core.checksums import BytesLike, ChecksumName, digest_function
-from arrowimg._core.cuts import cut_rows
+from arrowimg._core.splits import split_by_size
 from arrowimg._format.tar import END_OF_ARCHIVE, Frames, Members, column_members, sample_members
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class TarWriter:
         offsets, checksums = [np.zeros(0, np.int64)], list[bytes]()
         for members in _laid_out(samples.stored["key"].chunk(0), data):
             nbytes = members.sizes.reshape(-1, each).sum(axis=1)
-            for rows in cut_rows(nbytes, _CACHED_NBYTES, _CACHED_ROWS):
+            for rows in split_by_size(nbytes, _CACHED_NBYTES, _CACHED_ROWS):
                 some = members.slice(each * rows.start, each * rows.stop)
                 offsets.append(self.write(some)[pictures])
                 # Now, since what was written just now is in the processor's cache.

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.binary import value_offsets
-from arrowimg._core.cuts import cut_rows
+from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import in_one_chunk
 from arrowimg._dataset.sidecars import pictures_of
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
@@ -111,7 +111,7 @@ class Copy(Struct, frozen=True):
         first_row = self.first_row
         for piece in self.pieces:
             nbytes = piece.table["size"].fill_null(0).to_numpy()
-            for cut in cut_rows(nbytes, _READ_NBYTES, _READ_ROWS):
+            for cut in split_by_size(nbytes, _READ_NBYTES, _READ_ROWS):
                 yield self._samples_of(piece.slice(cut.start, cut.stop), first_row)
                 first_row += cut.stop - cut.start
 

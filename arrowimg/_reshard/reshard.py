@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arrowimg._core.option_checks import check_option, is_int
-from arrowimg._core.threads import map_ahead, usable_cores
+from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._format.members import check_members
 from arrowimg._format.sidecar import check_metadata
 from arrowimg._images.batch import ImageBatch
@@ -264,7 +264,7 @@ def _write_copies(
     shards = list[Shard]()
     disable = None if progress is None else not progress
     with tqdm(total=num_rows, unit=" images", disable=disable) as bar:
-        for shard in map_ahead(write, copies, threads, threads):
+        for shard in map_on_threads(write, copies, threads, threads):
             shards.append(shard)
             bar.update(shard.tar.num_rows)
     return shards

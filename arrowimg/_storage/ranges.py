@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from arrowimg._core.binary import large_binary
 from arrowimg._core.checksums import digest_function
-from arrowimg._core.cuts import cut_rows
-from arrowimg._core.threads import map_ahead
+from arrowimg._core.splits import split_by_size
+from arrowimg._core.threads import map_on_threads
 from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import ChecksumError
 
@@ -82,7 +82,7 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
     threads = _THREADS if len(jobs) > 1 else 1
     problems = [
         problem
-        for found in map_ahead(read, jobs, threads, 2 * _THREADS, "read")
+        for found in map_on_threads(read, jobs, threads, 2 * _THREADS, "read")
         for problem in found
     ]
     if problems:
@@ -97,7 +97,7 @@ def _jobs(places: Places, order: npt.NDArray[np.int64]) -> list[npt.NDArray[np.i
     return [
         rows[piece]
         for rows in np.split(order, cuts)
-        for piece in cut_rows(places.sizes[rows], _JOB_NBYTES, max(1, len(rows)))
+        for piece in split_by_size(places.sizes[rows], _JOB_NBYTES, max(1, len(rows)))
     ]
 
 

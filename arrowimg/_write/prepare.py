@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._core.cuts import share_rows
+from arrowimg._core.splits import split_for_workers
 from arrowimg._core.tables import plain_table
-from arrowimg._core.threads import map_ahead
+from arrowimg._core.threads import map_on_threads
 from arrowimg._format.keys import sample_key_column
 from arrowimg._format.members import check_members, extra_members
 from arrowimg._format.samples import Samples
@@ -165,7 +165,7 @@ def encode_batch(batch: CheckedBatch, options: WriteOptions) -> EncodedBatch:
     def encode(part: tuple[CheckedRun, slice]) -> tuple[Samples, dict[int, Problem]]:
         return _encode_part(batch, *part, options)
 
-    encoded = map_ahead(encode, _parts_of(batch, threads), threads, _PARTS_AHEAD * threads)
+    encoded = map_on_threads(encode, _parts_of(batch, threads), threads, _PARTS_AHEAD * threads)
     problems = batch.problems()
     if batch.is_certain(options):
         has_member = np.ones(batch.num_rows, np.int64)
@@ -200,7 +200,7 @@ def _codes(problems: dict[int, Problem]) -> Counter[str]:
 
 def _check_runs(runs: Iterable[ImageRun], options: WriteOptions) -> list[CheckedRun]:
     pieces = [piece for run in runs for piece in _pieces(run)]
-    checked = map_ahead(
+    checked = map_on_threads(
         lambda run: check_run(run, options.pixels, reencode=options.reencode),
         pieces,
         options.threads,
@@ -227,7 +227,7 @@ def _parts_of(batch: CheckedBatch, threads: int) -> Iterator[tuple[CheckedRun, s
     for run, work in zip(batch.runs, works, strict=True):
         most_rows = max(1, len(run)) if run.is_copied else _ENCODED_ROWS
         work_after -= int(work.sum())
-        for rows in share_rows(
+        for rows in split_for_workers(
             work, _ENCODED_NBYTES, most_rows, _LEAST_ENCODED_NBYTES, shares, work_after
         ):
             part = run.slice(rows.start, rows.stop)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from arrowimg._core.binary import binary_views, gather
 from arrowimg._core.tables import plain_table
-from arrowimg._core.threads import map_ahead
+from arrowimg._core.threads import map_on_threads
 from arrowimg._format.keys import UNNAMED_PREFIX, check_member_names
 from arrowimg._format.names import indexes_among
 from arrowimg._format.tar import column_members
@@ -203,7 +203,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
         # While one shard is written its successor is encoded; copied files leave the threads free.
         at_once = self.options.threads if side_by_side else 1
-        return list(map_ahead(write, shards(), at_once, at_once))
+        return list(map_on_threads(write, shards(), at_once, at_once))
 
     def _write_shard(self, name: str, parts: Iterable[Samples], batch_shards: int) -> Shard:
         shard = write_shard(self._storage, name, parts, self.options, batch_shards)

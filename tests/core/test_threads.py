@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from arrowimg import WriteOptions
 from arrowimg._core import threads as _threads
-from arrowimg._core.threads import map_ahead, usable_cores
+from arrowimg._core.threads import map_on_threads, usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -39,11 +39,11 @@ class Items:
 class TestMapAhead:
     def test_threads_that_work_may_wait_for_as_many_that_read(self) -> None:
         def work(item: int) -> int:
-            return sum(map_ahead(lambda it: item * it, range(4), 2, 4, "read"))
+            return sum(map_on_threads(lambda it: item * it, range(4), 2, 4, "read"))
 
         # Were they the same two threads, each would wait for the other for ever.
         program = threading.Thread(
-            target=lambda: found.extend(map_ahead(work, range(8), 2, 8)), daemon=True
+            target=lambda: found.extend(map_on_threads(work, range(8), 2, 8)), daemon=True
         )
         found: list[int] = []
         program.start()
@@ -57,7 +57,7 @@ class TestMapAhead:
     def test_results_come_in_the_order_of_the_items(
         self, count: int, threads: int, ahead: int
     ) -> None:
-        assert list(map_ahead(lambda item: item * item, range(count), threads, ahead)) == [
+        assert list(map_on_threads(lambda item: item * item, range(count), threads, ahead)) == [
             item * item for item in range(count)
         ]
 
@@ -71,7 +71,7 @@ class TestMapAhead:
                 later.set()
             return item
 
-        assert list(map_ahead(work, range(4), 2, 4)) == [0, 1, 2, 3]
+        assert list(map_on_threads(work, range(4), 2, 4)) == [0, 1, 2, 3]
 
     @pytest.mark.parametrize("threads", [2, 3, 5])
     def test_so_many_items_are_worked_on_at_once(self, threads: int) -> None:
@@ -81,7 +81,9 @@ class TestMapAhead:
             all_here.wait(SECONDS)
             return item
 
-        assert list(map_ahead(work, range(2 * threads), threads, threads)) == [*range(2 * threads)]
+        assert list(map_on_threads(work, range(2 * threads), threads, threads)) == [
+            *range(2 * threads)
+        ]
 
     @pytest.mark.parametrize("ahead", [1, 2, 7])
     def test_no_more_than_asked_for_are_computed_ahead(self, ahead: int) -> None:
@@ -91,7 +93,7 @@ class TestMapAhead:
             started.append(item)
             return item
 
-        results = map_ahead(work, items, 2, ahead)
+        results = map_on_threads(work, items, 2, ahead)
         most_ahead = []
         for num_asked, _ in enumerate(results, 1):
             most_ahead.append(max(len(started), items.taken - 1) - num_asked)
@@ -102,21 +104,21 @@ class TestMapAhead:
     def test_nothing_is_computed_before_it_is_asked_for(self) -> None:
         for threads in (1, 2):
             items = Items(5)
-            results = map_ahead(str, items, threads, 3)
+            results = map_on_threads(str, items, threads, 3)
 
             assert items.taken == 0
             assert next(results) == "0"
 
     def test_one_thread_is_the_callers_own(self) -> None:
         items = Items(5)
-        results = map_ahead(lambda _: threading.get_ident(), items, 1, 100)
+        results = map_on_threads(lambda _: threading.get_ident(), items, 1, 100)
 
         assert next(results) == threading.get_ident()
         assert items.taken == 1
         assert set(results) == {threading.get_ident()}
 
     def test_several_threads_are_none_of_the_callers(self) -> None:
-        idents = set(map_ahead(lambda _: threading.get_ident(), range(9), 2, 4))
+        idents = set(map_on_threads(lambda _: threading.get_ident(), range(9), 2, 4))
 
         assert threading.get_ident() not in idents
 
@@ -128,7 +130,7 @@ class TestMapAhead:
                 raise ZeroDivisionError(item)
             return item
 
-        results, received = map_ahead(work, range(10), threads, 4), list[int]()
+        results, received = map_on_threads(work, range(10), threads, 4), list[int]()
         with pytest.raises(ZeroDivisionError) as caught:
             received.extend(results)
 
@@ -146,10 +148,10 @@ class TestMapAhead:
             ended.append(item)
 
         with pytest.raises(ZeroDivisionError):
-            list(map_ahead(work, range(100), 2, 100))
+            list(map_on_threads(work, range(100), 2, 100))
         num_ended = len(ended)
         # The pool has the same threads: had they other work left, this would come after it.
-        list(map_ahead(str, range(2), 2, 2))
+        list(map_on_threads(str, range(2), 2, 2))
 
         assert len(ended) == num_ended
 
@@ -162,7 +164,7 @@ class TestMapAhead:
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            list(map_ahead(ended.append, items(), threads, 2))
+            list(map_on_threads(ended.append, items(), threads, 2))
 
         # Which thread ends first is not said; what was begun, was begun in order.
         assert sorted(ended) == list(range(len(ended)))
@@ -180,7 +182,7 @@ class TestMapAhead:
                 ended.append(item)
             return item
 
-        results = map_ahead(work, range(100), 2, 50)
+        results = map_on_threads(work, range(100), 2, 50)
         assert next(results) == 0
         assert begun.wait(SECONDS)
 
@@ -194,14 +196,14 @@ class TestMapAhead:
         num_ended = len(ended)
 
         assert 1 <= num_ended <= 2, "those that had begun, no more"
-        assert list(map_ahead(str, range(9), 2, 4)) == [*map(str, range(9))]
+        assert list(map_on_threads(str, range(9), 2, 4)) == [*map(str, range(9))]
         assert len(ended) == num_ended
 
     def test_several_callers_share_the_threads(self) -> None:
         results: dict[int, list[int]] = {}
 
         def call(number: int) -> None:
-            results[number] = list(map_ahead(lambda item: item + number, range(50), 2, 4))
+            results[number] = list(map_on_threads(lambda item: item + number, range(50), 2, 4))
 
         callers = [threading.Thread(target=call, args=(number,)) for number in range(6)]
         for caller in callers:
@@ -212,18 +214,18 @@ class TestMapAhead:
         assert results == {number: [*range(number, number + 50)] for number in range(6)}
 
     def test_calls_do_not_add_threads(self) -> None:
-        list(map_ahead(str, range(8), 2, 4))
+        list(map_on_threads(str, range(8), 2, 4))
         before = threading.active_count()
         for _ in range(20):
-            list(map_ahead(str, range(8), 2, 4))
+            list(map_on_threads(str, range(8), 2, 4))
 
         assert threading.active_count() <= before + 1, "one of the two may start late"
 
     def test_a_forked_child_works_too(self) -> None:
         script = (
             "import os, signal\n"
-            "from arrowimg._core.threads import map_ahead\n"
-            "def squares(): return list(map_ahead(lambda item: item * item, range(9), 2, 4))\n"
+            "from arrowimg._core.threads import map_on_threads\n"
+            "def squares(): return list(map_on_threads(lambda item: item * item, range(9), 2, 4))\n"
             "expected = squares()\n"
             "child = os.fork()\n"
             "if child == 0:\n"
@@ -238,8 +240,8 @@ class TestMapAhead:
 
     def test_a_process_ends_though_it_abandoned_work(self) -> None:
         script = (
-            "from arrowimg._core.threads import map_ahead\n"
-            "results = map_ahead(str, range(10**6), 2, 4)\n"
+            "from arrowimg._core.threads import map_on_threads\n"
+            "results = map_on_threads(str, range(10**6), 2, 4)\n"
             "print(next(results))\n"
         )
         command = [sys.executable, "-c", script]

@@ -5,7 +5,6 @@ import itertools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arrowimg._core.cuts import cut_rows, share_rows
 from arrowimg._write.plan import plan_shards
 
 sizes = st.lists(st.one_of(st.just(0), st.integers(1, 40)), max_size=60)
@@ -14,12 +13,12 @@ byte_caps = st.one_of(st.none(), st.integers(1, 120))
 
 
 def filled_incrementally(
-    tar_nbytes: list[int], cuts: list[int], images_per_tar: int, max_nbytes: int | None
+    tar_nbytes: list[int], ends: list[int], images_per_tar: int, max_nbytes: int | None
 ) -> list[list[int]]:
-    """Plan the rows piece by piece, keeping back the last shard, as `ShardWriter` does."""
+    """Plan the rows batch by batch, keeping back the last shard, as `ShardWriter` does."""
     shards: list[list[int]] = []
     pending: list[int] = []
-    bounds = sorted({0, len(tar_nbytes), *(cut for cut in cuts if cut < len(tar_nbytes))})
+    bounds = sorted({0, len(tar_nbytes), *(end for end in ends if end < len(tar_nbytes))})
     for start, stop in itertools.pairwise(bounds):
         pending = [*pending, *range(start, stop)]
         *full, last = plan_shards([tar_nbytes[row] for row in pending], images_per_tar, max_nbytes)
@@ -91,67 +90,10 @@ def test_each_shard_is_as_full_as_the_limits_allow(
 
 @given(sizes, st.lists(st.integers(0, 60), max_size=8), caps, byte_caps)
 def test_shards_do_not_depend_on_how_the_rows_arrive(
-    tar_nbytes: list[int], cuts: list[int], images_per_tar: int, max_nbytes: int | None
+    tar_nbytes: list[int], ends: list[int], images_per_tar: int, max_nbytes: int | None
 ) -> None:
     plan = plan_shards(tar_nbytes, images_per_tar, max_nbytes)
 
-    piecewise = filled_incrementally(tar_nbytes, cuts, images_per_tar, max_nbytes)
+    one_by_one = filled_incrementally(tar_nbytes, ends, images_per_tar, max_nbytes)
 
-    assert piecewise == [list(range(shard.start, shard.stop)) for shard in plan]
-
-
-@given(sizes, st.integers(1, 120), st.integers(1, 20))
-def test_pieces_hold_every_row_once_in_order_and_few_rows_each(
-    nbytes: list[int], most_nbytes: int, most_rows: int
-) -> None:
-    pieces = cut_rows(nbytes, most_nbytes, most_rows)
-
-    rows = [row for piece in pieces for row in range(piece.start, piece.stop)]
-    assert rows == list(range(len(nbytes)))
-    assert all(0 < piece.stop - piece.start <= most_rows for piece in pieces)
-
-
-@given(sizes, st.integers(1, 120), st.integers(1, 20))
-def test_pieces_are_as_large_as_the_limits_allow_and_no_larger(
-    nbytes: list[int], most_nbytes: int, most_rows: int
-) -> None:
-    pieces = cut_rows(nbytes, most_nbytes, most_rows)
-
-    assert all(
-        sum(nbytes[piece]) <= most_nbytes or piece.stop - piece.start == 1 for piece in pieces
-    )
-    for piece, after in itertools.pairwise(pieces):
-        is_full = piece.stop - piece.start == most_rows
-        assert is_full or sum(nbytes[piece]) + nbytes[after.start] > most_nbytes
-
-
-@given(
-    sizes,
-    st.integers(1, 120),
-    st.integers(1, 20),
-    st.integers(1, 120),
-    st.integers(1, 9),
-    st.integers(0, 500),
-)
-def test_shared_pieces_shrink_with_what_is_left(  # each bounds the pieces
-    nbytes: list[int],
-    most_nbytes: int,
-    most_rows: int,
-    least_nbytes: int,
-    shares: int,
-    nbytes_after: int,
-) -> None:
-    pieces = share_rows(nbytes, most_nbytes, most_rows, least_nbytes, shares, nbytes_after)
-
-    rows = [row for piece in pieces for row in range(piece.start, piece.stop)]
-    assert rows == list(range(len(nbytes)))
-    for piece in pieces:
-        share = max(least_nbytes, (sum(nbytes[piece.start :]) + nbytes_after) // shares)
-        most = min(most_nbytes, share)
-        assert sum(nbytes[piece]) <= most or piece.stop - piece.start == 1
-        is_full = piece.stop - piece.start == most_rows or piece.stop == len(nbytes)
-        assert is_full or sum(nbytes[piece]) + nbytes[piece.stop] > most
-
-
-def test_no_rows_are_no_pieces() -> None:
-    assert cut_rows([], 10, 10) == []
+    assert one_by_one == [list(range(shard.start, shard.stop)) for shard in plan]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct, structs
 
 from arrowimg._core.option_checks import check_option
-from arrowimg._core.threads import map_ahead, usable_cores
+from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._dataset.folder import Listing, read_listing
 from arrowimg._dataset.index.croissant import croissant_index
 from arrowimg._dataset.index.energon import energon_index
@@ -103,7 +103,7 @@ class _Folder(Struct, frozen=True):
         def read(shard: ShardEntry) -> Result:
             return function(read_layout(self.storage, shard))
 
-        return map_ahead(read, self.listing.shards, usable_cores(), _TARS_AHEAD)
+        return map_on_threads(read, self.listing.shards, usable_cores(), _TARS_AHEAD)
 
     def card(self) -> bytes:
         """Return the ``README.md`` that is there; nothing where there is none."""
