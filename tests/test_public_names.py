@@ -75,6 +75,7 @@ def test_the_package_is_typed() -> None:
         ("import arrowimg", {"arrowimg"}, LINE | HEAVY),
         ("import arrowimg; arrowimg.write_shards", LINE, HEAVY),
         ("import arrowimg; arrowimg.ImageWriterStage", LINE, HEAVY),
+        ("import arrowimg; arrowimg.reshard", {"numpy", "pyarrow"}, {"cv2"} | HEAVY),
         ("from arrowimg._cli.main import build_parser; build_parser()", {"argparse"}, LINE | HEAVY),
     ],
 )

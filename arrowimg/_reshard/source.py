@@ -15,11 +15,12 @@ from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import open_sidecar, read_rows
 from arrowimg._format.sidecar import RESERVED, parse_footer
 from arrowimg._storage.local import LocalStorage, Storage
-from arrowimg._write.metadata import MetadataFrame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from arrowimg._write.metadata import MetadataFrame  # noqa: TC004  # imports Polars
 
 
 Wanted = list[npt.NDArray[np.bool_]]

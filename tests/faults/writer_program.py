@@ -61,7 +61,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     file_nbytes
         No file may grow beyond.
     headroom_nbytes
-        How much more address space than now it may use. Lifted for a second try.
+        How much more memory than now it may write to. Lifted for a second try.
     lock_seconds
         How long it waits for other writers.
     """
@@ -163,15 +163,24 @@ def _run(job: Job, shared: mmap.mmap) -> None:
         _write(job, batches, shared)
         return
     try:
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
-        limit = used + job.headroom_nbytes
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        limit = _writable_nbytes() + job.headroom_nbytes
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
         _write(job, batches, shared)
     except BaseException:
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY,) * 2)
         again = msgspec.structs.replace(job, folder=f"{job.folder}-again", headroom_nbytes=None)
         _write(again, batches, shared)
         raise
+
+
+def _writable_nbytes() -> int:
+    """Return how much memory this process may write to.
+
+    Address space would tell nothing: an allocator that has reserved some makes it writable later,
+    below any limit. And a stack that may not grow is a crash.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmData:")[2].split()[0]) * 1024
 
 
 def _write(job: Job, batches: list[ImageBatch], shared: mmap.mmap) -> None:
