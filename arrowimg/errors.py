@@ -4,6 +4,7 @@
 
     ArrowimgError
     ├── OptionError               (ValueError)       a choice that cannot be
+    ├── KeywordError              (TypeError)        an option that does not exist
     ├── SourceError               (TypeError)        not something that speaks Arrow
     ├── SchemaError               (ValueError)       a table that cannot be written as it is
     ├── ImageError                (ValueError)       rows whose picture breaks the contract
@@ -49,6 +50,7 @@ __all__ = [
     "ErrorFractionError",
     "ImageError",
     "IncompleteError",
+    "KeywordError",
     "ManifestError",
     "MetadataJoinError",
     "MissingDependencyError",
@@ -191,6 +193,29 @@ class OptionError(ArrowimgError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.option}: expected {self.expected}, found {self.found!r}"
+
+
+class KeywordError(ArrowimgError, TypeError):
+    """There is no option of this name.
+
+    Attributes
+    ----------
+    keyword
+        The name.
+    close
+        How options are written that it may have meant, the closest first; empty where none is near.
+    others
+        The names of the other options.
+    """
+
+    def __init__(self, keyword: str, close: Sequence[str], others: Sequence[str]) -> None:
+        super().__init__(keyword, close, others)
+        self.keyword, self.close, self.others = keyword, tuple(close), tuple(others)
+
+    def __str__(self) -> str:
+        meant = f"did you mean {' or '.join(self.close)}? " if self.close else ""
+        there = f"{'Others' if self.close else 'those that exist'}: {', '.join(self.others)}"
+        return f"no option is called {self.keyword!r}; {meant}{there}"
 
 
 class SourceError(ArrowimgError, TypeError):

@@ -18,6 +18,7 @@ from arrowimg.errors import (
     ErrorFractionError,
     ImageError,
     IncompleteError,
+    KeywordError,
     ManifestError,
     MetadataJoinError,
     MissingDependencyError,
@@ -44,6 +45,25 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         ValueError,
         {"option": "quality", "expected": "an int from 1 to 100", "found": 101},
         "quality: expected an int from 1 to 100, found 101",
+    ),
+    (
+        KeywordError("qualty", ["jpeg=JpegOptions(quality=80)"], ["jpeg", "pixels"]),
+        TypeError,
+        {
+            "keyword": "qualty",
+            "close": ("jpeg=JpegOptions(quality=80)",),
+            "others": ("jpeg", "pixels"),
+        },
+        (
+            "no option is called 'qualty'; did you mean jpeg=JpegOptions(quality=80)? "
+            "Others: jpeg, pixels"
+        ),
+    ),
+    (
+        KeywordError("xyzzy", [], ["jpeg", "pixels"]),
+        TypeError,
+        {"keyword": "xyzzy", "close": (), "others": ("jpeg", "pixels")},
+        "no option is called 'xyzzy'; those that exist: jpeg, pixels",
     ),
     (
         SourceError("a table", "builtins.int"),

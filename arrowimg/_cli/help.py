@@ -55,8 +55,10 @@ shards:
 images:
   --image-column NAME    column of images [image_data]
   --on-error POLICY      what to do with a bad image: raise, quarantine [raise]
-  --keep-quarantined     keep the bytes of bad images in quarantine-*.tar
-  --max-error-fraction F stop when more than this fraction of the images is bad [1]
+  --keep-quarantined     with --on-error quarantine: keep the bytes of bad images in
+                         quarantine-*.tar
+  --max-error-fraction F with --on-error quarantine: stop when more than this fraction
+                         of the images is bad [1]
   --quality Q            JPEG quality, 1 to 100 [92]
   --subsampling S        colour kept: 4:4:4, 4:2:2 or 4:2:0 [4:2:0]
   --reencode             encode JPEG files again instead of copying them

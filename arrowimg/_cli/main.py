@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     write.add_argument("--subsampling", choices=("4:4:4", "4:2:2", "4:2:0"), default="4:2:0")
     write.add_argument("--reencode", action="store_true")
     write.add_argument("--threads", type=int)
+    write.set_defaults(refuse=write.error)
 
     _add_copying_commands(commands)
 
@@ -171,6 +172,10 @@ def _write(parsed: argparse.Namespace) -> int:
     from arrowimg._write.sources import read_table
     from arrowimg._write.writer import write_shards
 
+    if parsed.on_error == "raise":
+        for option in ("keep_quarantined", "max_error_fraction"):
+            if getattr(parsed, option) not in (False, None):
+                parsed.refuse(f"--{option.replace('_', '-')} needs --on-error quarantine")
     group = write_shards(
         parsed.source,
         parsed.out,

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
-from arrowimg._core.option_checks import check_option, is_int
+from arrowimg._core.option_checks import (
+    A_BOOL,
+    Check,
+    OptionsMeta,
+    check_values,
+    is_int,
+    one_of,
+    optional,
+    whole_number,
+)
 
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
 Alpha = Literal["white", "black", "drop", "error"]
@@ -15,7 +24,9 @@ Alpha = Literal["white", "black", "drop", "error"]
 _MATTES = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
 
-class JpegOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JpegOptions(
+    Struct, metaclass=OptionsMeta, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """How pixels become JPEG bytes.
 
     Attributes
@@ -35,8 +46,8 @@ class JpegOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Raises
     ------
-    OptionError
-        When a value is not one of the above.
+    OptionError, KeywordError
+        When a value is not one of the above, or an option does not exist.
     """
 
     quality: int = 92
@@ -45,18 +56,12 @@ class JpegOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     optimize: bool = False
 
     def __post_init__(self) -> None:
-        check_option(is_int(self.quality, 1, 100), "quality", "an int from 1 to 100", self.quality)
-        check_option(
-            self.subsampling in ("4:4:4", "4:2:2", "4:2:0"),
-            "subsampling",
-            '"4:4:4", "4:2:2" or "4:2:0"',
-            self.subsampling,
-        )
-        for name in ("progressive", "optimize"):
-            check_option(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
+        check_values(self, _JPEG_CHECKS)
 
 
-class PixelOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PixelOptions(
+    Struct, metaclass=OptionsMeta, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """Which pixels are taken, and the conversions that the caller asks for.
 
     Without any of these, a picture is native uint8 of shape (H, W), (H, W, 1), (H, W, 3) RGB or
@@ -90,8 +95,8 @@ class PixelOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Raises
     ------
-    OptionError
-        When a value is not one of the above.
+    OptionError, KeywordError
+        When a value is not one of the above, or an option does not exist.
     """
 
     alpha: Alpha | tuple[int, int, int] = "white"
@@ -104,44 +109,7 @@ class PixelOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_pixels: int = 2**26
 
     def __post_init__(self) -> None:
-        check_option(
-            self.alpha in ("white", "black", "drop", "error")
-            or (
-                isinstance(self.alpha, tuple)
-                and len(self.alpha) == 3
-                and all(is_int(value, 0, 255) for value in self.alpha)
-            ),
-            "alpha",
-            '"white", "black", "drop", "error" or an (r, g, b) tuple of 0 to 255',
-            self.alpha,
-        )
-        for name, kind in (("float_range", (int, float)), ("uint16_range", int)):
-            value = getattr(self, name)
-            check_option(
-                value is None or _is_range(value, kind),
-                name,
-                "(black, white) with black < white, or None",
-                value,
-            )
-        check_option(
-            self.bool_values is None
-            or (
-                isinstance(self.bool_values, tuple)
-                and len(self.bool_values) == 2
-                and all(is_int(value, 0, 255) for value in self.bool_values)
-            ),
-            "bool_values",
-            "two values of 0 to 255, or None",
-            self.bool_values,
-        )
-        check_option(isinstance(self.clip, bool), "clip", "a bool", self.clip)
-        check_option(
-            self.layout in (None, "hwc", "chw"), "layout", '"hwc", "chw" or None', self.layout
-        )
-        check_option(self.color in ("rgb", "bgr"), "color", '"rgb" or "bgr"', self.color)
-        check_option(
-            is_int(self.max_pixels, 1), "max_pixels", "an int of at least 1", self.max_pixels
-        )
+        check_values(self, _PIXEL_CHECKS)
 
     @property
     def matte(self) -> tuple[int, int, int] | None:
@@ -149,7 +117,8 @@ class PixelOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.alpha if isinstance(self.alpha, tuple) else _MATTES.get(self.alpha)
 
 
-def _is_range(value: object, kind: type | tuple[type, ...]) -> bool:
+def _is_pair(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Tell whether a value is (black, white) with black < white, both finite and of this kind."""
     return (
         isinstance(value, tuple)
         and len(value) == 2
@@ -157,3 +126,35 @@ def _is_range(value: object, kind: type | tuple[type, ...]) -> bool:
         and all(math.isfinite(end) for end in value)
         and value[0] < value[1]
     )
+
+
+def _are_bytes(value: object, number: int) -> bool:
+    """Tell whether a value is a tuple of so many whole numbers from 0 to 255."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == number
+        and all(is_int(level, 0, 255) for level in value)
+    )
+
+
+_JPEG_CHECKS = {
+    "quality": whole_number(1, 100),
+    "subsampling": one_of(*get_args(Subsampling)),
+    "progressive": A_BOOL,
+    "optimize": A_BOOL,
+}
+_ALPHA = one_of(*get_args(Alpha))
+_RANGE = "(black, white) with black < white"
+_PIXEL_CHECKS = {
+    "alpha": Check(
+        '"white", "black", "drop", "error" or an (r, g, b) tuple of 0 to 255',
+        lambda value: _ALPHA.is_right(value) or _are_bytes(value, 3),
+    ),
+    "float_range": optional(Check(_RANGE, lambda value: _is_pair(value, (int, float)))),
+    "uint16_range": optional(Check(_RANGE, lambda value: _is_pair(value, int))),
+    "bool_values": optional(Check("two values of 0 to 255", lambda value: _are_bytes(value, 2))),
+    "clip": A_BOOL,
+    "layout": optional(one_of("hwc", "chw")),
+    "color": one_of("rgb", "bgr"),
+    "max_pixels": whole_number(1),
+}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import msgspec
 from msgspec import structs
 
+from arrowimg._core.option_checks import check_keywords
 from arrowimg._write.options import WriteOptions, option_differences
 from arrowimg.errors import ManifestError, OptionError
 
@@ -25,6 +26,7 @@ _MAY_DIFFER = frozenset(
         "reencode",
     }
 )
+_UNUSED = {"keep_quarantined": False, "reencode": False}
 
 
 class ReshardKeywords(TypedDict, total=False):
@@ -49,6 +51,7 @@ def stored_options(
     records: list[tuple[str, dict[str, Any]]], stated: dict[str, Any]
 ) -> WriteOptions:
     """Return the options of the new dataset: what is stated, else what is recorded."""
+    check_keywords(stated, WriteOptions, ("new_dir", "progress"))
     allowed = {"images_per_tar", *ReshardKeywords.__annotations__}
     for name in stated.keys() - allowed:
         expected = f"one of {', '.join(sorted(allowed))}: stored pictures are copied as they are"
@@ -64,8 +67,7 @@ def stored_options(
         option, expected = "sources", "datasets that were written alike, or the options stated"
         raise OptionError(option, expected, differences)
     try:
-        recorded = msgspec.convert(first, WriteOptions)
+        recorded = msgspec.convert({**first, **_UNUSED}, WriteOptions)
     except msgspec.ValidationError as error:
         raise ManifestError(first_path, "options of this version", str(error)) from error
-    unused = {"keep_quarantined": False, "reencode": False}
-    return structs.replace(recorded, **unused, **stated)
+    return structs.replace(recorded, **stated)

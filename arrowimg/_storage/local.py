@@ -91,7 +91,7 @@ class LocalStorage:
         of the process; the operating system writes it to the disk when it likes.
     """
 
-    def __init__(self, folder: str | Path, durability: Durability = "full") -> None:
+    def __init__(self, folder: str | os.PathLike[str], durability: Durability = "full") -> None:
         self.folder = Path(folder)
         self.durability: Durability = durability
 

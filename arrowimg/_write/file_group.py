@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
@@ -13,7 +14,6 @@ from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from arrowimg._images.batch import ImageBatch
     from arrowimg._write.options import WriteOptions
@@ -128,13 +128,16 @@ class FileGroupTask(Task, frozen=True, eq=False, tag=True):
 
 
 def file_group(
-    shards: Sequence[Shard], output_dir: str | Path, options: WriteOptions, batch: ImageBatch
+    shards: Sequence[Shard],
+    output_dir: str | os.PathLike[str],
+    options: WriteOptions,
+    batch: ImageBatch,
 ) -> FileGroupTask:
     """Return the file group of these shards, with the names and metadata of `batch`."""
     num_images = sum(shard.tar.num_images for shard in shards)
     num_rows = sum(shard.tar.num_rows for shard in shards)
     metadata = batch.metadata | {
-        "output_dir": str(output_dir),
+        "output_dir": os.fspath(output_dir),
         "images_per_tar": options.images_per_tar,
         "num_images": num_images,
         "num_rows": num_rows,

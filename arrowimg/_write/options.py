@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
-from arrowimg._core.option_checks import check_option, is_int
+from arrowimg._core.checksums import ChecksumName
+from arrowimg._core.option_checks import (
+    A_BOOL,
+    Check,
+    OptionsMeta,
+    check_keywords,
+    check_option,
+    check_values,
+    is_int,
+    one_of,
+    optional,
+    whole_number,
+)
 from arrowimg._core.threads import usable_cores
 from arrowimg._format.keys import MAX_EXTENSION_LENGTH
 from arrowimg._images.options import JpegOptions, PixelOptions
+from arrowimg._storage.local_commit import Durability, IfExists
 from arrowimg.errors import ErrorFractionError
 
+OnError: TypeAlias = Literal["raise", "quarantine"]
+Keys: TypeAlias = Literal["escaped", "verbatim"]
+
+_IMAGES_PER_TAR = 1000
 _EXTENSION = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _NOT_RECORDED = frozenset(
     {"encode_threads", "on_error", "if_exists", "durability", "max_error_fraction"}
@@ -24,26 +42,30 @@ _NOT_RECORDED = frozenset(
 class WriteKeywords(TypedDict, total=False):
     """The keyword options that the stage, `ShardWriter` and `write_shards` share.
 
-    They are described in `WriteOptions`.
+    They are described in `WriteOptions`. ``options`` takes all of these at once; what is given
+    beside it counts before it.
     """
 
+    options: WriteOptions
     jpeg: JpegOptions
     pixels: PixelOptions
     image_column: str
-    on_error: Literal["raise", "quarantine"]
+    on_error: OnError
     encode_threads: int | None
     members: Mapping[str, str | list[str]]
     max_bytes_per_tar: int | None
-    keys: Literal["escaped", "verbatim"]
-    checksum: Literal["xxh3_128", "sha256"]
+    keys: Keys
+    checksum: ChecksumName
     reencode: bool
-    if_exists: Literal["verify", "skip", "overwrite", "error"]
-    durability: Literal["full", "process"]
+    if_exists: IfExists
+    durability: Durability
     keep_quarantined: bool
     max_error_fraction: float | None
 
 
-class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WriteOptions(
+    Struct, metaclass=OptionsMeta, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """Everything that decides what is written, checked once, when made.
 
     Attributes
@@ -100,120 +122,40 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Raises
     ------
-    OptionError
-        When a value is not one of the above.
+    OptionError, KeywordError
+        When a value is not one of the above, has no effect beside another, or an option does not
+        exist.
     """
 
-    images_per_tar: int = 1000
+    images_per_tar: int = _IMAGES_PER_TAR
     remove_image_data: bool = False
     jpeg: JpegOptions = field(default_factory=JpegOptions)
     pixels: PixelOptions = field(default_factory=PixelOptions)
     image_column: str = "image_data"
-    on_error: Literal["raise", "quarantine"] = "raise"
+    on_error: OnError = "raise"
     encode_threads: int | None = None
     members: Mapping[str, str | list[str]] = field(default_factory=dict)
     max_bytes_per_tar: int | None = None
-    keys: Literal["escaped", "verbatim"] = "escaped"
-    checksum: Literal["xxh3_128", "sha256"] = "xxh3_128"
+    keys: Keys = "escaped"
+    checksum: ChecksumName = "xxh3_128"
     reencode: bool = False
-    if_exists: Literal["verify", "skip", "overwrite", "error"] = "verify"
-    durability: Literal["full", "process"] = "full"
+    if_exists: IfExists = "verify"
+    durability: Durability = "full"
     keep_quarantined: bool = False
     max_error_fraction: float | None = None
 
     def __post_init__(self) -> None:
-        check_option(
-            is_int(self.images_per_tar, 1),
-            "images_per_tar",
-            "an int of at least 1",
-            self.images_per_tar,
-        )
-        for name in ("remove_image_data", "reencode", "keep_quarantined"):
-            check_option(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
-        check_option(isinstance(self.jpeg, JpegOptions), "jpeg", "JpegOptions", self.jpeg)
-        check_option(isinstance(self.pixels, PixelOptions), "pixels", "PixelOptions", self.pixels)
-        check_option(
-            isinstance(self.image_column, str) and self.image_column,
-            "image_column",
-            "a column name",
-            self.image_column,
-        )
-        check_option(
-            self.on_error in ("raise", "quarantine"),
-            "on_error",
-            '"raise" or "quarantine"',
-            self.on_error,
-        )
-        check_option(
-            self.encode_threads is None or is_int(self.encode_threads, 1),
-            "encode_threads",
-            "an int of at least 1, or None",
-            self.encode_threads,
-        )
-        check_option(
-            self.max_bytes_per_tar is None or is_int(self.max_bytes_per_tar, 2560),
-            "max_bytes_per_tar",
-            "an int of at least 2,560 (one sample of one block), or None",
-            self.max_bytes_per_tar,
-        )
-        check_option(
-            self.keys in ("escaped", "verbatim"), "keys", '"escaped" or "verbatim"', self.keys
-        )
-        check_option(
-            self.checksum in ("xxh3_128", "sha256"),
-            "checksum",
-            '"xxh3_128" or "sha256"',
-            self.checksum,
-        )
-        check_option(
-            self.if_exists in ("verify", "skip", "overwrite", "error"),
-            "if_exists",
-            '"verify", "skip", "overwrite" or "error"',
-            self.if_exists,
-        )
-        check_option(
-            self.durability in ("full", "process"),
-            "durability",
-            '"full" or "process"',
-            self.durability,
-        )
-        check_option(
-            self.max_error_fraction is None
-            or (
-                isinstance(self.max_error_fraction, (int, float))
-                and not isinstance(self.max_error_fraction, bool)
-                and 0 <= self.max_error_fraction <= 1
-            ),
-            "max_error_fraction",
-            "a number from 0 to 1, or None",
-            self.max_error_fraction,
-        )
-        self._check_members()
-
-    def _check_members(self) -> None:
-        check_option(isinstance(self.members, Mapping), "members", "a mapping", self.members)
-        for extension, columns in self.members.items():
-            check_option(
-                isinstance(extension, str)
-                and _EXTENSION.fullmatch(extension)
-                and len(extension) <= MAX_EXTENSION_LENGTH
-                and extension != "jpg",
-                "members",
-                "extensions of lower-case letters and digits, single '.', '_' or '-' between, "
-                f'at most {MAX_EXTENSION_LENGTH} long, other than "jpg"',
-                extension,
+        check_values(self, _CHECKS)
+        _check_members(self.members)
+        # What the caller does to its own mapping later is nothing to this one.
+        structs.force_setattr(self, "members", copy.deepcopy(dict(self.members)))
+        for name, default in (("keep_quarantined", False), ("max_error_fraction", None)):
+            value = getattr(self, name)
+            expected = (
+                f'{default} with on_error="raise"; pass on_error="quarantine" to keep bad rows'
             )
-            check_option(
-                isinstance(columns, str)
-                or (
-                    isinstance(columns, list)
-                    and columns
-                    and all(isinstance(column, str) for column in columns)
-                ),
-                "members",
-                f"a column name or a list of column names for {extension!r}",
-                columns,
-            )
+            is_of_use = self.on_error == "quarantine" or value == default
+            check_option(is_of_use, name, expected, value)
 
     @property
     def threads(self) -> int:
@@ -234,6 +176,98 @@ class WriteOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         # By way of JSON, as they will be read again: a pair would not equal the list it becomes.
         recorded = msgspec.json.decode(msgspec.json.encode(self, order="deterministic"))
         return {name: value for name, value in recorded.items() if name not in _NOT_RECORDED}
+
+
+def _check_members(members: Mapping[str, str | list[str]]) -> None:
+    for extension, columns in members.items():
+        check_option(
+            isinstance(extension, str)
+            and _EXTENSION.fullmatch(extension)
+            and len(extension) <= MAX_EXTENSION_LENGTH
+            and extension != "jpg",
+            "members",
+            "extensions of lower-case letters and digits, single '.', '_' or '-' between, "
+            f'at most {MAX_EXTENSION_LENGTH} long, other than "jpg"',
+            extension,
+        )
+        check_option(
+            isinstance(columns, str)
+            or (
+                isinstance(columns, list)
+                and columns
+                and all(isinstance(column, str) for column in columns)
+            ),
+            "members",
+            f"a column name or a list of column names for {extension!r}",
+            columns,
+        )
+
+
+def _is_fraction(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+_CHECKS = {
+    "images_per_tar": whole_number(1),
+    "remove_image_data": A_BOOL,
+    "jpeg": Check("JpegOptions", lambda value: isinstance(value, JpegOptions)),
+    "pixels": Check("PixelOptions", lambda value: isinstance(value, PixelOptions)),
+    "image_column": Check("a column name", lambda value: isinstance(value, str) and value),
+    "on_error": one_of(*get_args(OnError)),
+    "encode_threads": optional(whole_number(1)),
+    "members": Check("a mapping", lambda value: isinstance(value, Mapping)),
+    "max_bytes_per_tar": Check(
+        "an int of at least 2,560 (one sample of one block), or None",
+        lambda value: value is None or is_int(value, 2560),
+    ),
+    "keys": one_of(*get_args(Keys)),
+    "checksum": one_of(*get_args(ChecksumName)),
+    "reencode": A_BOOL,
+    "if_exists": one_of(*get_args(IfExists)),
+    "durability": one_of(*get_args(Durability)),
+    "keep_quarantined": A_BOOL,
+    "max_error_fraction": optional(Check("a number from 0 to 1", _is_fraction)),
+}
+
+
+def write_options(
+    keywords: WriteKeywords,
+    images_per_tar: int,
+    *,
+    remove_image_data: bool,
+    removed_by_default: bool,
+    others: Iterable[str],
+) -> WriteOptions:
+    """Return what a caller chose: ``options=``, and what is said beside it, which counts before it.
+
+    Parameters
+    ----------
+    keywords
+        The keyword options of the call.
+    images_per_tar, remove_image_data
+        Of the call. Beside ``options=`` they count where they are not the default.
+    removed_by_default
+        The default of `remove_image_data` in the call.
+    others
+        Names of the other parameters, which a misspelt keyword may have meant.
+
+    Raises
+    ------
+    OptionError, KeywordError
+        When an option has a value that it cannot have, or does not exist.
+    """
+    check_keywords(keywords, WriteOptions, ("options", *others))
+    given: dict[str, Any] = dict(keywords)
+    options: WriteOptions | None = given.pop("options", None)
+    if options is None:
+        given |= {"images_per_tar": images_per_tar, "remove_image_data": remove_image_data}
+        return WriteOptions(**given)
+    check_option(isinstance(options, WriteOptions), "options", "WriteOptions", options)
+    if images_per_tar != _IMAGES_PER_TAR:
+        given["images_per_tar"] = images_per_tar
+    if remove_image_data is not removed_by_default:
+        given["remove_image_data"] = remove_image_data
+    return structs.replace(options, **given)
 
 
 def option_differences(committed: dict[str, Any], offered: dict[str, Any]) -> list[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import uuid
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Unpack
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import structs
 
 from arrowimg._core.binary import binary_views, gather
+from arrowimg._core.option_checks import check_option, python_value
 from arrowimg._core.tables import plain_table
 from arrowimg._core.threads import map_on_threads
 from arrowimg._format.keys import UNNAMED_PREFIX, check_member_names
@@ -27,7 +30,12 @@ from arrowimg._images.encode import encode_run
 from arrowimg._storage.local import LocalStorage, Storage
 from arrowimg._write.batch_name import batch_digest
 from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
-from arrowimg._write.options import WriteKeywords, WriteOptions, check_error_fraction
+from arrowimg._write.options import (
+    WriteKeywords,
+    WriteOptions,
+    check_error_fraction,
+    write_options,
+)
 from arrowimg._write.parts import PartStream, ReplayedParts
 from arrowimg._write.plan import plan_shards
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
@@ -69,6 +77,7 @@ class ProcessingStage(ABC, Generic[In, Out]):
         """Turn one task into another."""
 
 
+@dataclass(frozen=True, init=False)
 class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
     """Writes each batch as tar shards with Parquet sidecars.
 
@@ -87,44 +96,78 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         True: the sidecar has no ``image_data`` column. False, the default here, keeps the stored
         JPEG in it too: handy for dataframes, twice the bytes.
     **options
-        See `WriteOptions`.
+        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole. What is given beside it
+        counts before it, `images_per_tar` and `remove_image_data` where they are not the default.
+
+    Attributes
+    ----------
+    output_dir, verbose, deterministic_name
+        As given.
+    options
+        The `WriteOptions`, `images_per_tar` and `remove_image_data` among them.
 
     Raises
     ------
-    OptionError
-        When an option has a value that it cannot have.
+    OptionError, KeywordError
+        When an option has a value that it cannot have or that has no effect beside another, or
+        does not exist.
 
     Notes
     -----
-    The stage can be pickled, and holds no open file, so that each process may have a copy.
+    A stage is a value: it cannot be changed, two of the same attributes are equal, and
+    ``copy.replace`` (or ``stage.__replace__``, before Python 3.13) returns one with other values.
+    It can be pickled, and holds no open file, so that each process may have a copy.
     """
 
     name: ClassVar[str] = "image_writer"
     _name: ClassVar[str] = "image_writer"
 
+    output_dir: str | os.PathLike[str]
+    verbose: bool
+    deterministic_name: bool
+    options: WriteOptions
+
     def __init__(
         self,
-        output_dir: str | Path,
+        output_dir: str | os.PathLike[str],
         images_per_tar: int = 1000,
         verbose: bool = False,  # noqa: FBT001, FBT002  # the signature is the user's
         deterministic_name: bool = True,  # noqa: FBT001, FBT002
         remove_image_data: bool = False,  # noqa: FBT001, FBT002
         **options: Unpack[WriteKeywords],
     ) -> None:
-        if not isinstance(output_dir, (str, Path)):
-            option, expected = "output_dir", "a str or a path"
-            raise OptionError(option, expected, output_dir)
-        for option, value in (("verbose", verbose), ("deterministic_name", deterministic_name)):
-            if not isinstance(value, bool):
-                expected = "a bool"
-                raise OptionError(option, expected, value)
-        self.output_dir = output_dir
-        self.verbose = verbose
-        self.deterministic_name = deterministic_name
-        self.options = WriteOptions(
-            images_per_tar=images_per_tar, remove_image_data=remove_image_data, **options
+        chosen = write_options(
+            options,
+            images_per_tar,
+            remove_image_data=remove_image_data,
+            removed_by_default=False,
+            others=("output_dir", "verbose", "deterministic_name"),
         )
-        self._storage: Storage = LocalStorage(output_dir, self.options.durability)
+        self._set(output_dir, verbose, deterministic_name, chosen)
+
+    def _set(self, *values: object) -> None:
+        # As the __init__ that is generated for a frozen class does it.
+        for attribute, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, attribute.name, python_value(value))
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        is_path = isinstance(self.output_dir, str | os.PathLike)
+        check_option(is_path, "output_dir", "a str or a path", self.output_dir)
+        for name in ("verbose", "deterministic_name"):
+            check_option(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
+        is_found_again = self.deterministic_name or self.options.if_exists != "skip"
+        expected = 'True with if_exists="skip", which finds shards by their name'
+        check_option(is_found_again, "deterministic_name", expected, self.deterministic_name)
+
+    def __replace__(self, **changes: Any) -> Self:  # noqa: ANN401  # as the parameters have it
+        """Return a stage with other values of some parameters."""
+        own = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
+        # Here a default counts as said, which beside `options` it does not.
+        within = ("images_per_tar", "remove_image_data")
+        options = {name: changes.pop(name) for name in within if name in changes}
+        changes["options"] = structs.replace(changes.get("options", self.options), **options)
+        return type(self)(**{**own, **changes})
 
     @property
     def images_per_tar(self) -> int:
@@ -135,6 +178,10 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
     def remove_image_data(self) -> bool:
         """Whether the sidecar has no ``image_data`` column."""
         return self.options.remove_image_data
+
+    @property
+    def _storage(self) -> Storage:
+        return LocalStorage(self.output_dir, self.options.durability)
 
     def inputs(self) -> tuple[list[str], list[str]]:
         """Return the task attributes, and the columns of its data, that the stage reads."""

@@ -15,7 +15,12 @@ from arrowimg._images.batch import ImageBatch
 from arrowimg._images.identity import Identity
 from arrowimg._storage.local import LocalStorage, Storage
 from arrowimg._write.file_group import FileGroupTask, file_group
-from arrowimg._write.options import ROWS_TO_JUDGE, WriteKeywords, WriteOptions, check_error_fraction
+from arrowimg._write.options import (
+    ROWS_TO_JUDGE,
+    WriteKeywords,
+    check_error_fraction,
+    write_options,
+)
 from arrowimg._write.parts import PartStream, ReplayedParts
 from arrowimg._write.plan import plan_shards
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
@@ -54,7 +59,9 @@ class ShardWriter:
     remove_image_data
         True, the default here: the sidecars have no ``image_data`` column.
     **options
-        See `WriteOptions`.
+        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults. What
+        is given beside it counts before it, `images_per_tar` and `remove_image_data` where they are
+        not the default.
 
     Raises
     ------
@@ -77,8 +84,12 @@ class ShardWriter:
         **options: Unpack[WriteKeywords],
     ) -> None:
         self.output_dir = output_dir
-        self.options = WriteOptions(
-            images_per_tar=images_per_tar, remove_image_data=remove_image_data, **options
+        self.options = write_options(
+            options,
+            images_per_tar,
+            remove_image_data=remove_image_data,
+            removed_by_default=True,
+            others=("output_dir", "metadata"),
         )
         self._metadata = _metadata_frame(metadata)
         self._storage: Storage = LocalStorage(output_dir, self.options.durability)
@@ -268,7 +279,9 @@ def write_shards(
     progress
         True: a progress bar on stderr. None: only where stderr is a terminal.
     **options
-        See `WriteOptions`.
+        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults. What
+        is given beside it counts before it, `images_per_tar` and `remove_image_data` where they are
+        not the default.
 
     Returns
     -------

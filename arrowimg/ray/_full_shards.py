@@ -138,7 +138,7 @@ def write_shards(
         batch_format="pyarrow",
         batch_size=ROWS_PER_SPOOL,
         fn_kwargs={"folders": folders, "metadata": sent, "options": task_options(chosen)},
-        **({"memory": task_memory(remove_image_data=remove_image_data)} | resources),
+        **({"memory": task_memory(remove_image_data=chosen.remove_image_data)} | resources),
     )
     with in_order(encoded.context):
         plan = list(plan_spools(_judged(structs_of(encoded, Spool), chosen), chosen))

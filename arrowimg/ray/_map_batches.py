@@ -67,10 +67,10 @@ class BatchWriter:
         if not Path(output_dir).is_absolute():
             option, expected = "output_dir", "an absolute path, for workers elsewhere"
             raise OptionError(option, expected, output_dir)
-        if options.get("if_exists") == "error":
+        chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
+        if chosen.if_exists == "error":
             option, expected = "if_exists", '"verify", "skip" or "overwrite" in Ray'
             raise OptionError(option, expected, "error")
-        chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
         self._stage = stage_of(output_dir, chosen)
         self._image_column = chosen.image_column
         self._metadata = received_metadata(metadata)

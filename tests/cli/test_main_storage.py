@@ -229,12 +229,25 @@ class TestBadImages:
     def test_a_fraction_that_cannot_be_is_exit_code_1(
         self, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fraction: str
     ) -> None:
-        status = main(
-            ["write", str(source), str(tmp_path / "x"), f"--max-error-fraction={fraction}"]
-        )
+        arguments = ["--on-error", "quarantine", f"--max-error-fraction={fraction}"]
+        status = main(["write", str(source), str(tmp_path / "x"), *arguments])
 
         assert status == 1
         assert "max_error_fraction: expected a number from 0 to 1" in capsys.readouterr().err
+        assert not (tmp_path / "x").exists()
+
+    @pytest.mark.parametrize("option", ["--keep-quarantined", "--max-error-fraction=0.1"])
+    def test_an_option_without_effect_is_wrong_usage(
+        self, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+    ) -> None:
+        with pytest.raises(SystemExit) as exited:
+            main(["write", str(source), str(tmp_path / "x"), option])
+
+        assert exited.value.code == 2
+        name = option.partition("=")[0]
+        assert capsys.readouterr().err.endswith(
+            f"arrowimg: error: {name} needs --on-error quarantine\n"
+        )
         assert not (tmp_path / "x").exists()
 
 

@@ -1,15 +1,33 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import pickle
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pytest
+from msgspec import structs
+from stage_data import seven_faces
 
-from arrowimg import ImageWriterStage, JpegOptions, PixelOptions, WriteOptions
+from arrowimg import (
+    ImageBatch,
+    ImageWriterStage,
+    JpegOptions,
+    PixelOptions,
+    ShardWriter,
+    WriteOptions,
+    merge,
+    reshard,
+    write_shards,
+)
 from arrowimg._format.keys import MAX_EXTENSION_LENGTH
 from arrowimg._write.options import WriteKeywords, option_differences
-from arrowimg.errors import OptionError
+from arrowimg.errors import KeywordError, OptionError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAN, INFINITY = float("nan"), float("inf")
 NOT_A_NUMBER_OF_THINGS = (0, -1, 1.0, 2.5, True, "3", None, NAN, [1])
@@ -105,6 +123,11 @@ NOT_RECORDED = {
     "durability": "process",
     "max_error_fraction": 0.5,
 }
+# What has no effect, and is refused, unless this is chosen too.
+NEEDED: dict[str, dict[str, object]] = {
+    "keep_quarantined": {"on_error": "quarantine"},
+    "max_error_fraction": {"on_error": "quarantine"},
+}
 
 
 def cases(table: dict[type[msgspec.Struct], dict[str, tuple[object, ...]]]) -> list[Any]:
@@ -114,6 +137,11 @@ def cases(table: dict[type[msgspec.Struct], dict[str, tuple[object, ...]]]) -> l
         for name, values in options.items()
         for at, value in enumerate(values)
     ]
+
+
+def made_with(kind: type[msgspec.Struct], name: str, value: object) -> msgspec.Struct:
+    needed = NEEDED.get(name, {}) if kind is WriteOptions else {}
+    return kind(**{**needed, name: value})
 
 
 class TestEveryOption:
@@ -134,11 +162,11 @@ class TestEveryOption:
 
     @pytest.mark.parametrize(("kind", "name", "value"), cases(TAKEN))
     def test_takes_sense(self, kind: type[msgspec.Struct], name: str, value: object) -> None:
-        assert getattr(kind(**{name: value}), name) == value
+        assert getattr(made_with(kind, name, value), name) == value
 
     @pytest.mark.parametrize(("kind", "name", "value"), cases(TAKEN))
     def test_survives_json(self, kind: type[msgspec.Struct], name: str, value: object) -> None:
-        options = kind(**{name: value})
+        options = made_with(kind, name, value)
 
         assert msgspec.json.decode(msgspec.json.encode(options), type=kind) == options
 
@@ -212,11 +240,12 @@ class TestMatte:
 
 class TestWriteOptions:
     def test_the_keywords_of_writers_are_its_fields(self) -> None:
-        positional = {"images_per_tar", "remove_image_data"}
+        keywords = {*WriteKeywords.__annotations__} - {"options"}
 
-        assert (
-            set(WriteKeywords.__annotations__) == set(WriteOptions.__struct_fields__) - positional
-        )
+        assert keywords == {*WriteOptions.__struct_fields__} - {
+            "images_per_tar",
+            "remove_image_data",
+        }
 
     def test_recorded_options_are_json_and_leave_out_what_changes_no_shard(self) -> None:
         recorded = WriteOptions(members={"txt": "a"}, encode_threads=3).recorded()
@@ -227,9 +256,9 @@ class TestWriteOptions:
 
     @pytest.mark.parametrize("name", NOT_RECORDED)
     def test_what_changes_no_shard_is_not_recorded(self, name: str) -> None:
-        changed: dict[str, Any] = {name: NOT_RECORDED[name]}
+        changed: Any = made_with(WriteOptions, name, NOT_RECORDED[name])
 
-        assert WriteOptions(**changed).recorded() == WriteOptions().recorded()
+        assert changed.recorded() == WriteOptions().recorded()
 
     @pytest.mark.parametrize(
         "changed",
@@ -244,7 +273,7 @@ class TestWriteOptions:
             {"members": {"txt": "a"}},
             {"max_bytes_per_tar": 10**6},
             {"image_column": "image"},
-            {"keep_quarantined": True},
+            {"keep_quarantined": True, "on_error": "quarantine"},
         ],
         ids=lambda changed: next(iter(changed)),
     )
@@ -276,6 +305,205 @@ class TestWriteOptions:
             ImageWriterStage("unused", **options)
 
         assert {caught.value.option: caught.value.found} == options
+
+
+class TestCombinations:
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [("keep_quarantined", True), ("max_error_fraction", 0.5), ("max_error_fraction", 0)],
+    )
+    def test_what_has_no_effect_is_refused(self, option: str, value: Any) -> None:  # noqa: ANN401
+        with pytest.raises(OptionError, match='on_error="quarantine"') as caught:
+            WriteOptions(**{option: value})
+
+        assert (caught.value.option, caught.value.found) == (option, value)
+
+
+class TestMembers:
+    def test_what_becomes_of_the_callers_mapping_does_not_show(self) -> None:
+        members: dict[str, str | list[str]] = {"txt": "caption", "json": ["caption", "score"]}
+        options = WriteOptions(members=members)
+        recorded = options.recorded()
+
+        members["cls"] = "label"
+        members["json"].append("label")  # type: ignore[union-attr]
+
+        assert options.members == {"txt": "caption", "json": ["caption", "score"]}
+        assert options.recorded() == recorded
+
+    def test_any_mapping_will_do_and_is_pickled_as_a_dict(self) -> None:
+        options = WriteOptions(members=MappingProxyType({"txt": "caption"}))
+
+        assert pickle.loads(pickle.dumps(options)) == options  # noqa: S301  # our own bytes
+        assert options.recorded()["members"] == {"txt": "caption"}
+
+
+class TestNumPyScalars:
+    @pytest.mark.parametrize(
+        ("of_numpy", "of_python"),
+        [
+            (
+                WriteOptions(
+                    images_per_tar=np.int64(7),  # type: ignore[arg-type]
+                    max_bytes_per_tar=np.uint32(4096),  # type: ignore[arg-type]
+                    encode_threads=np.int8(2),  # type: ignore[arg-type]
+                    remove_image_data=np.True_,  # type: ignore[arg-type]
+                    on_error=np.str_("quarantine"),  # type: ignore[arg-type]
+                    max_error_fraction=np.float32(0.5),  # type: ignore[arg-type]
+                ),
+                WriteOptions(
+                    images_per_tar=7,
+                    max_bytes_per_tar=4096,
+                    encode_threads=2,
+                    remove_image_data=True,
+                    on_error="quarantine",
+                    max_error_fraction=0.5,
+                ),
+            ),
+            (JpegOptions(quality=np.uint8(80)), JpegOptions(quality=80)),  # type: ignore[arg-type]
+            (
+                PixelOptions(
+                    alpha=(np.uint8(1), np.uint8(2), np.uint8(3)),  # type: ignore[arg-type]
+                    uint16_range=(np.uint16(0), np.uint16(4095)),  # type: ignore[arg-type]
+                    float_range=(np.float32(0), np.float64(1)),  # type: ignore[arg-type]
+                    clip=np.True_,  # type: ignore[arg-type]
+                ),
+                PixelOptions(
+                    alpha=(1, 2, 3), uint16_range=(0, 4095), float_range=(0.0, 1.0), clip=True
+                ),
+            ),
+        ],
+        ids=["write", "jpeg", "pixels"],
+    )
+    def test_are_taken_for_pythons_and_recorded_as_such(
+        self, of_numpy: msgspec.Struct, of_python: msgspec.Struct
+    ) -> None:
+        assert of_numpy == of_python
+        assert msgspec.json.encode(of_numpy) == msgspec.json.encode(of_python)
+        assert repr(of_numpy) == repr(of_python)
+
+    @pytest.mark.parametrize("value", [np.float64(7), np.True_, np.datetime64(7, "s")])
+    def test_that_are_no_whole_numbers_are_refused(self, value: Any) -> None:  # noqa: ANN401
+        with pytest.raises(OptionError, match="images_per_tar: expected an int"):
+            WriteOptions(images_per_tar=value)
+
+
+def write_a_batch(folder: Path, **options: Any) -> object:  # noqa: ANN401
+    return write_shards(ImageBatch.from_arrays([]), folder, **options)
+
+
+class TestMisspelt:
+    @pytest.mark.parametrize(
+        "made",
+        [
+            ImageWriterStage,
+            ShardWriter,
+            write_a_batch,
+            lambda folder, **options: reshard(folder, folder / "new", **options),
+            lambda folder, **options: merge([folder], folder / "new", **options),
+        ],
+        ids=["stage", "writer", "write_shards", "reshard", "merge"],
+    )
+    @pytest.mark.parametrize(
+        ("keyword", "close"),
+        [
+            ("image_per_tar", "images_per_tar"),
+            ("check_sum", "checksum"),
+            ("quality", "jpeg=JpegOptions(quality=80)"),
+            ("sub_sampling", "jpeg=JpegOptions(subsampling=80)"),
+        ],
+    )
+    def test_the_close_name_comes_first(
+        self,
+        made: Any,  # noqa: ANN401
+        keyword: str,
+        close: str,
+        tmp_path: Path,
+    ) -> None:
+        write_a_batch(tmp_path)
+
+        with pytest.raises(KeywordError) as caught:
+            made(tmp_path, **{keyword: 80})
+
+        error = caught.value
+        assert isinstance(error, TypeError)
+        assert (error.keyword, error.close[0]) == (keyword, close)
+        assert f"no option is called {keyword!r}; did you mean {close}" in str(error)
+
+    def test_every_other_name_is_listed(self) -> None:
+        with pytest.raises(KeywordError) as caught:
+            ImageWriterStage("out", xyzzy=1)  # type: ignore[call-arg]
+
+        assert caught.value.close == ()
+        assert {*caught.value.others} == {
+            *WriteOptions.__struct_fields__,
+            *("options", "output_dir", "verbose", "deterministic_name"),
+        }
+
+    @pytest.mark.parametrize(
+        ("kind", "keyword", "close"),
+        [
+            (JpegOptions, "qualty", "quality"),
+            (PixelOptions, "colour", "color"),
+            (WriteOptions, "on_errors", "on_error"),
+        ],
+    )
+    def test_within_the_options_too(self, kind: Any, keyword: str, close: str) -> None:  # noqa: ANN401
+        with pytest.raises(KeywordError) as caught:
+            kind(**{keyword: 80})
+
+        assert caught.value.close == (close,)
+
+
+class TestOptionsAtOnce:
+    """`options=` wherever its keywords are."""
+
+    @pytest.mark.parametrize(
+        "chosen",
+        [
+            lambda folder, *rest, **more: ImageWriterStage(folder, *rest, **more).options,
+            lambda folder, *rest, **more: ShardWriter(folder, *rest, **more).options,
+        ],
+        ids=["stage", "writer"],
+    )
+    def test_are_taken_as_they_are_and_refined_by_what_stands_beside(
+        self,
+        chosen: Any,  # noqa: ANN401
+        tmp_path: Path,
+    ) -> None:
+        for removed in (True, False):
+            options = WriteOptions(images_per_tar=5, remove_image_data=removed, reencode=True)
+
+            assert chosen(tmp_path, options=options) == options
+            refined = chosen(tmp_path, 7, options=options, checksum="sha256")
+            assert refined == structs.replace(options, images_per_tar=7, checksum="sha256")
+
+    def test_write_what_the_keywords_write(self, tmp_path: Path) -> None:
+        batch = seven_faces()
+        options = WriteOptions(
+            images_per_tar=3, remove_image_data=True, jpeg=JpegOptions(quality=70)
+        )
+
+        write_shards(batch, tmp_path / "once", options=options)
+        write_shards(batch, tmp_path / "named", 3, jpeg=JpegOptions(quality=70))
+
+        once, named = (
+            {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+            for name in ("once", "named")
+        )
+        assert once == named
+
+    def test_what_the_stage_is_told_beside_them_counts(self, tmp_path: Path) -> None:
+        options = WriteOptions(remove_image_data=False)
+
+        assert ImageWriterStage(tmp_path, 1000, False, True, True, options=options).options == (  # noqa: FBT003
+            structs.replace(options, remove_image_data=True)
+        )
+
+    @pytest.mark.parametrize("other", [{"images_per_tar": 3}, JpegOptions(), "fast"])
+    def test_of_another_type_are_refused(self, other: Any) -> None:  # noqa: ANN401
+        with pytest.raises(OptionError, match="options: expected WriteOptions"):
+            ImageWriterStage("out", options=other)
 
 
 def test_what_is_recorded_equals_what_is_read_again() -> None:

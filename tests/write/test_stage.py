@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import pickle
+import sys
 import tarfile
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from msgspec import structs
 from stage_data import seven_faces, seven_windows, state_of
 
 from arrowimg import (
@@ -19,11 +23,13 @@ from arrowimg import (
     ImageWriterStage,
     JpegOptions,
     ProcessingStage,
+    WriteOptions,
 )
 from arrowimg.errors import (
     DuplicateIdError,
     ErrorCode,
     ImageError,
+    KeywordError,
     OptionError,
     SampleKeyError,
     SchemaError,
@@ -109,10 +115,92 @@ class TestInterface:
         group = stage.process(batch)
         before = state_of(tmp_path)
 
-        copy = pickle.loads(pickle.dumps(stage))  # noqa: S301  # our own bytes
+        again = pickle.loads(pickle.dumps(stage))  # noqa: S301  # our own bytes
 
-        assert copy.process(batch).data == group.data
+        assert again == stage
+        assert again.process(batch).data == group.data
         assert state_of(tmp_path) == before
+
+
+class TestValue:
+    def test_it_cannot_be_changed(self, tmp_path: Path) -> None:
+        stage = ImageWriterStage(tmp_path)
+
+        for name in ("output_dir", "options", "images_per_tar", "other"):
+            with pytest.raises((FrozenInstanceError, AttributeError)):
+                setattr(stage, name, "elsewhere")
+
+    def test_it_shows_its_four_attributes(self) -> None:
+        stage = ImageWriterStage("out", 7, checksum="sha256")
+
+        assert {*vars(stage)} == {"output_dir", "verbose", "deterministic_name", "options"}
+        assert repr(stage) == (
+            f"ImageWriterStage(output_dir='out', verbose=False, deterministic_name=True, "
+            f"options={WriteOptions(images_per_tar=7, checksum='sha256')!r})"
+        )
+
+    def test_stages_of_the_same_attributes_are_equal(self) -> None:
+        assert ImageWriterStage("out", 7) == ImageWriterStage(
+            "out", options=WriteOptions(images_per_tar=7)
+        )
+        for other in (
+            ImageWriterStage("other", 7),
+            ImageWriterStage("out", 8),
+            ImageWriterStage("out", 7, verbose=True),
+            ImageWriterStage("out", 7, deterministic_name=False),
+            ImageWriterStage("out", 7, reencode=True),
+        ):
+            assert other != ImageWriterStage("out", 7)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"output_dir": "elsewhere"},
+            {"verbose": False},
+            {"deterministic_name": False},
+            {"images_per_tar": 1000},
+            {"images_per_tar": 9, "remove_image_data": False},
+            {"options": WriteOptions(reencode=True)},
+            {"options": WriteOptions(reencode=True), "remove_image_data": True},
+            {},
+        ],
+    )
+    def test_a_replaced_value_is_that_of_the_new_stage_and_the_rest_is_kept(
+        self, changes: dict[str, Any]
+    ) -> None:
+        stage = ImageWriterStage("out", 7, True, True, True, checksum="sha256")  # noqa: FBT003
+
+        replaced = stage.__replace__(**changes)
+
+        kept = {"options": stage.options, "output_dir": "out", "verbose": True} | {
+            "deterministic_name": True
+        }
+        within = {
+            it: changes[it] for it in ("images_per_tar", "remove_image_data") if it in changes
+        }
+        expected = kept | {name: changes[name] for name in kept if name in changes}
+        options: Any = expected["options"]
+        expected["options"] = structs.replace(options, **within)
+        assert vars(replaced) == expected
+        assert stage == ImageWriterStage("out", 7, True, True, True, checksum="sha256")  # noqa: FBT003
+
+    def test_replaced_options_are_refused_where_new_ones_are(self) -> None:
+        with pytest.raises(OptionError, match="verbose"):
+            ImageWriterStage("out").__replace__(verbose=1)
+        with pytest.raises(KeywordError, match="output_dir"):
+            ImageWriterStage("out").__replace__(output_folder="x")
+
+    @pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace is new in Python 3.13")
+    def test_copy_replaces(self) -> None:
+        changed = copy.replace(ImageWriterStage("out"), output_dir="new")  # type: ignore[attr-defined]
+
+        assert changed == ImageWriterStage("new")
+
+    def test_random_names_cannot_be_skipped(self) -> None:
+        with pytest.raises(OptionError, match='if_exists="skip"') as caught:
+            ImageWriterStage("out", deterministic_name=False, if_exists="skip")
+
+        assert caught.value.option == "deterministic_name"
 
 
 class TestProcess:

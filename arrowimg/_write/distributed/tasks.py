@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 from msgspec import structs
 
 from arrowimg._images.batch import ImageBatch
 from arrowimg._write.metadata import with_metadata
-from arrowimg._write.options import WriteKeywords, WriteOptions
+from arrowimg._write.options import WriteKeywords, WriteOptions, write_options
 from arrowimg._write.stage import ImageWriterStage
 from arrowimg.errors import MetadataJoinError, SchemaError
 
@@ -36,10 +36,15 @@ def dataset_options(
 
     Bad rows are quarantined unless told otherwise: an error in one task would end the whole job.
     """
-    return WriteOptions(
-        images_per_tar=images_per_tar,
+    defaults = _DEFAULTS
+    if "options" in options or options.get("on_error", "quarantine") != "quarantine":
+        defaults = {}
+    return write_options(
+        cast("WriteKeywords", {**defaults, **options}),
+        images_per_tar,
         remove_image_data=remove_image_data,
-        **cast("WriteKeywords", {**_DEFAULTS, **options}),
+        removed_by_default=True,
+        others=("output_dir", "metadata"),
     )
 
 
@@ -55,8 +60,7 @@ def task_options(options: WriteOptions) -> WriteOptions:
 
 def stage_of(output_dir: str | Path, options: WriteOptions) -> ImageWriterStage:
     """Return the stage that writes a task's batches."""
-    chosen: dict[str, Any] = structs.asdict(task_options(options))
-    return ImageWriterStage(output_dir, **chosen)
+    return ImageWriterStage(output_dir, options=task_options(options))
 
 
 def images_of(
