@@ -203,17 +203,17 @@ class KeywordError(ArrowimgError, TypeError):
     keyword
         The name.
     close
-        How options are written that it may have meant, the closest first; empty where none is near.
+        How the option is written that it may have meant; empty where none is near.
     others
         The names of the other options.
     """
 
-    def __init__(self, keyword: str, close: Sequence[str], others: Sequence[str]) -> None:
+    def __init__(self, keyword: str, close: str, others: Sequence[str]) -> None:
         super().__init__(keyword, close, others)
-        self.keyword, self.close, self.others = keyword, tuple(close), tuple(others)
+        self.keyword, self.close, self.others = keyword, close, tuple(others)
 
     def __str__(self) -> str:
-        meant = f"did you mean {' or '.join(self.close)}? " if self.close else ""
+        meant = f"did you mean {self.close}? " if self.close else ""
         there = f"{'Others' if self.close else 'those that exist'}: {', '.join(self.others)}"
         return f"no option is called {self.keyword!r}; {meant}{there}"
 

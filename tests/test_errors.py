@@ -47,11 +47,11 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         "quality: expected an int from 1 to 100, found 101",
     ),
     (
-        KeywordError("qualty", ["jpeg=JpegOptions(quality=80)"], ["jpeg", "pixels"]),
+        KeywordError("qualty", "jpeg=JpegOptions(quality=80)", ["jpeg", "pixels"]),
         TypeError,
         {
             "keyword": "qualty",
-            "close": ("jpeg=JpegOptions(quality=80)",),
+            "close": "jpeg=JpegOptions(quality=80)",
             "others": ("jpeg", "pixels"),
         },
         (
@@ -60,9 +60,9 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         ),
     ),
     (
-        KeywordError("xyzzy", [], ["jpeg", "pixels"]),
+        KeywordError("xyzzy", "", ["jpeg", "pixels"]),
         TypeError,
-        {"keyword": "xyzzy", "close": (), "others": ("jpeg", "pixels")},
+        {"keyword": "xyzzy", "close": "", "others": ("jpeg", "pixels")},
         "no option is called 'xyzzy'; those that exist: jpeg, pixels",
     ),
     (

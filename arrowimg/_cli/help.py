@@ -79,7 +79,7 @@ RESHARD = """\
 usage: arrowimg reshard OUT NEW [options]
 
 Copy the images of OUT, or those that are wanted, into new shards in NEW. Nothing is
-decoded; each image is held against its checksum. The manifest comes last.
+decoded; each image is compared with its checksum. The manifest comes last.
 
 arguments:
   OUT                    folder of shards; it is not changed
@@ -109,7 +109,7 @@ MERGE = """\
 usage: arrowimg merge SOURCE... NEW [options]
 
 Copy the images of every SOURCE, one after the other, into one dataset in NEW. Nothing
-is decoded; each image is held against its checksum. The manifest comes last.
+is decoded; each image is compared with its checksum. The manifest comes last.
 
 arguments:
   SOURCE                 folder of shards; it is not changed

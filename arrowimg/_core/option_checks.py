@@ -58,19 +58,16 @@ def check_keywords(
     Raises
     ------
     KeywordError
-        With the names that there are, the close ones first.
+        With the names that there are, the close one first.
     """
     names = dict.fromkeys([*others, *kind.__struct_fields__])
     unknown = [keyword for keyword in keywords if keyword not in names]
     if not unknown:
         return
-    inner = _inner_names(kind)
-    close = get_close_matches(unknown[0], [*names, *inner])
-    if unknown[0] in inner:
-        close = [unknown[0]]
-    value = keywords[unknown[0]]
-    suggested = [inner[name].format(value) if name in inner else name for name in close]
-    raise KeywordError(unknown[0], suggested, [name for name in names if name not in close])
+    keyword, inner = unknown[0], _inner_names(kind)
+    close = next(iter(get_close_matches(keyword, [*names, *inner], 1)), "")
+    shown = inner[close].format(keywords[keyword]) if close in inner else close
+    raise KeywordError(keyword, shown, [name for name in names if name != close])
 
 
 def _inner_names(kind: OptionsMeta) -> dict[str, str]:

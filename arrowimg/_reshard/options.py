@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
-from msgspec import structs
 
 from arrowimg._core.option_checks import check_keywords
 from arrowimg._write.options import WriteOptions, option_differences
@@ -70,4 +69,4 @@ def stored_options(
         recorded = msgspec.convert({**first, **_UNUSED}, WriteOptions)
     except msgspec.ValidationError as error:
         raise ManifestError(first_path, "options of this version", str(error)) from error
-    return structs.replace(recorded, **stated)
+    return recorded.replaced(stated)

@@ -167,6 +167,17 @@ class WriteOptions(
         """Most bytes of members in one tar: `max_bytes_per_tar` less the end of the archive."""
         return None if self.max_bytes_per_tar is None else self.max_bytes_per_tar - 1024
 
+    def replaced(self, changes: Mapping[str, Any]) -> WriteOptions:
+        """Return options of which some are others, checked anew.
+
+        Raises
+        ------
+        OptionError, KeywordError
+            As when they are made.
+        """
+        # structs.replace checks nothing in the oldest msgspec.
+        return WriteOptions(**{**structs.asdict(self), **changes})
+
     def recorded(self) -> dict[str, Any]:
         """Return the options that change bytes, as JSON types; what footers and names are made of.
 
@@ -267,7 +278,7 @@ def write_options(
         given["images_per_tar"] = images_per_tar
     if remove_image_data is not removed_by_default:
         given["remove_image_data"] = remove_image_data
-    return structs.replace(options, **given)
+    return options.replaced(given)
 
 
 def option_differences(committed: dict[str, Any], offered: dict[str, Any]) -> list[str]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Unpack
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from msgspec import structs
 
 from arrowimg._core.binary import binary_views, gather
 from arrowimg._core.option_checks import check_option, python_value
@@ -166,7 +165,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         # Here a default counts as said, which beside `options` it does not.
         within = ("images_per_tar", "remove_image_data")
         options = {name: changes.pop(name) for name in within if name in changes}
-        changes["options"] = structs.replace(changes.get("options", self.options), **options)
+        changes["options"] = changes.get("options", self.options).replaced(options)
         return type(self)(**{**own, **changes})
 
     @property

@@ -441,7 +441,7 @@ class TestOptions:
 
     @pytest.mark.parametrize(
         "options",
-        [{"reencode": True}, {"encode_threads": 2}, {"on_error": "raise"}, {"colour": "red"}],
+        [{"reencode": True}, {"encode_threads": 2}, {"on_error": "raise"}],
     )
     def test_options_of_no_use_are_refused(self, tmp_path: Path, options: dict[str, Any]) -> None:
         old = source(tmp_path / "old")
