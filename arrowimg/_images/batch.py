@@ -14,10 +14,12 @@ from arrowimg._images.files import as_paths, ids_of_files, read_files
 from arrowimg.errors import Problem, SchemaError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     import polars as pl
+
+_PARAMETERS = {"image_data": "images", "image_id": "image_ids", "image_path": "image_paths"}
 
 
 class ImageBatch(Task, frozen=True, eq=False, tag=True):
@@ -73,7 +75,8 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
         SourceError
             When `source` does not speak Arrow.
         """
-        return cls(as_table(source), dataset_name, task_id, metadata or {})
+        table = as_table(source)
+        return cls(table, dataset_name, task_id, {} if metadata is None else metadata)
 
     @classmethod
     def from_arrays(
@@ -81,6 +84,10 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
         images: ImageArrays,
         image_ids: Sequence[str | None] | None = None,
         image_paths: Sequence[str | None] | None = None,
+        *,
+        dataset_name: str = "",
+        task_id: str = "",
+        metadata: dict[str, Any] | None = None,
         **columns: Any,  # noqa: ANN401  # whatever pyarrow.array takes
     ) -> Self:
         """Return a batch of NumPy pictures.
@@ -92,6 +99,8 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
             single stacked array (N, H, W, C) is not copied, others are copied once.
         image_ids, image_paths
             One per image, or None.
+        dataset_name, task_id, metadata
+            Of the batch, not of its rows. Columns of these names need `from_table`.
         **columns
             Metadata: anything `pyarrow.array` takes, one value per image.
 
@@ -101,37 +110,61 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
             When an array is of a kind that Arrow cannot hold (object, complex, masked, of another
             byte order, of another dtype than the rest).
         SchemaError
-            When columns differ in length.
+            When columns differ in length, or one is given twice.
+        SourceError
+            When `dataset_name`, `task_id` or `metadata` is of another type.
         """
         arrays = {"image_data": column_of_images(images, image_ids)}
         for name, texts in (("image_id", image_ids), ("image_path", image_paths)):
             if texts is not None:
                 arrays[name] = pa.array(texts, pa.string())
+        for name in arrays:
+            if name in columns:
+                found = f"{name}= beside {_PARAMETERS[name]}="
+                raise SchemaError(name, "to be given once", found, "leave one out, or rename it")
         arrays |= {name: column_of_values(values) for name, values in columns.items()}
         for name, values in arrays.items():
             if len(values) != len(images):
                 raise SchemaError(name, f"{len(images):,} values", f"{len(values):,}")
-        return cls(pa.table(arrays))
+        return cls(pa.table(arrays), dataset_name, task_id, {} if metadata is None else metadata)
 
     @classmethod
-    def from_files(cls, paths: Iterable[str | Path]) -> Self:
+    def from_files(
+        cls,
+        paths: Iterable[str | os.PathLike[str]],
+        *,
+        dataset_name: str = "",
+        task_id: str = "",
+        metadata: dict[str, Any] | None = None,
+    ) -> Self:
         """Return a batch of image files, read into memory as they are.
 
         ``image_id`` is the path without suffix (with it, where two files differ in that only),
         ``image_path`` the path.
 
+        Parameters
+        ----------
+        paths
+            Of the files, in order.
+        dataset_name, task_id, metadata
+            Of the batch.
+
         Raises
         ------
         OSError
             When a file cannot be read.
+        SourceError
+            When `paths` is not what it must be, or `dataset_name`, `task_id` or `metadata` is of
+            another type.
         """
         files = as_paths(paths)
         tables = read_files(files, ids_of_files(files))
-        return cls(
+        data = (
             pa.concat_tables(tables)
             if files
             else pa.table({"image_data": pa.array([], pa.large_binary())})
         )
+        return cls(data, dataset_name, task_id, {} if metadata is None else metadata)
 
     @property
     def num_items(self) -> int:

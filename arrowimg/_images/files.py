@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,18 +70,20 @@ def read_files(
         yield _table(rows)
 
 
-def as_paths(paths: Iterable[str | Path]) -> list[Path]:
+def as_paths(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Return paths as a list.
 
     Raises
     ------
     SourceError
-        When one of them is no path.
+        When these are no paths, or only one, which is no list.
     """
+    expected = "a list of paths of image files"
+    if isinstance(paths, str | bytes | os.PathLike):
+        raise SourceError(expected, f"one {type(paths).__qualname__}")
     listed = list(paths)
     for path in listed:
-        if not isinstance(path, (str, Path)):
-            expected = "paths of image files"
+        if not isinstance(path, str | os.PathLike):
             raise SourceError(expected, f"{type(path).__qualname__} among them")
     return [Path(path) for path in listed]
 

@@ -281,6 +281,51 @@ class TestFromArrays:
 
         assert [problem.row for problem in caught.value.problems] == [1]
 
+    def test_names_of_the_batch_are_no_columns(self, pixels: npt.NDArray[np.uint8]) -> None:
+        batch = ImageBatch.from_arrays(
+            pixels,
+            score=[1, 2, 3],
+            dataset_name="birds",
+            task_id="7",
+            metadata={"epoch": 3},
+        )
+
+        assert (batch.dataset_name, batch.task_id, batch.metadata) == ("birds", "7", {"epoch": 3})
+        assert batch.data.column_names == ["image_data", "score"]
+
+    @pytest.mark.parametrize(
+        "names", [{"dataset_name": 7}, {"task_id": ["a", "b", "c"]}, {"metadata": ["a", "b", "c"]}]
+    )
+    def test_names_of_the_batch_are_checked(
+        self, pixels: npt.NDArray[np.uint8], names: Any
+    ) -> None:  # noqa: ANN401
+        with pytest.raises(SourceError, match=f"as {next(iter(names))}"):
+            ImageBatch.from_arrays(pixels, **names)
+
+    @pytest.mark.parametrize(
+        ("column", "given"),
+        [
+            ("image_id", {"image_ids": ["a", "b", "c"], "image_id": ["d", "e", "f"]}),
+            ("image_path", {"image_paths": ["a", "b", "c"], "image_path": ["d", "e", "f"]}),
+            ("image_data", {"image_data": [b"", b"", b""]}),
+        ],
+    )
+    def test_a_column_that_is_given_twice_is_refused(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        column: str,
+        given: Any,  # noqa: ANN401
+    ) -> None:
+        with pytest.raises(SchemaError, match=f"{column}= beside image") as caught:
+            ImageBatch.from_arrays(pixels, **given)
+
+        assert caught.value.column == column
+
+    def test_ids_and_paths_may_be_given_as_columns(self, pixels: npt.NDArray[np.uint8]) -> None:
+        batch = ImageBatch.from_arrays(pixels, image_id=["a", "b", "c"], image_path=[None] * 3)
+
+        assert batch.data["image_id"].to_pylist() == ["a", "b", "c"]
+
 
 class TestFromTable:
     @pytest.mark.parametrize(
@@ -328,8 +373,23 @@ class TestFromFiles:
             PHOTOGRAPH.read_bytes()
         }
 
+    def test_names_of_the_batch_are_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(b"a")
+        names: dict[str, Any] = {"dataset_name": "birds", "task_id": "7", "metadata": {"epoch": 3}}
+
+        for paths in ([], [tmp_path / "a.png"]):
+            batch = ImageBatch.from_files(paths, **names)
+
+            found = {name: getattr(batch, name) for name in names}
+            assert found == names
+
     def test_no_files_are_an_empty_batch(self) -> None:
         assert ImageBatch.from_files([]).num_items == 0
+
+    @pytest.mark.parametrize("paths", ["a.png", Path("a.png"), ["a.png", 5], [b"a.png"]])
+    def test_what_is_no_list_of_paths_is_refused(self, paths: Any) -> None:  # noqa: ANN401
+        with pytest.raises(SourceError, match="paths of image files"):
+            ImageBatch.from_files(paths)
 
     def test_a_missing_file_is_an_os_error(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="gone"):
