@@ -297,8 +297,10 @@ class TestFromArrays:
         "names", [{"dataset_name": 7}, {"task_id": ["a", "b", "c"]}, {"metadata": ["a", "b", "c"]}]
     )
     def test_names_of_the_batch_are_checked(
-        self, pixels: npt.NDArray[np.uint8], names: Any
-    ) -> None:  # noqa: ANN401
+        self,
+        pixels: npt.NDArray[np.uint8],
+        names: Any,  # noqa: ANN401
+    ) -> None:
         with pytest.raises(SourceError, match=f"as {next(iter(names))}"):
             ImageBatch.from_arrays(pixels, **names)
 
