@@ -30,7 +30,6 @@ logged as data, and pickled across processes.
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -38,7 +37,6 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 __all__ = [
     "ArrowimgError",
@@ -443,17 +441,6 @@ class StorageError(ArrowimgError, OSError):
         super().__init__(f"{path}: {reason}{left}")
         self.path, self.reason, self.errno = path, reason, code
         self.free_nbytes, self.free_inodes = free_nbytes, free_inodes
-
-    @classmethod
-    def of(cls, error: OSError, folder: Path) -> StorageError:
-        """Return the error with what it does not tell: which folder, and how full its disk is."""
-        code = error.errno or 0
-        reason = error.strerror or str(error)
-        try:
-            left = os.statvfs(folder)
-        except OSError:
-            return cls(str(folder), reason, code, None, None)
-        return cls(str(folder), reason, code, left.f_bavail * left.f_frsize, left.f_favail)
 
     def __reduce__(self) -> tuple[type[StorageError], tuple[str, str, int, int | None, int | None]]:
         values = (self.path, self.reason, self.errno or 0, self.free_nbytes, self.free_inodes)

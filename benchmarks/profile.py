@@ -51,7 +51,7 @@ STEPS = (
         "make the sidecar",
         ("arrowimg._format.sidecar.sidecar_table", "arrowimg._format.sidecar.write_sidecar"),
     ),
-    ("commit", ("arrowimg._storage.local_commit.LocalStaging.publish",)),
+    ("commit", ("arrowimg._storage.local_commit.LocalTransaction.publish",)),
 )
 """Labels, and the functions of arrowimg that a step is made of."""
 

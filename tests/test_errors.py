@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,9 +32,6 @@ from arrowimg.errors import (
     SourceError,
     StorageError,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BAD_ROW = RowProblem(3, "cat", ErrorCode.DTYPE, "float32 pixels")
 # One of each, the built-in error it also is, its attributes, and what it says.
@@ -318,24 +314,6 @@ class TestLists:
 
         assert ImageError(rows, count).problems == tuple(rows)
         assert str(ImageError(rows, count)).startswith(f"{count:,} of {count:,} rows")
-
-
-class TestStorageError:
-    def test_it_says_how_full_the_folder_is(self, tmp_path: Path) -> None:
-        error = StorageError.of(OSError(28, "No space left on device"), tmp_path)
-
-        assert (error.path, error.reason, error.errno) == (
-            str(tmp_path),
-            "No space left on device",
-            28,
-        )
-        assert error.free_nbytes is not None
-        assert f"{error.free_nbytes:,} bytes" in str(error)
-
-    def test_a_folder_that_is_gone_tells_nothing(self, tmp_path: Path) -> None:
-        error = StorageError.of(OSError("gone"), tmp_path / "gone")
-
-        assert (error.reason, error.errno, error.free_nbytes) == ("gone", 0, None)
 
 
 class TestErrorCode:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
+    from arrowimg._storage.local import LocalStorage
+
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
 
@@ -254,9 +256,9 @@ def test_full_shards_go_on_from_their_spools(
     written: dict[Path, int] = {}
     from arrowimg._write.distributed.spools import discard_spools
 
-    def look_first(folder: Path) -> None:
+    def look_first(place: LocalStorage) -> None:
         written.update({path: path.stat().st_ino for path in spools})
-        discard_spools(folder)
+        discard_spools(place)
 
     monkeypatch.setattr(_full_shards, "discard_spools", look_first)
     write_full(blocks(dataset(90), 30), tmp_path / "out", images_per_tar=40, if_exists="skip")

@@ -12,11 +12,13 @@ from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import pictures_of, read_rows
 from arrowimg._format.sidecar import RESERVED
 from arrowimg._images.batch import ImageBatch
-from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from arrowimg._storage.base import Storage
 
 
 def read_batches(
@@ -58,7 +60,7 @@ def read_batches(
     Memory: one batch, and the rows of one sidecar without its pictures.
     """
     check_option(is_int(batch_size, 1), "batch_size", "an int of at least 1", batch_size)
-    storage = LocalStorage(output_dir)
+    storage = open_storage(output_dir)
     sidecars = sidecar_names(storage, read_manifest(storage))
     return _batches(storage, sidecars, batch_size, check=check)
 

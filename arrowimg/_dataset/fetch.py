@@ -14,6 +14,7 @@ from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._images.arrays import column_of_images, nested_lists
 from arrowimg._images.codec import decode_rgb
+from arrowimg._storage.open import open_files
 from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ImageError, Problem, RowProblem, SchemaError
 
@@ -82,7 +83,7 @@ def _places_of(rows: pl.DataFrame) -> Places:
     numbers = dict(zip(tar_paths, range(len(tar_paths)), strict=True))
     is_named = "member_name" in rows.columns
     return Places(
-        tar_paths.to_list(),
+        open_files(tar_paths.to_list()),
         np.where(present, [numbers.get(path, -1) for path in paths], -1),
         _numbers(offsets),
         _numbers(sizes),

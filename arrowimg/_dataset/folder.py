@@ -10,11 +10,11 @@ from msgspec import Struct
 from arrowimg._core.checksums import checksum
 from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._format.sidecar import Footer, read_footer
-from arrowimg._storage.local import check_file_name
+from arrowimg._storage.names import check_file_name
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
-    from arrowimg._storage.local import Storage
+    from arrowimg._storage.base import Storage
 
 
 class Listing(Struct, frozen=True):

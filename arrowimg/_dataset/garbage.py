@@ -11,12 +11,14 @@ from msgspec import Struct
 from arrowimg._dataset.folder import read_manifest
 from arrowimg._format.names import QUARANTINE_PREFIX
 from arrowimg._format.sidecar import read_footer
-from arrowimg._storage.local import LocalStorage, Storage
 from arrowimg._storage.local_file import TEMPORARY_PREFIX
+from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from arrowimg._storage.base import Storage
 
 DAY_SECONDS = 24 * 60 * 60
 
@@ -63,7 +65,7 @@ def collect_garbage(
     StorageError
         When another writer holds on to the folder, or a file cannot be removed.
     """
-    storage = LocalStorage(output_dir)
+    storage = open_storage(output_dir)
     if not delete:
         return _find_garbage(storage, older_than_days)
     with storage.lock() as is_alone:
@@ -81,12 +83,12 @@ def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
     for name in names:
         if name.startswith(TEMPORARY_PREFIX) or (_OUR_TAR.fullmatch(name) and name not in needed):
             try:
-                nbytes, modified_at = storage.stat(name)
+                file = storage.stat(name)
             except FileNotFoundError:
                 continue  # its writer is alive, and has published or discarded it
-            age_days = (now - modified_at) / DAY_SECONDS
+            age_days = (now - file.modified_at) / DAY_SECONDS
             if age_days >= older_than_days:
-                found.append(Garbage(name, nbytes, age_days))
+                found.append(Garbage(name, file.nbytes, age_days))
     return found
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._format.sidecar import TAR_PATH
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def scan(output_dir: str | Path) -> pl.LazyFrame:
     --------
     >>> good = scan("out").filter(pl.col("score") > 0.9)  # doctest: +SKIP
     """
-    storage = LocalStorage(output_dir)
+    storage = open_storage(output_dir)
     names = sidecar_names(storage, read_manifest(storage))
     paths = [storage.path_of(name) for name in names]
     rows = pl.scan_parquet(paths, glob=False) if paths else pl.LazyFrame(schema=_COLUMNS)

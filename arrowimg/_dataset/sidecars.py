@@ -15,7 +15,7 @@ from arrowimg._core.binary import value_offsets
 from arrowimg._format.layout import _COLUMNS, Layout, _layout, _only
 from arrowimg._format.members import columns_of, extra_members
 from arrowimg._format.sidecar import parse_footer
-from arrowimg._storage.local import check_file_name
+from arrowimg._storage.names import check_file_name
 from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ManifestError, SchemaError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from arrowimg._format.manifest import ShardEntry
-    from arrowimg._storage.local import Storage
+    from arrowimg._storage.base import Storage
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def pictures_of(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.L
         check_file_name(storage, name)
     has_picture = pc.is_valid(rows["offset"]).to_numpy()
     places = Places(
-        [storage.path_of(name) for name in tars.dictionary.to_pylist()],
+        [(storage, name) for name in tars.dictionary.to_pylist()],
         np.where(has_picture, tars.indices.to_numpy().astype(np.int64), -1),
         pc.fill_null(rows["offset"], 0).to_numpy(),
         pc.fill_null(rows["size"], 0).to_numpy(),

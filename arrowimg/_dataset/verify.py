@@ -20,12 +20,15 @@ from arrowimg._format.parquet import holds_own_checksum
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._format.tar_reader import TarMember, read_members
 from arrowimg._images.codec import decode_image
-from arrowimg._storage.local import LocalStorage, Storage, is_file_name
 from arrowimg._storage.local_file import TEMPORARY_PREFIX
+from arrowimg._storage.names import is_file_name
+from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from arrowimg._storage.base import Storage
 
 _BATCH_SHARD = re.compile(r"(?P<base>.+)-(?P<number>[0-9]{6,})")
 
@@ -61,7 +64,7 @@ def verify(output_dir: str | Path, depth: Depth = "checksums") -> Report:
         When there is neither a manifest nor a sidecar, or the manifest cannot be read.
     """
     check_option(depth in get_args(Depth), "depth", ", ".join(map(repr, get_args(Depth))), depth)
-    storage = LocalStorage(output_dir)
+    storage = open_storage(output_dir)
     manifest = read_manifest(storage)
     names = storage.names()
     sidecars = [name for name in names if name.endswith(".parquet")]

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.binary import binary_views, value_bytes, value_offsets
+from arrowimg._core.pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,37 +49,31 @@ def sample_nbytes(members: Iterable[pa.LargeBinaryArray]) -> npt.NDArray[np.int6
 
 
 class Members(Struct, frozen=True):
-    """Consecutive members of a tar, their data where it stands.
+    """Consecutive members of a tar, their data where it is in memory.
 
     Attributes
     ----------
     names
         (N, 100) uint8: ASCII, padded with NUL.
-    sizes
-        (N,) int64: bytes of each member's data.
-    addresses
-        (N,) int64: where the data begins in memory; `data` keeps it there.
     data
-        The data of each member.
+        The data of each member, N pieces.
     """
 
     names: npt.NDArray[np.uint8]
-    sizes: npt.NDArray[np.int64]
-    addresses: npt.NDArray[np.int64]
-    data: list[memoryview]
+    data: Pieces
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Bytes of each member's data: (N,) int64."""
+        return self.data.sizes
 
     def slice(self, start: int, stop: int) -> Members:
         """Return some of the members; nothing is copied."""
-        return Members(
-            self.names[start:stop],
-            self.sizes[start:stop],
-            self.addresses[start:stop],
-            self.data[start:stop],
-        )
+        return Members(self.names[start:stop], self.data.slice(start, stop))
 
 
 class Frames:
-    """What stands around the data of members; the same memory for one group after the other.
+    """What is written around the data of members; the same memory again and again.
 
     A frame is a block of zeros, whose end pads the data before, and the header of the member after.
     Memory that is used again is in the processor's cache, and has what all headers share.
@@ -86,35 +81,37 @@ class Frames:
 
     def __init__(self) -> None:
         self._bytes = np.zeros((0, _FRAME), np.uint8)
+        self._buffer = pa.py_buffer(self._bytes)
 
-    def around(self, members: Members) -> tuple[npt.NDArray[np.int64], list[memoryview]]:
+    def around(self, members: Members) -> Pieces:
         """Return the bytes of members in a tar: frame, data, frame, data, ..., padding.
 
         Returns
         -------
-        tuple
-            Address and length of each piece, (2 N + 1, 2) int64, and views of them. Good until
-            this is called again.
+        Pieces
+            2 N + 1 of them. Good until this is called again.
         """
-        num_members = len(members.sizes)
+        num_members, data = len(members.sizes), members.data
         if len(self._bytes) <= num_members:
             self._bytes = np.zeros((num_members + 1, _FRAME), np.uint8)
             self._bytes[:, BLOCK:] = _TEMPLATE
-        _fill_headers(self._bytes[:num_members, BLOCK:], members.names, members.sizes)
+            self._buffer = pa.py_buffer(self._bytes)
+        _fill_headers(self._bytes[:num_members, BLOCK:], members.names, data.sizes)
         lengths = np.full(num_members + 1, BLOCK)
         lengths[-1] = 0
-        lengths[1:] += -members.sizes % BLOCK
+        lengths[1:] += -data.sizes % BLOCK
         stops = np.arange(1, num_members + 2) * _FRAME
         stops[-1] -= BLOCK
-        starts = stops - lengths
-        vectors = np.empty((2 * num_members + 1, 2), np.int64)
-        vectors[0::2, 0], vectors[1::2, 0] = starts + self._bytes.ctypes.data, members.addresses
-        vectors[0::2, 1], vectors[1::2, 1] = lengths, members.sizes
+        begins = stops - lengths
+        places, starts, sizes = np.zeros((3, 2 * num_members + 1), np.int64)
+        places[1::2] = data.places + 1
+        starts[0::2], starts[1::2] = begins, data.starts
+        sizes[0::2], sizes[1::2] = lengths, data.sizes
         whole = memoryview(self._bytes.reshape(-1)).toreadonly()
-        buffers = [whole] * len(vectors)
-        buffers[0::2] = [whole[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
-        buffers[1::2] = members.data
-        return vectors, buffers
+        views = [whole] * len(sizes)
+        views[0::2] = [whole[a:b] for a, b in zip(begins.tolist(), stops.tolist(), strict=True)]
+        views[1::2] = data.views
+        return Pieces([self._buffer, *data.buffers], places, starts, sizes, views)
 
 
 def sample_members(keys: pa.StringArray, data: Mapping[str, pa.LargeBinaryArray]) -> Members:
@@ -156,18 +153,19 @@ def column_members(
     """
     shape = (len(rows), len(names))
     blocks = np.empty((*shape, MAX_NAME_LENGTH), np.uint8)
-    sizes, addresses = np.empty(shape, np.int64), np.empty(shape, np.int64)
-    members = [memoryview(b"")] * sizes.size
+    places, starts, sizes = np.empty((3, *shape), np.int64)
+    views = [memoryview(b"")] * sizes.size
     for at, (column, values) in enumerate(zip(names, data, strict=True)):
-        offsets, views = value_offsets(values), binary_views(values)
+        offsets, each = value_offsets(values), binary_views(values)
         blocks[:, at] = _padded(column)
+        places[:, at] = at
+        starts[:, at] = offsets[rows]
         sizes[:, at] = (offsets[1:] - offsets[:-1])[rows]
-        addresses[:, at] = offsets[rows] + value_bytes(values).ctypes.data
-        is_all = len(rows) == len(views)
-        members[at :: len(names)] = views if is_all else [views[row] for row in rows.tolist()]
-    return Members(
-        blocks.reshape(-1, MAX_NAME_LENGTH), sizes.reshape(-1), addresses.reshape(-1), members
-    )
+        is_all = len(rows) == len(each)
+        views[at :: len(names)] = each if is_all else [each[row] for row in rows.tolist()]
+    buffers = [pa.py_buffer(value_bytes(values)) for values in data]
+    pieces = Pieces(buffers, places.reshape(-1), starts.reshape(-1), sizes.reshape(-1), views)
+    return Members(blocks.reshape(-1, MAX_NAME_LENGTH), pieces)
 
 
 def member_names(keys: pa.StringArray, extension: str) -> pa.StringArray:

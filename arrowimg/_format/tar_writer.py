@@ -1,22 +1,23 @@
-"""Samples into a staged tar, and where their pictures came to stand in it."""
+"""Samples into a tar, and where their pictures are in it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
 
-from arrowimg._core.checksums import BytesLike, ChecksumName, digest_function
+from arrowimg._core.checksums import ChecksumName, digest_function
 from arrowimg._core.splits import split_by_size
 from arrowimg._format.tar import END_OF_ARCHIVE, Frames, Members, column_members, sample_members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
     import pyarrow as pa
 
+    from arrowimg._core.pieces import PiecesWriter
     from arrowimg._format.samples import Samples
 
 _LAID_OUT_ROWS = 1024
@@ -24,24 +25,8 @@ _CACHED_ROWS = 256
 _CACHED_NBYTES = 2**22
 
 
-class TarFile(Protocol):
-    """What a tar is written to."""
-
-    nbytes: int
-
-    def write(self, data: BytesLike, /) -> int:
-        """Add bytes; returns how many."""
-        ...
-
-    def write_vectors(
-        self, vectors: npt.NDArray[np.int64], buffers: Iterable[memoryview], /
-    ) -> None:
-        """Add bytes from many places in memory: (N, 2) addresses and lengths, and views."""
-        ...
-
-
 class TarWriter:
-    """Writes members into a staged tar.
+    """Writes members into a tar.
 
     Parameters
     ----------
@@ -51,7 +36,7 @@ class TarWriter:
         How pictures are hashed.
     """
 
-    def __init__(self, tar: TarFile, checksum_name: ChecksumName) -> None:
+    def __init__(self, tar: PiecesWriter, checksum_name: ChecksumName) -> None:
         self._tar = tar
         self._digest = digest_function(checksum_name)
         self._frames = Frames()
@@ -75,7 +60,7 @@ class TarWriter:
                 some = members.slice(each * rows.start, each * rows.stop)
                 offsets.append(self.write(some)[pictures])
                 # Now, since what was written just now is in the processor's cache.
-                checksums += map(self._digest, some.data[pictures])
+                checksums += map(self._digest, some.data.views[pictures])
         return np.concatenate(offsets), checksums
 
     def write_quarantined(self, stored: pa.Table) -> None:
@@ -88,9 +73,9 @@ class TarWriter:
 
     def write(self, members: Members) -> npt.NDArray[np.int64]:
         """Write members; returns where the data of each begins in the tar, (N,) int64."""
-        vectors, buffers = self._frames.around(members)
-        ends = self._tar.nbytes + np.cumsum(vectors[:-1, 1])
-        self._tar.write_vectors(vectors, buffers)
+        pieces = self._frames.around(members)
+        ends = self._tar.nbytes + np.cumsum(pieces.sizes[:-1])
+        self._tar.write_pieces(pieces)
         return ends[0::2]
 
     def finish(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
 from arrowimg._format.members import columns_of, extra_members
 from arrowimg._format.samples import Samples
 from arrowimg._format.tar import tar_nbytes
-from arrowimg._storage.local import Storage
+from arrowimg._storage.base import Storage
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.parts import PartStream
 from arrowimg._write.plan import plan_shards
@@ -162,7 +161,8 @@ def _pictures_of(storage: Storage, rows: pa.Table, *, check: bool) -> pa.LargeBi
         return pictures_of(storage, rows, check=check)
     except OSError as error:
         # Said here, lest it be taken for an error of the folder that is written to.
-        raise StorageError.of(error, Path(error.filename or storage.path_of(""))) from error
+        path, reason = error.filename or storage.path_of(""), error.strerror or str(error)
+        raise StorageError(path, reason, error.errno or 0, None, None) from error
 
 
 def plan_copies(

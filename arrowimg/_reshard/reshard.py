@@ -17,7 +17,7 @@ from arrowimg._images.batch import ImageBatch
 from arrowimg._reshard.copies import Copy, copies_of, plan_copies
 from arrowimg._reshard.options import ReshardKeywords, stored_options
 from arrowimg._reshard.source import Selection, StoredRows, Wanted, check_unique_ids, open_rows
-from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._storage.open import open_storage
 from arrowimg._write.file_group import FileGroupTask, file_group
 from arrowimg._write.publish import check_room, prepare_folder, publish_manifest
 from arrowimg._write.resume import read_shard
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
+    from arrowimg._storage.base import Storage
     from arrowimg._write.metadata import MetadataFrame
     from arrowimg._write.options import WriteOptions
 
@@ -206,7 +207,7 @@ def _write(
     new_dir: str | Path,
     progress: bool | None,  # noqa: FBT001  # as the caller has it
 ) -> FileGroupTask:
-    storage = LocalStorage(new_dir, options.durability)
+    storage = open_storage(new_dir, durability=options.durability, argument="new_dir")
     complete_shards = prepare_folder(storage, options)
     if plan:
         check_room(storage, complete_shards, len(plan) - 1)

@@ -14,7 +14,8 @@ from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes
 from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import open_sidecar, read_rows
 from arrowimg._format.sidecar import RESERVED, parse_footer
-from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._storage.base import Storage
+from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -102,7 +103,7 @@ def open_rows(folders: Iterable[str | Path]) -> StoredRows:
     shards, records = list[StoredShard](), list[tuple[str, dict[str, Any]]]()
     schema = pa.schema([])
     for folder in folders:
-        storage = LocalStorage(folder)
+        storage = open_storage(folder)
         manifest = read_manifest(storage)
         if manifest is not None:
             records.append((storage.path_of(""), manifest.options))

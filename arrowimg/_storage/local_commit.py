@@ -1,10 +1,4 @@
-"""Commits: files staged aside, then published together, on a local file system.
-
-Files of one commit are written aside, made durable, and then published under their final names in
-the order they were created. The last of them is the commit record (a shard's sidecar): a reader
-that starts from it sees all files or nothing. ``docs/explanation/durability.md`` tells what a
-crash between any two steps leaves behind.
-"""
+"""Transactions on a local file system: files written aside, made durable, then linked."""
 
 from __future__ import annotations
 
@@ -13,71 +7,61 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TypeAlias
-
-from msgspec import Struct
+from typing import TYPE_CHECKING
 
 from arrowimg._core.checksums import ChecksumName, new_hasher
-from arrowimg._storage.local_file import StagedFile
-from arrowimg.errors import ShardConflictError
+from arrowimg._storage.base import Commit, CommittedFile, Durability, IfExists
+from arrowimg._storage.commit import publish_files
+from arrowimg._storage.local_file import LocalFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
-
-Durability: TypeAlias = Literal["full", "process"]
-IfExists: TypeAlias = Literal["verify", "skip", "overwrite", "error"]
 
 _READ_NBYTES = 2**20
 _LOCK_SECONDS = 60
 _NO_LOCKS = frozenset({errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
-class CommittedFile(Struct, frozen=True):
-    """A file that stands under its final name."""
+class LocalTransaction:
+    """Files written aside in a folder of the local file system.
 
-    name: str
-    nbytes: int
-    checksum: str
-
-
-class Commit(Struct, frozen=True):
-    """The files of a commit, and whether they were there before."""
-
-    files: list[CommittedFile]
-    unchanged: bool
-
-
-class LocalStaging:
-    """Files staged in a folder of the local file system."""
+    Parameters
+    ----------
+    folder
+        Where they will be; absolute.
+    shown
+        The same folder as the caller said it, for errors.
+    descriptor
+        Of the folder; kept open by the owner.
+    """
 
     def __init__(
-        self, folder: Path, descriptor: int, checksum_name: ChecksumName, durability: Durability
+        self,
+        folder: Path,
+        shown: Path,
+        descriptor: int,
+        checksum_name: ChecksumName,
+        durability: Durability,
     ) -> None:
         self._folder = folder
+        self._shown = shown
         self._descriptor = descriptor
         self._checksum_name: ChecksumName = checksum_name
         self._durable = durability == "full"
-        self._files: list[StagedFile] = []
+        self._files: list[LocalFile] = []
 
-    def create(self, name: str) -> StagedFile:
+    def create(self, name: str) -> LocalFile:
         """Return a new file to be published under `name`."""
-        file = StagedFile(self._descriptor, str(self._folder), name, self._checksum_name)
+        file = LocalFile(self._descriptor, str(self._folder), name, self._checksum_name)
         self._files.append(file)
         return file
 
     def publish(
         self, if_exists: IfExists = "verify", is_same: Callable[[], bool] | None = None
     ) -> Commit:
-        """Make all files durable and visible, in the order they were created.
-
-        Parameters
-        ----------
-        if_exists
-            What to do when the record's name is taken, see `WriteOptions`.
-        is_same
-            Tells whether what is committed means the same as what is staged, where the bytes
-            differ.
+        """Make all files durable and visible, in the order in which they were created.
 
         Raises
         ------
@@ -89,90 +73,39 @@ class LocalStaging:
         """
         for file in self._files:
             file.seal(durable=self._durable)
-        with lock_folder(self._folder, exclusive=False):
-            commit = self._publish_absent(if_exists)
-        if commit is not None:
-            return commit
-        with lock_folder(self._folder, exclusive=True) as is_alone:
-            return self._publish_over(if_exists, is_same, is_alone=is_alone)
+        return publish_files(self, self._files, if_exists, is_same)
 
     def discard(self) -> None:
         """Close all files and remove temporary names."""
         for file in self._files:
             file.discard()
 
-    def _publish_absent(self, if_exists: IfExists) -> Commit | None:
-        """Publish under names that are free; None where one is taken by other bytes."""
-        *data, record = self._files
-        if not self._is_taken(record.name):
-            for file in data:
-                is_ours = file.link()
-                if not is_ours and not self._is_equal(file):
-                    return None
-                self._sync(None if is_ours else file.name)
-            if record.link():
-                self._sync()
-                return Commit([_committed(file) for file in self._files], unchanged=False)
-        if if_exists == "error":
-            raise self._conflict(record)
-        if if_exists == "overwrite" or not all(self._is_equal(file) for file in self._files):
-            return None
-        return self._unchanged([_committed(file) for file in self._files])
+    def lock(self, *, exclusive: bool) -> AbstractContextManager[bool]:
+        """Lock the folder, see `lock_folder`."""
+        return lock_folder(self._folder, exclusive=exclusive)
 
-    def _publish_over(
-        self, if_exists: IfExists, is_same: Callable[[], bool] | None, *, is_alone: bool
-    ) -> Commit:
-        """Publish over what is there, while no other writer is between its data and its record."""
-        *data, record = self._files
-        if self._is_taken(record.name):
-            if if_exists != "overwrite":
-                if is_same is not None and is_same():
-                    return self._unchanged([self._describe(file.name) for file in self._files])
-                raise self._conflict(*self._files)
-            os.unlink(record.name, dir_fd=self._descriptor)
-            self._sync()
-        elif data and not is_alone:
-            # Data of another writer that may be about to publish its record.
-            raise self._conflict(*data)
-        for file in self._files:
-            file.replace()
-            self._sync()
-        return Commit([_committed(file) for file in self._files], unchanged=False)
-
-    def _unchanged(self, files: list[CommittedFile]) -> Commit:
-        # Whoever published these files may have died before it made them durable.
-        for file in files:
-            self._sync(file.name)
-        return Commit(files, unchanged=True)
-
-    def _describe(self, name: str) -> CommittedFile:
-        return describe_file(self._folder / name, self._checksum_name)
-
-    def _is_taken(self, name: str) -> bool:
+    def is_taken(self, name: str) -> bool:
+        """Tell whether there is a file of that name."""
         return (self._folder / name).exists()
 
-    def _is_equal(self, file: StagedFile) -> bool:
-        try:
-            return self._describe(file.name) == _committed(file)
-        except FileNotFoundError:
-            return False
+    def describe(self, name: str) -> CommittedFile:
+        """Return size and checksum of a file, by reading it."""
+        return describe_file(self._folder / name, self._checksum_name)
 
-    def _conflict(self, *files: StagedFile) -> ShardConflictError:
-        """Return the error that names the last of these files whose committed bytes differ."""
-        file = next((file for file in reversed(files) if not self._is_equal(file)), files[-1])
-        try:
-            committed = self._describe(file.name).checksum
-        except FileNotFoundError:
-            committed = "(the file is missing)"
-        return ShardConflictError(str(self._folder / file.name), committed, file.checksum)
+    def path_of(self, name: str) -> str:
+        """Return the path of a file, as the folder was given."""
+        return str(self._shown / name)
 
-    def _sync(self, name: str | None = None) -> None:
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        os.unlink(name, dir_fd=self._descriptor)
+
+    def settle(self, name: str | None = None) -> None:
         """Make names durable, and the bytes of one of them, whoever wrote it."""
         if not self._durable:
             return
         if name is not None:
-            with open_descriptor(self._folder / name) as descriptor:
-                os.fsync(descriptor)
+            sync(self._folder / name)
         os.fsync(self._descriptor)
 
 
@@ -197,10 +130,6 @@ def describe_file(path: Path, checksum_name: ChecksumName) -> CommittedFile:
     return CommittedFile(path.name, nbytes, hasher.hexdigest())
 
 
-def _committed(file: StagedFile) -> CommittedFile:
-    return CommittedFile(file.name, file.nbytes, file.checksum)
-
-
 @contextmanager
 def open_descriptor(path: Path) -> Iterator[int]:
     """Open a file or folder, to be synced or locked."""
@@ -209,6 +138,12 @@ def open_descriptor(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def sync(path: Path) -> None:
+    """Have the operating system write a file, or the names in a folder, to the disk."""
+    with open_descriptor(path) as descriptor:
+        os.fsync(descriptor)
 
 
 def _acquire(descriptor: int, kind: int) -> bool:

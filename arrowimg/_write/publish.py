@@ -12,11 +12,12 @@ from arrowimg._core.version import writer_versions
 from arrowimg._dataset.folder import read_manifest
 from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
 from arrowimg._format.names import QUARANTINE_PREFIX, indexes_among
+from arrowimg._storage.commit import twice
 from arrowimg._write.options import WriteOptions, option_differences
-from arrowimg.errors import DatasetConflictError, StorageError
+from arrowimg.errors import DatasetConflictError
 
 if TYPE_CHECKING:
-    from arrowimg._storage.local import Storage
+    from arrowimg._storage.base import Storage
     from arrowimg._write.shard import Shard
 
 SHARD_FILE = re.compile(rf"(?:{QUARANTINE_PREFIX})?images-[0-9]{{6,}}\.(?:tar|parquet)")
@@ -72,17 +73,13 @@ def publish_manifest(storage: Storage, shards: list[Shard], options: WriteOption
     if options.if_exists == "overwrite":
         storage.remove(_stale_files(storage, shards))
     manifest = _manifest(shards, options)
-    try:
-        _publish_once(storage, manifest, options)
-    except StorageError:
-        # As with shards: once more, into a new file.
-        _publish_once(storage, manifest, options)
+    twice(lambda: _publish_once(storage, manifest, options))
 
 
 def _publish_once(storage: Storage, manifest: Manifest, options: WriteOptions) -> None:
-    with storage.stage(options.checksum) as staging:
-        staging.create(MANIFEST_NAME).write(manifest.to_json())
-        staging.publish(options.if_exists, lambda: _is_same(read_manifest(storage), manifest))
+    with storage.begin(options.checksum) as transaction:
+        transaction.create(MANIFEST_NAME).write(manifest.to_json())
+        transaction.publish(options.if_exists, lambda: _is_same(read_manifest(storage), manifest))
 
 
 def _is_same(committed: Manifest | None, offered: Manifest) -> bool:

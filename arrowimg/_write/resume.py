@@ -12,14 +12,14 @@ from msgspec import Struct
 from arrowimg._core.checksums import checksum
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._images.identity import RowName
-from arrowimg._storage.local_commit import CommittedFile
+from arrowimg._storage.base import CommittedFile
 from arrowimg._write.options import option_differences
 from arrowimg._write.shard import Shard, _written
 from arrowimg.errors import DatasetConflictError, ShardConflictError
 
 if TYPE_CHECKING:
     from arrowimg._images.identity import Identity
-    from arrowimg._storage.local import Storage
+    from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteOptions
 
 

@@ -16,17 +16,16 @@ from arrowimg._format.keys import check_unique_column
 from arrowimg._format.names import QUARANTINE_PREFIX
 from arrowimg._format.sidecar import Footer, read_footer, sidecar_table, write_sidecar
 from arrowimg._format.tar_writer import TarWriter
+from arrowimg._storage.commit import twice
 from arrowimg._write.file_group import WrittenFile
 from arrowimg._write.options import WriteOptions, option_differences
-from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
+from arrowimg.errors import DatasetConflictError, ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from arrowimg._format.samples import Samples
-    from arrowimg._storage.local import Storage
-    from arrowimg._storage.local_commit import CommittedFile
-    from arrowimg._storage.local_file import StagedFile
+    from arrowimg._storage.base import CommittedFile, NewFile, Storage
 
 
 class Shard(Struct, frozen=True):
@@ -82,11 +81,7 @@ def write_shard(
         When the storage fails, twice. No sidecar is visible, and so no shard, unless only the last
         sync of the folder failed.
     """
-    try:
-        return _write_once(storage, name, parts, options, batch_shards, check)
-    except StorageError:
-        # A file whose fsync failed must not be synced again, but the samples are still here.
-        return _write_once(storage, name, parts, options, batch_shards, check)
+    return twice(lambda: _write_once(storage, name, parts, options, batch_shards, check))
 
 
 def _write_once(
@@ -97,8 +92,8 @@ def _write_once(
     batch_shards: int | None,
     check: Callable[[pa.Table], None] | None,
 ) -> Shard:
-    with storage.stage(options.checksum) as staging:
-        tar = staging.create(f"{name}.tar")
+    with storage.begin(options.checksum) as transaction:
+        tar = transaction.create(f"{name}.tar")
         writer = TarWriter(tar, options.checksum)
         written = [(part, *writer.write_samples(part)) for part in parts]
         writer.finish()
@@ -110,7 +105,7 @@ def _write_once(
         check_unique_column(stored["key"], stored["image_id"])
         quarantine = None
         if stored["quarantined"].null_count < len(stored):
-            quarantine = staging.create(f"{QUARANTINE_PREFIX}{name}.tar")
+            quarantine = transaction.create(f"{QUARANTINE_PREFIX}{name}.tar")
             quarantine_writer = TarWriter(quarantine, options.checksum)
             quarantine_writer.write_quarantined(stored)
             quarantine_writer.finish()
@@ -125,9 +120,9 @@ def _write_once(
         )
         if check is not None:
             check(table)
-        parquet = staging.create(f"{name}.parquet")
+        parquet = transaction.create(f"{name}.parquet")
         write_sidecar(parquet, table, footer)
-        commit = staging.publish(
+        commit = transaction.publish(
             options.if_exists, lambda: _is_same_shard(storage, parquet.name, table, footer)
         )
     return Shard(
@@ -169,8 +164,8 @@ def _is_same_shard(storage: Storage, record: str, table: pa.Table, footer: Foote
 
 
 def _footer(
-    tar: StagedFile,
-    quarantine: StagedFile | None,
+    tar: NewFile,
+    quarantine: NewFile | None,
     stored: pa.Table,
     options: WriteOptions,
     batch_shards: int | None,

@@ -26,7 +26,7 @@ from arrowimg._images.batch import ImageBatch
 from arrowimg._images.check import check_run
 from arrowimg._images.columns import Files, ImageRun
 from arrowimg._images.encode import encode_run
-from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._storage.open import open_storage
 from arrowimg._write.batch_name import batch_digest
 from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
 from arrowimg._write.options import (
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from arrowimg._format.samples import Samples
+    from arrowimg._storage.base import Storage
 
 NAME_PREFIX = "images-"
 _BASE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -151,8 +152,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        is_path = isinstance(self.output_dir, str | os.PathLike)
-        check_option(is_path, "output_dir", "a str or a path", self.output_dir)
+        open_storage(self.output_dir)  # raises where that is no place
         for name in ("verbose", "deterministic_name"):
             check_option(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
         is_found_again = self.deterministic_name or self.options.if_exists != "skip"
@@ -180,7 +180,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
     @property
     def _storage(self) -> Storage:
-        return LocalStorage(self.output_dir, self.options.durability)
+        return open_storage(self.output_dir, durability=self.options.durability)
 
     def inputs(self) -> tuple[list[str], list[str]]:
         """Return the task attributes, and the columns of its data, that the stage reads."""
@@ -280,12 +280,12 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         check_member_names([name for name, _ in members])
         names = pa.array([name for name, _ in members], pa.string())
         data = gather([data for _, data in members])
-        with self._storage.stage(self.options.checksum) as staging:
-            tar = staging.create(f"{base_name}.tar")
+        with self._storage.begin(self.options.checksum) as transaction:
+            tar = transaction.create(f"{base_name}.tar")
             writer = TarWriter(tar, self.options.checksum)
             writer.write(column_members([names], [data], np.arange(len(members))))
             writer.finish()
-            staging.publish(self.options.if_exists)
+            transaction.publish(self.options.if_exists)
         return self._storage.path_of(tar.name)
 
     def _write_parquet(self, base_name: str, rows: pa.Table | Sequence[Mapping[str, Any]]) -> str:
@@ -299,12 +299,12 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         )
         if self.remove_image_data and self.options.image_column in table.column_names:
             table = table.drop_columns([self.options.image_column])
-        with self._storage.stage(self.options.checksum) as staging:
-            parquet = staging.create(f"{base_name}.parquet")
+        with self._storage.begin(self.options.checksum) as transaction:
+            parquet = transaction.create(f"{base_name}.parquet")
             sink = pa.BufferOutputStream()
             pq.write_table(table, sink, compression="zstd")
             parquet.write(memoryview(sink.getvalue()))
-            staging.publish(self.options.if_exists)
+            transaction.publish(self.options.if_exists)
         return self._storage.path_of(parquet.name)
 
 

@@ -13,7 +13,7 @@ from arrowimg._core.tables import as_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, check_unique
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.identity import Identity
-from arrowimg._storage.local import LocalStorage, Storage
+from arrowimg._storage.open import open_storage
 from arrowimg._write.file_group import FileGroupTask, file_group
 from arrowimg._write.options import (
     ROWS_TO_JUDGE,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from arrowimg._format.samples import Samples
+    from arrowimg._storage.base import Storage
     from arrowimg._write.metadata import MetadataFrame
 
 
@@ -92,7 +93,7 @@ class ShardWriter:
             others=("output_dir", "metadata"),
         )
         self._metadata = _metadata_frame(metadata)
-        self._storage: Storage = LocalStorage(output_dir, self.options.durability)
+        self._storage: Storage = open_storage(output_dir, durability=self.options.durability)
         self._is_open = False
         self._complete_shards: int | None = None
         self._committed: CommittedRows | None = None

@@ -13,7 +13,7 @@ import ray.data
 from arrowimg._dataset.duplicates import check_ids
 from arrowimg._images.arrays import nested_lists
 from arrowimg._images.batch import ImageBatch
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.open import open_storage
 from arrowimg._write.distributed.collect import check_metadata_used
 from arrowimg._write.distributed.spools import (
     SPOOLS_FOLDER,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteKeywords, WriteOptions
 
 ROWS_PER_SPOOL = 1000
@@ -65,8 +66,8 @@ _ROWS_PER_PARTITION = 2000
 class _Folders(NamedTuple):
     """Where the spools and the shards of a dataset stand."""
 
-    spools: LocalStorage
-    shards: LocalStorage
+    spools: Storage
+    shards: Storage
 
 
 def write_shards(
@@ -148,7 +149,7 @@ def write_shards(
     shards = _join(plan, folders, chosen, resources)
     check_ids([shard.parquet.path for shard in shards], hashes_in, rows_in)
     close_dataset(folders.shards, shards, chosen, folder.replaced)
-    discard_spools(output_dir)
+    discard_spools(folders.spools)
     return file_group(shards, output_dir, chosen, ImageBatch(pa.table({})))
 
 
@@ -262,11 +263,8 @@ def _num_rows(shard: PlannedShard) -> int:
 
 
 def _folders(output_dir: str | Path, options: WriteOptions) -> _Folders:
-    folder = absolute(output_dir)
-    return _Folders(
-        LocalStorage(f"{folder}/{SPOOLS_FOLDER}", options.durability),
-        LocalStorage(folder, options.durability),
-    )
+    shards = open_storage(absolute(output_dir), durability=options.durability)
+    return _Folders(shards.at(SPOOLS_FOLDER), shards)
 
 
 _SPOOL_SCHEMA = pa.schema(

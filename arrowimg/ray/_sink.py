@@ -12,7 +12,7 @@ from ray.data.block import BlockAccessor
 from arrowimg._core.tables import as_table
 from arrowimg._dataset.duplicates import check_ids
 from arrowimg._images.batch import ImageBatch
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.open import open_storage
 from arrowimg._write.distributed.collect import check_counts, check_metadata_used, shards_of
 from arrowimg._write.distributed.tasks import dataset_options, images_of, stage_of
 from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ray.data.block import Block
     from ray.data.datasource import WriteResult
 
+    from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteKeywords, WriteOptions
 
 
@@ -189,8 +190,8 @@ def _publish(
     return file_group(shards, output_dir, options, ImageBatch(pa.table({})))
 
 
-def _storage(output_dir: str | Path, options: WriteOptions) -> LocalStorage:
-    return LocalStorage(output_dir, options.durability)
+def _storage(output_dir: str | Path, options: WriteOptions) -> Storage:
+    return open_storage(output_dir, durability=options.durability)
 
 
 def _batches_of(dataset: ray.data.Dataset) -> Iterator[pa.Table]:

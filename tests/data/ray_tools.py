@@ -17,7 +17,7 @@ from PIL import Image
 from writer_data import windows
 
 import arrowimg.ray
-from arrowimg._storage.local_file import StagedFile
+from arrowimg._storage.local_file import LocalFile
 from arrowimg.ray import _full_shards
 
 if TYPE_CHECKING:
@@ -89,19 +89,19 @@ def die_once(marks: Path, name: str, death: str) -> None:
 @contextmanager
 def deaths(marks: Path, name: str, death: str = "exit") -> Iterator[None]:
     """Die before, inside and after the commit of a batch, each once in all attempts."""
-    link = StagedFile.link
+    take_name = LocalFile.take_name
 
-    def deadly_link(file: StagedFile) -> bool:
+    def deadly(file: LocalFile) -> bool:
         if not file.name.endswith(".tar"):  # the record, or a spool: what comes before is there
             die_once(marks, f"{name}-inside", death)
-        return link(file)
+        return take_name(file)
 
     die_once(marks, f"{name}-before", death)
-    StagedFile.link = deadly_link  # type: ignore[method-assign,assignment]
+    LocalFile.take_name = deadly  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        StagedFile.link = link  # type: ignore[method-assign]
+        LocalFile.take_name = take_name  # type: ignore[method-assign]
     die_once(marks, f"{name}-after", death)
 
 

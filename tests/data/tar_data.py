@@ -27,5 +27,4 @@ def archive_of(members: Sequence[tuple[str, bytes]]) -> bytes:
 
 def framed(members: Members) -> bytes:
     """Return members as they stand in a tar, without its end."""
-    _, buffers = Frames().around(members)
-    return b"".join(buffers)
+    return b"".join(Frames().around(members).views)

@@ -11,7 +11,7 @@ from writer_data import dataset
 
 import arrowimg
 from arrowimg._dataset.sidecars import pictures_of, read_rows
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.open import open_storage
 from arrowimg.errors import ChecksumError, ManifestError, SchemaError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SIDECAR = "images-000000.parquet"
 def test_rows_are_the_sidecar_without_its_pictures(tmp_path: Path) -> None:
     table = dataset(5, kind=pa.array(["x", "y", None, "x", "y"]).dictionary_encode())
     arrowimg.write_shards(table, tmp_path, remove_image_data=False)
-    rows = read_rows(LocalStorage(tmp_path), SIDECAR)
+    rows = read_rows(open_storage(tmp_path), SIDECAR)
     whole = pq.read_table(tmp_path / SIDECAR)
 
     assert "image_data" in whole.column_names
@@ -34,7 +34,7 @@ def test_pictures_are_those_that_the_sidecar_keeps(tmp_path: Path) -> None:
     images = [JPEG, b"no picture", JPEG, None]
     table = pa.table({"image_id": ["a", "b", "c", "d"], "image_data": images})
     arrowimg.write_shards(table, tmp_path, remove_image_data=False, on_error="quarantine")
-    storage = LocalStorage(tmp_path)
+    storage = open_storage(tmp_path)
     pictures = pictures_of(storage, read_rows(storage, SIDECAR))
 
     kept = pq.read_table(tmp_path / SIDECAR)["image_data"].to_pylist()
@@ -43,7 +43,7 @@ def test_pictures_are_those_that_the_sidecar_keeps(tmp_path: Path) -> None:
 
 def test_checksums_are_compared_unless_told_not_to(tmp_path: Path) -> None:
     arrowimg.write_shards(dataset(5), tmp_path)
-    storage, tar = LocalStorage(tmp_path), tmp_path / "images-000000.tar"
+    storage, tar = open_storage(tmp_path), tmp_path / "images-000000.tar"
     rows, data = read_rows(storage, SIDECAR), bytearray(tar.read_bytes())
     data[rows["offset"][2].as_py()] ^= 1
     tar.write_bytes(data)
@@ -59,7 +59,7 @@ def test_a_sidecar_that_cannot_be_read_is_named(tmp_path: Path, content: bytes |
         (tmp_path / SIDECAR).write_bytes(content)
 
     with pytest.raises(ManifestError, match=r"images-000000\.parquet"):
-        read_rows(LocalStorage(tmp_path), SIDECAR)
+        read_rows(open_storage(tmp_path), SIDECAR)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../out/images-000000.tar", "/etc/passwd"])

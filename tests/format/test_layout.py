@@ -17,7 +17,7 @@ from writer_data import IDS, windows
 from arrowimg import ImageBatch, write_shards
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import read_layout
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def layouts_of(folder: Path) -> list[Layout]:
-    storage = LocalStorage(folder)
+    storage = open_storage(folder)
     return [read_layout(storage, shard) for shard in read_listing(storage).shards]
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ctypes
 import io
 import shutil
 import string
@@ -93,11 +92,12 @@ def test_members_are_passed_on_without_a_copy() -> None:
     at = data.buffers()[2].address
 
     members = column_members([names], [data], np.arange(2))
-    vectors, buffers = Frames().around(members)
+    pieces = Frames().around(members)
 
-    pieces = [np.frombuffer(buffer, np.uint8) for buffer in buffers[1::2]]
-    assert [piece.ctypes.data for piece in pieces] == [at, at + 100]
-    assert vectors[1::2].tolist() == [[at, 100], [at + 100, 700]]
+    views = [np.frombuffer(view, np.uint8) for view in pieces.views[1::2]]
+    assert [view.ctypes.data for view in views] == [at, at + 100]
+    assert pieces.buffers[pieces.places[1]].address == at
+    assert (pieces.starts[1::2].tolist(), pieces.sizes[1::2].tolist()) == ([0, 100], [100, 700])
 
 
 def test_headers_say_nothing_of_time_or_user() -> None:
@@ -154,27 +154,31 @@ def test_samples_stand_member_by_member_those_without_a_picture_left_out(
 
     assert framed(members) + END_OF_ARCHIVE == archive_of(expected)
     assert framed(some) + END_OF_ARCHIVE == archive_of(expected[start:stop])
-    assert [bytes(member) for member in some.data] == [
+    assert [bytes(member) for member in some.data.views] == [
         content for _, content in expected[start:stop]
     ]
 
 
 @given(archives)
-def test_vectors_say_where_the_buffers_are(archive: list[tuple[str, int]]) -> None:
+def test_what_buffers_hold_there_is_what_views_show(archive: list[tuple[str, int]]) -> None:
     members = members_of(
         [(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(archive)]
     )
-    vectors, buffers = Frames().around(members)
+    pieces = Frames().around(members)
+    places = np.array([pieces.places, pieces.starts, pieces.sizes])
 
-    assert vectors.dtype == np.int64
-    assert vectors.shape == (len(buffers), 2) == (2 * len(archive) + 1, 2)
-    assert [ctypes.string_at(*vector) for vector in vectors.tolist()] == [*map(bytes, buffers)]
+    assert places.dtype == np.int64
+    assert places.shape == (3, len(pieces.views)) == (3, 2 * len(archive) + 1)
+    assert [
+        bytes(memoryview(pieces.buffers[buffer]).cast("B")[start : start + size])
+        for buffer, start, size in places.T.tolist()
+    ] == [*map(bytes, pieces.views)]
 
 
 @given(st.lists(archives, max_size=4))
 def test_frames_are_used_again_for_any_other_members(archives: list[list[tuple[str, int]]]) -> None:
     frames, groups = Frames(), [[(name, bytes(size)) for name, size in one] for one in archives]
-    written = [b"".join(frames.around(members_of(group))[1]) for group in groups]
+    written = [b"".join(frames.around(members_of(group)).views) for group in groups]
 
     assert written == [framed(members_of(group)) for group in groups]
 
@@ -184,7 +188,7 @@ def test_frames_grow_with_the_members() -> None:
 
     for count in (0, 1, 2, 3, 2, 4, 5):
         members = members_of([(f"{at}.jpg", b"12345") for at in range(count)])
-        assert b"".join(frames.around(members)[1]) == framed(members)
+        assert b"".join(frames.around(members).views) == framed(members)
         assert len(framed(members)) == 1024 * count
 
 
@@ -193,4 +197,5 @@ def test_slices_are_not_copied() -> None:
     some = members.slice(1, 3)
 
     assert np.shares_memory(some.names, members.names)
-    assert some.addresses.tolist() == members.addresses.tolist()[1:3]
+    assert some.data.starts.tolist() == members.data.starts.tolist()[1:3]
+    assert np.shares_memory(some.data.starts, members.data.starts)

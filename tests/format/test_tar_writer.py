@@ -13,7 +13,7 @@ from tar_data import archive_of, members_of
 
 from arrowimg import ImageBatch, WriteOptions
 from arrowimg._format.tar_writer import TarWriter
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.open import open_storage
 from arrowimg._write.prepare import check_batch, encode_batch
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def samples_of(files: list[bytes | None], **options: Any) -> Samples:  # noqa: A
 def write(
     folder: Path, *parts: Samples, checksum: Literal["xxh3_128", "sha256"] = "xxh3_128"
 ) -> tuple[bytes, list[tuple[list[int], list[bytes]]]]:
-    with LocalStorage(folder).stage(checksum) as staging:
-        tar = staging.create("a.tar")
+    with open_storage(folder).begin(checksum) as transaction:
+        tar = transaction.create("a.tar")
         writer = TarWriter(tar, checksum)
         places = [writer.write_samples(part) for part in parts]
         writer.finish()
         nbytes = tar.nbytes
-        staging.publish()
+        transaction.publish()
     data = (folder / "a.tar").read_bytes()
 
     assert len(data) == nbytes
@@ -105,12 +105,12 @@ def test_samples_are_written_whole_however_many(tmp_path: Path) -> None:
 @pytest.mark.parametrize("nbytes", [0, 1, 600, 5000])
 def test_members_are_written_whole_however_many(tmp_path: Path, count: int, nbytes: int) -> None:
     members = [(f"{at}.jpg", bytes([at % 251]) * (nbytes + at % 3)) for at in range(count)]
-    with LocalStorage(tmp_path).stage("sha256") as staging:
-        tar = staging.create("a.tar")
+    with open_storage(tmp_path).begin("sha256") as transaction:
+        tar = transaction.create("a.tar")
         writer = TarWriter(tar, "sha256")
         offsets = writer.write(members_of(members))
         writer.finish()
-        staging.publish()
+        transaction.publish()
 
     data = (tmp_path / "a.tar").read_bytes()
     assert data == archive_of(members)
@@ -125,12 +125,12 @@ def test_large_members_are_written_whole(tmp_path: Path) -> None:
     members = [
         (f"{at}.jpg", bytes([at]) * nbytes) for at, nbytes in enumerate([3 * 2**20, 9, 2**20])
     ]
-    with LocalStorage(tmp_path).stage("xxh3_128") as staging:
-        tar = staging.create("a.tar")
+    with open_storage(tmp_path).begin("xxh3_128") as transaction:
+        tar = transaction.create("a.tar")
         writer = TarWriter(tar, "xxh3_128")
         writer.write(members_of(members))
         writer.finish()
-        staging.publish()
+        transaction.publish()
 
     assert (tmp_path / "a.tar").read_bytes() == archive_of(members)
 
@@ -138,12 +138,12 @@ def test_large_members_are_written_whole(tmp_path: Path) -> None:
 def test_bytes_that_are_kept_are_named_by_their_error(tmp_path: Path) -> None:
     samples = samples_of([JPEG, b"no picture", None, JPEG[:50]], keep_quarantined=True)
     stored = pa.concat_tables([samples.slice(0, 2).stored, samples.slice(2, 4).stored])
-    with LocalStorage(tmp_path).stage("xxh3_128") as staging:
-        tar = staging.create("a.tar")
+    with open_storage(tmp_path).begin("xxh3_128") as transaction:
+        tar = transaction.create("a.tar")
         writer = TarWriter(tar, "xxh3_128")
         writer.write_quarantined(stored)
         writer.finish()
-        staging.publish()
+        transaction.publish()
 
     assert (tmp_path / "a.tar").read_bytes() == archive_of(
         [("id0001.unknown_format", b"no picture"), ("id0003.truncated", JPEG[:50])]

@@ -11,6 +11,7 @@ import xxhash
 
 from arrowimg import ImageBatch, ImageWriterStage
 from arrowimg._storage import local_commit as _commit
+from arrowimg._storage.base import Commit, CommittedFile, FileStat
 from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import (
     DatasetConflictError,
@@ -19,11 +20,11 @@ from arrowimg.errors import (
 )
 
 
-def commit(storage: LocalStorage, files: dict[str, bytes]) -> _commit.Commit:
-    with storage.stage("xxh3_128") as staging:
+def commit(storage: LocalStorage, files: dict[str, bytes]) -> Commit:
+    with storage.begin("xxh3_128") as transaction:
         for name, data in files.items():
-            staging.create(name).write(data)
-        return staging.publish()
+            transaction.create(name).write(data)
+        return transaction.publish()
 
 
 def record_syncs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -71,8 +72,8 @@ class TestReading:
         found = storage.describe("a.tar", "xxh3_128")
 
         assert tail == b"ta"
-        assert found == _commit.CommittedFile("a.tar", 4, xxhash.xxh3_128_hexdigest(b"data"))
-        assert storage.stat("a.tar") == (4, 2000.0)
+        assert found == CommittedFile("a.tar", 4, xxhash.xxh3_128_hexdigest(b"data"))
+        assert storage.stat("a.tar") == FileStat("a.tar", 4, 2000.0)
 
     @pytest.mark.parametrize("method", ["open", "describe", "stat"])
     def test_a_file_that_is_not_there_is_not_found(self, tmp_path: Path, method: str) -> None:
@@ -252,8 +253,8 @@ class TestErrors:
         self, tmp_path: Path, error: BaseException
     ) -> None:
         def interrupted() -> None:
-            with LocalStorage(tmp_path).stage("xxh3_128") as staging:
-                staging.create("a.tar").write(b"data")
+            with LocalStorage(tmp_path).begin("xxh3_128") as transaction:
+                transaction.create("a.tar").write(b"data")
                 raise error
 
         with pytest.raises(type(error)) as caught:

@@ -18,10 +18,10 @@ FILES = {"a.tar": b"tar" * 1000, "a.parquet": b"parquet"}
 
 
 def commit(folder: Path, files: dict[str, bytes]) -> None:
-    with LocalStorage(folder).stage("xxh3_128") as staging:
+    with LocalStorage(folder).begin("xxh3_128") as transaction:
         for name, data in files.items():
-            staging.create(name).write(data)
-        staging.publish()
+            transaction.create(name).write(data)
+        transaction.publish()
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -45,10 +45,10 @@ def fail(monkeypatch: pytest.MonkeyPatch, function: str, at_call: int) -> None:
 
 class TestStaging:
     def test_nothing_is_visible_before_publish(self, tmp_path: Path) -> None:
-        with LocalStorage(tmp_path).stage("xxh3_128") as staging:
-            staging.create("a.tar").write(b"data")
+        with LocalStorage(tmp_path).begin("xxh3_128") as transaction:
+            transaction.create("a.tar").write(b"data")
             before = [path.name for path in tmp_path.iterdir()]
-            staging.publish()
+            transaction.publish()
 
         assert all(name.startswith(TEMPORARY_PREFIX) for name in before)
         assert content(tmp_path) == {"a.tar": b"data"}
@@ -57,15 +57,15 @@ class TestStaging:
         assert TEMPORARY_PREFIX.startswith(".")
 
     def test_what_is_not_published_leaves_no_trace(self, tmp_path: Path) -> None:
-        with LocalStorage(tmp_path).stage("xxh3_128") as staging:
-            staging.create("a.tar").write(b"data")
+        with LocalStorage(tmp_path).begin("xxh3_128") as transaction:
+            transaction.create("a.tar").write(b"data")
 
         assert content(tmp_path) == {}
 
     def test_an_exception_leaves_no_trace(self, tmp_path: Path) -> None:
         def interrupted() -> None:
-            with LocalStorage(tmp_path).stage("sha256") as staging:
-                staging.create("a.tar").write(b"data")
+            with LocalStorage(tmp_path).begin("sha256") as transaction:
+                transaction.create("a.tar").write(b"data")
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
@@ -76,8 +76,8 @@ class TestStaging:
     def test_the_folder_is_made_when_first_staged(self, tmp_path: Path) -> None:
         storage = LocalStorage(tmp_path / "not" / "yet")
         before = list(tmp_path.iterdir())
-        with storage.stage("xxh3_128") as staging:
-            staging.create("a.tar").write(b"data")
+        with storage.begin("xxh3_128") as transaction:
+            transaction.create("a.tar").write(b"data")
 
         assert before == []
         assert (tmp_path / "not" / "yet").is_dir()
@@ -87,12 +87,12 @@ class TestStaging:
 
     def test_a_staged_file_counts_and_hashes_what_it_is_given(self, tmp_path: Path) -> None:
         data = bytes(range(256)) * 9
-        with LocalStorage(tmp_path).stage("xxh3_128") as staging:
-            file = staging.create("a.tar")
+        with LocalStorage(tmp_path).begin("xxh3_128") as transaction:
+            file = transaction.create("a.tar")
             for piece in (data[:100], memoryview(data)[100:1000], data[1000:]):
                 file.write(piece)
             nbytes = file.nbytes
-            staging.publish()
+            transaction.publish()
 
         assert nbytes == len(data)
         assert file.closed
@@ -100,8 +100,8 @@ class TestStaging:
         assert content(tmp_path) == {"a.tar": data}
 
     def test_checksums_may_be_sha256(self, tmp_path: Path) -> None:
-        with LocalStorage(tmp_path).stage("sha256") as staging:
-            file = staging.create("a.tar")
+        with LocalStorage(tmp_path).begin("sha256") as transaction:
+            file = transaction.create("a.tar")
             file.write(b"data")
 
         assert file.checksum == hashlib.sha256(b"data").hexdigest()
@@ -242,10 +242,10 @@ class TestFailures:
         assert content(tmp_path) == FILES
 
     def test_a_full_disk_leaves_nothing(self, tmp_path: Path) -> None:
-        with LocalStorage(tmp_path).stage("xxh3_128") as staging:
-            full = staging.create("a.tar")
+        with LocalStorage(tmp_path).begin("xxh3_128") as transaction:
+            full = transaction.create("a.tar")
             full._file.close()
-            full._file = open("/dev/full", "wb", 0)  # noqa: PTH123, SIM115  # closed by the staging
+            full._file = open("/dev/full", "wb", 0)  # noqa: PTH123, SIM115  # closed with the rest
             with pytest.raises(OSError, match="No space left"):
                 full.write(bytes(2**20))
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 import xxhash
 
+from arrowimg._storage.base import Commit, CommittedFile
 from arrowimg._storage.local import LocalStorage
-from arrowimg._storage.local_commit import Commit, CommittedFile
 from arrowimg.errors import ShardConflictError
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def commit(
     if_exists: IfExists = "verify",
     is_same: Callable[[], bool] | None = None,
 ) -> Commit:
-    with LocalStorage(folder).stage("xxh3_128") as staging:
+    with LocalStorage(folder).begin("xxh3_128") as transaction:
         for name, data in files.items():
-            staging.create(name).write(data)
-        return staging.publish(if_exists, is_same)
+            transaction.create(name).write(data)
+        return transaction.publish(if_exists, is_same)
 
 
 def described(files: Files) -> list[CommittedFile]:
@@ -248,10 +248,10 @@ import sys
 from arrowimg._storage.local import LocalStorage
 print("ready", flush=True)
 for at in sys.stdin:
-    with LocalStorage(sys.argv[1]).stage("xxh3_128") as staging:
-        staging.create(f"{at.strip()}.tar").write(b"tar" * 1000)
-        staging.create(f"{at.strip()}.parquet").write(b"parquet")
-        print(staging.publish().unchanged, flush=True)
+    with LocalStorage(sys.argv[1]).begin("xxh3_128") as transaction:
+        transaction.create(f"{at.strip()}.tar").write(b"tar" * 1000)
+        transaction.create(f"{at.strip()}.parquet").write(b"parquet")
+        print(transaction.publish().unchanged, flush=True)
 """
 
 

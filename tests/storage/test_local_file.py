@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from storage_data import pieces_of
 
-from arrowimg._storage.local_file import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, StagedFile
+from arrowimg._storage.local_file import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, LocalFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    import numpy.typing as npt
 
 DATA = b"picture" * 1000
 
@@ -55,16 +55,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch, function: str, code: int) -> None:
     monkeypatch.setattr(os, function, refusing)
 
 
-def staged(folder: int, path: Path, data: bytes = DATA) -> StagedFile:
-    file = StagedFile(folder, str(path), "a.tar", "sha256")
+def staged(folder: int, path: Path, data: bytes = DATA) -> LocalFile:
+    file = LocalFile(folder, str(path), "a.tar", "sha256")
     file.write(data)
     return file
-
-
-def vectors_of(pieces: Sequence[memoryview]) -> npt.NDArray[np.int64]:
-    """Return address and length of each piece."""
-    addresses = [np.frombuffer(piece, np.uint8).ctypes.data for piece in pieces]
-    return np.array([addresses, [len(piece) for piece in pieces]], np.int64).T
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -78,7 +72,7 @@ class TestAside:
         file = staged(folder, tmp_path)
         file.seal(durable=True)
         before = content(tmp_path)
-        is_linked = file.link()
+        is_linked = file.take_name()
         file.discard()
 
         assert before == {}
@@ -93,7 +87,7 @@ class TestAside:
         file = staged(folder, tmp_path)
         file.seal(durable=True)
         (name,) = content(tmp_path)
-        is_linked = file.link()
+        is_linked = file.take_name()
         file.discard()
 
         assert name.startswith(TEMPORARY_PREFIX)
@@ -108,9 +102,9 @@ class TestAside:
         file = staged(folder, tmp_path, b"")
         counts = [file.write(DATA), file.write(np.arange(9, dtype=np.uint8))]
         pieces = [memoryview(DATA), memoryview(b""), memoryview(b"end")]
-        file.write_vectors(vectors_of(pieces), pieces)
+        file.write_pieces(pieces_of(pieces))
         file.seal(durable=False)
-        file.link()
+        file.take_name()
         file.discard()
 
         whole = DATA + bytes(range(9)) + DATA + b"end"
@@ -136,7 +130,7 @@ class TestAside:
         try:
             file = staged(folder, tmp_path)
             file.seal(durable=False)
-            file.link()
+            file.take_name()
             file.discard()
         finally:
             os.umask(before)
@@ -150,7 +144,7 @@ class TestPublishing:
         (tmp_path / "a.tar").write_bytes(b"older")
         file = staged(folder, tmp_path)
         file.seal(durable=False)
-        is_linked = file.link()
+        is_linked = file.take_name()
         file.discard()
 
         assert not is_linked
@@ -174,7 +168,7 @@ class TestPublishing:
     ) -> None:
         file = staged(folder, tmp_path)
         file.seal(durable=False)
-        file.link()
+        file.take_name()
         file.replace()
         file.discard()
 
@@ -202,7 +196,7 @@ class TestPublishing:
         file.seal(durable=False)
 
         with pytest.raises(OSError, match="Input/output error"):
-            file.link()
+            file.take_name()
         file.discard()
 
         assert content(tmp_path) == {}
@@ -236,7 +230,7 @@ class TestSealing:
         refuse(monkeypatch, "fsync", errno.EIO)
         file = staged(folder, tmp_path)
         file.seal(durable=False)
-        file.link()
+        file.take_name()
         file.discard()
 
         assert content(tmp_path) == {"a.tar": DATA}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arrowimg._storage import local_file as _staging
+from arrowimg._storage import local_file as _local_file
 from arrowimg._storage.local import LocalStorage
-from arrowimg._storage.local_file import StagedFile
+from arrowimg._storage.local_file import LocalFile
 from arrowimg.errors import ShardConflictError
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def rename(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if request.param == "renameat2":
         refuse(monkeypatch, "rename", errno.EIO)
     elif request.param == "refused":
-        monkeypatch.setattr(_staging, "_LIBRARY", SimpleNamespace(renameat2=refusing))
+        monkeypatch.setattr(_local_file, "_LIBRARY", SimpleNamespace(renameat2=refusing))
     else:
-        monkeypatch.setattr(_staging, "_LIBRARY", SimpleNamespace())
+        monkeypatch.setattr(_local_file, "_LIBRARY", SimpleNamespace())
 
 
 def refuse_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,8 +69,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, function: str, code: int) -> None:
     monkeypatch.setattr(os, function, refusing)
 
 
-def staged(folder: int, path: Path, data: bytes = DATA) -> StagedFile:
-    file = StagedFile(folder, str(path), "a.tar", "sha256")
+def staged(folder: int, path: Path, data: bytes = DATA) -> LocalFile:
+    file = LocalFile(folder, str(path), "a.tar", "sha256")
     file.write(data)
     return file
 
@@ -84,7 +84,7 @@ class TestOneFile:
     def test_a_file_is_moved_to_its_name(self, tmp_path: Path, folder: int) -> None:
         file = staged(folder, tmp_path)
         file.seal(durable=True)
-        is_linked = file.link()
+        is_linked = file.take_name()
         after = content(tmp_path)
         file.discard()
 
@@ -95,7 +95,7 @@ class TestOneFile:
         (tmp_path / "a.tar").write_bytes(b"older")
         file = staged(folder, tmp_path)
         file.seal(durable=True)
-        is_linked = file.link()
+        is_linked = file.take_name()
         file.discard()
 
         assert not is_linked
@@ -115,7 +115,7 @@ class TestOneFile:
     ) -> None:
         file = staged(folder, tmp_path)
         file.seal(durable=True)
-        file.link()
+        file.take_name()
         file.replace()
         file.discard()
 
@@ -123,10 +123,10 @@ class TestOneFile:
 
 
 def commit(folder: Path, files: dict[str, bytes], *, overwrite: bool = False) -> bool:
-    with LocalStorage(folder).stage("xxh3_128") as staging:
+    with LocalStorage(folder).begin("xxh3_128") as transaction:
         for name, data in files.items():
-            staging.create(name).write(data)
-        return staging.publish("overwrite" if overwrite else "verify").unchanged
+            transaction.create(name).write(data)
+        return transaction.publish("overwrite" if overwrite else "verify").unchanged
 
 
 FILES = {"a.tar": b"tar", "b.tar": b"more", "a.parquet": b"record"}

@@ -11,43 +11,38 @@ import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from storage_data import pieces_of
 
-from arrowimg._storage import local_file as _staging
-from arrowimg._storage.local_file import StagedFile
+from arrowimg._core.pieces import Pieces
+from arrowimg._storage import local_file as _local_file
+from arrowimg._storage.local_file import LocalFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
 
 DATA = b"picture" * 1000
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Iterator[StagedFile]:
+def file(tmp_path: Path) -> Iterator[LocalFile]:
     descriptor = os.open(tmp_path, os.O_RDONLY)
-    staged = StagedFile(descriptor, str(tmp_path), "a.tar", "sha256")
+    staged = LocalFile(descriptor, str(tmp_path), "a.tar", "sha256")
     yield staged
     staged.discard()
     os.close(descriptor)
 
 
-def vectors_of(pieces: Sequence[memoryview]) -> npt.NDArray[np.int64]:
-    """Return address and length of each piece."""
-    addresses = [np.frombuffer(piece, np.uint8).ctypes.data for piece in pieces]
-    return np.array([addresses, [len(piece) for piece in pieces]], np.int64).T
+def write_pieces(file: LocalFile, pieces: Sequence[bytes]) -> None:
+    file.write_pieces(pieces_of(pieces))
 
 
-def write_vectors(file: StagedFile, pieces: Sequence[bytes]) -> None:
-    views = [memoryview(piece) for piece in pieces]
-    file.write_vectors(vectors_of(views), views)
-
-
-def content(file: StagedFile) -> bytes:
+def content(file: LocalFile) -> bytes:
     """Return what a file that nobody can see yet holds."""
     with open(f"/proc/self/fd/{file._file.fileno()}", "rb") as opened:  # noqa: PTH123
         return opened.read()
@@ -92,19 +87,19 @@ class TestShort:
     ) -> None:
         read, write = os.pipe()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_staging, "_LIBRARY", Library(most_nbytes))
-            _staging._write_vectors(write, vectors_of([memoryview(piece) for piece in pieces]))
+            patch.setattr(_local_file, "_LIBRARY", Library(most_nbytes))
+            _local_file._write_vectors(write, _local_file._vectors_of(pieces_of(pieces)))
         os.close(write)
         with os.fdopen(read, "rb") as pipe:
             assert pipe.read() == b"".join(pieces)
 
     @pytest.mark.parametrize("most_nbytes", [1, 6, 7, 8, 1000, 10**6])
     def test_counts_and_checksums_are_those_of_all_bytes(
-        self, file: StagedFile, monkeypatch: pytest.MonkeyPatch, most_nbytes: int
+        self, file: LocalFile, monkeypatch: pytest.MonkeyPatch, most_nbytes: int
     ) -> None:
         pieces = [b"picture", b"", b"x" * 3000, b"picture"]
-        monkeypatch.setattr(_staging, "_LIBRARY", Library(most_nbytes))
-        write_vectors(file, pieces)
+        monkeypatch.setattr(_local_file, "_LIBRARY", Library(most_nbytes))
+        write_pieces(file, pieces)
 
         whole = b"".join(pieces)
         assert content(file) == whole
@@ -112,7 +107,7 @@ class TestShort:
 
     @pytest.mark.parametrize("most_nbytes", [1, 6999, 7000, 10**6])
     def test_a_write_goes_on_where_the_last_one_ended(
-        self, file: StagedFile, monkeypatch: pytest.MonkeyPatch, most_nbytes: int
+        self, file: LocalFile, monkeypatch: pytest.MonkeyPatch, most_nbytes: int
     ) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(file, "_file", ShortFile(file._file.fileno(), most_nbytes))
@@ -123,48 +118,57 @@ class TestShort:
         assert file.checksum == hashlib.sha256(DATA).hexdigest()
 
     def test_an_interrupted_call_is_made_again(
-        self, file: StagedFile, monkeypatch: pytest.MonkeyPatch
+        self, file: LocalFile, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         library = Library(10**6, interruptions=3)
-        monkeypatch.setattr(_staging, "_LIBRARY", library)
-        write_vectors(file, [b"one", b"two"])
+        monkeypatch.setattr(_local_file, "_LIBRARY", library)
+        write_pieces(file, [b"one", b"two"])
 
         assert library.calls == [2] * 4
         assert content(file) == b"onetwo"
 
     @pytest.mark.parametrize("num_pieces", [0, 1, 1023, 1024, 1025, 5000])
     def test_no_call_is_given_more_pieces_than_the_system_takes(
-        self, file: StagedFile, monkeypatch: pytest.MonkeyPatch, num_pieces: int
+        self, file: LocalFile, monkeypatch: pytest.MonkeyPatch, num_pieces: int
     ) -> None:
         pieces = [at.to_bytes(2) for at in range(num_pieces)]
-        write_vectors(file, pieces)
+        write_pieces(file, pieces)
         library = Library(10**6)
-        monkeypatch.setattr(_staging, "_LIBRARY", library)
-        write_vectors(file, pieces)
+        monkeypatch.setattr(_local_file, "_LIBRARY", library)
+        write_pieces(file, pieces)
 
         assert content(file) == b"".join(pieces) * 2
         assert all(count <= os.sysconf("SC_IOV_MAX") for count in library.calls)
 
-    def test_vectors_need_not_stand_side_by_side(self, file: StagedFile) -> None:
-        pieces = [memoryview(b"a"), memoryview(b"bc"), memoryview(b"def")]
-        file.write_vectors(vectors_of(pieces)[::2], pieces[::2])
+    def test_pieces_of_one_buffer_may_come_in_any_order_and_twice(self, file: LocalFile) -> None:
+        data, starts, sizes = b"abcdef", np.array([3, 0, 3, 6]), np.array([3, 1, 2, 0])
+        views = [
+            memoryview(data)[3:6],
+            memoryview(data)[:1],
+            memoryview(data)[3:5],
+            memoryview(b""),
+        ]
+        pieces = Pieces([pa.py_buffer(data)], np.zeros(4, np.int64), starts, sizes, views)
+        file.write_pieces(pieces)
+        file.write_pieces(pieces.slice(1, 3))
 
-        assert content(file) == b"adef"
+        assert content(file) == b"defadeade"
+        assert file.checksum == hashlib.sha256(b"defadeade").hexdigest()
 
 
 class TestFailing:
     @pytest.mark.parametrize("how", ["write", "vectors"])
-    def test_a_full_disk_is_said_at_once(self, file: StagedFile, how: str) -> None:
+    def test_a_full_disk_is_said_at_once(self, file: LocalFile, how: str) -> None:
         file._file.close()
         file._file = open("/dev/full", "wb", 0)  # noqa: PTH123, SIM115  # closed by the fixture
         with pytest.raises(OSError, match="No space left") as caught:
-            file.write(b"a few bytes") if how == "write" else write_vectors(file, [b"a", b"few"])
+            file.write(b"a few bytes") if how == "write" else write_pieces(file, [b"a", b"few"])
 
         assert caught.value.errno == errno.ENOSPC
 
     @pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT, errno.ENOSPC, errno.EFBIG])
     def test_an_error_has_its_number_and_its_text(
-        self, file: StagedFile, monkeypatch: pytest.MonkeyPatch, code: int
+        self, file: LocalFile, monkeypatch: pytest.MonkeyPatch, code: int
     ) -> None:
         class Failing:
             @staticmethod
@@ -172,9 +176,9 @@ class TestFailing:
                 ctypes.set_errno(code)
                 return -1
 
-        monkeypatch.setattr(_staging, "_LIBRARY", Failing)
+        monkeypatch.setattr(_local_file, "_LIBRARY", Failing)
         with pytest.raises(OSError, match=os.strerror(code)) as caught:
-            write_vectors(file, [b"a few", b"bytes"])
+            write_pieces(file, [b"a few", b"bytes"])
 
         assert caught.value.errno == code
 
@@ -185,17 +189,20 @@ class TestFailing:
         script = (
             "import errno, os, resource, signal, sys\n"
             "import numpy as np\n"
-            "from arrowimg._storage.local_file import StagedFile\n"
+            "import pyarrow as pa\n"
+            "from arrowimg._core.pieces import Pieces\n"
+            "from arrowimg._storage.local_file import LocalFile\n"
             "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
             "folder, limit = sys.argv[1], int(sys.argv[2])\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
-            "file = StagedFile(os.open(folder, os.O_RDONLY), folder, 'a.tar', 'sha256')\n"
-            "pieces = [np.full(100, at, np.uint8) for at in range(15)]\n"
-            "vectors = np.array([[piece.ctypes.data, 100] for piece in pieces])\n"
+            "file = LocalFile(os.open(folder, os.O_RDONLY), folder, 'a.tar', 'sha256')\n"
+            "views = [memoryview(np.full(100, at, np.uint8)) for at in range(15)]\n"
+            "buffers = [pa.py_buffer(view) for view in views]\n"
+            "places = [np.arange(15), np.zeros(15, np.int64), np.full(15, 100)]\n"
             "try:\n"
-            "    file.write_vectors(vectors, map(memoryview, pieces))\n"
+            "    file.write_pieces(Pieces(buffers, *places, views))\n"
             "except OSError as error:\n"
-            "    file.link()\n"
+            "    file.take_name()\n"
             "    print(errno.errorcode[error.errno])\n"
         )
         command = [sys.executable, "-c", script, str(tmp_path), str(limit)]

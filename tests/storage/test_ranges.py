@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from writer_data import dataset
 
 import arrowimg
-from arrowimg._storage import ranges as _ranges
+from arrowimg._storage import local_ranges, ranges
+from arrowimg._storage.open import open_files
 from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ChecksumError
 
@@ -44,8 +45,8 @@ def members(out: Path) -> list[tuple[int, int, int, bytes]]:
 def places_of(out: Path, rows: list[tuple[int, int, int, bytes] | None]) -> Places:
     known = [(-1, 0, 0) if row is None else row[:3] for row in rows]
     tars, offsets, sizes = np.array(known, np.int64).reshape(-1, 3).T
-    paths = [str(path) for path in sorted(out.glob("*.tar"))]
-    return Places(paths, tars, offsets, sizes, [f"row {row}" for row in range(len(rows))])
+    files = open_files(str(path) for path in sorted(out.glob("*.tar")))
+    return Places(files, tars, offsets, sizes, [f"row {row}" for row in range(len(rows))])
 
 
 @given(st.data())
@@ -95,7 +96,7 @@ class TestReads:
         read_pictures(places_of(out, [*members]), None)
         wanted = sum(size for _, _, size, _ in members)
 
-        assert sum(read) <= wanted + 100 * _ranges.GAP_NBYTES
+        assert sum(read) <= wanted + 100 * local_ranges.GAP_NBYTES
         assert 4 < len(read) < 60
 
     @pytest.mark.parametrize("vectors", [1, 2, 7])
@@ -106,8 +107,8 @@ class TestReads:
         monkeypatch: pytest.MonkeyPatch,
         vectors: int,
     ) -> None:
-        monkeypatch.setattr(_ranges, "_VECTORS_AT_ONCE", vectors)
-        monkeypatch.setattr(_ranges, "_JOB_NBYTES", 4000)
+        monkeypatch.setattr(local_ranges, "_VECTORS_AT_ONCE", vectors)
+        monkeypatch.setattr(ranges, "_READ_NBYTES", 4000)
         pictures = read_pictures(places_of(out, [*members]), None)
 
         assert pictures.to_pylist() == [data for *_, data in members]

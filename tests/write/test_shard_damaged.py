@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from arrowimg import ImageBatch, WriteOptions
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.open import open_storage
 from arrowimg._write import shard as _shards
 from arrowimg._write.prepare import check_batch, encode_batch
 from arrowimg._write.shard import Shard, write_shard
@@ -35,7 +35,7 @@ def batch() -> ImageBatch:
 def write(folder: Path, batch: ImageBatch, **options: Any) -> Shard:  # noqa: ANN401  # any option
     chosen = WriteOptions(**options)
     parts = list(encode_batch(check_batch(batch, chosen, "row-"), chosen).parts)
-    return write_shard(LocalStorage(folder), "images-a", parts, chosen)
+    return write_shard(open_storage(folder), "images-a", parts, chosen)
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -24,7 +24,8 @@ from arrowimg._dataset.index.formats import (
 from arrowimg._dataset.index.hugging_face import hugging_face_index
 from arrowimg._dataset.sidecars import read_layout
 from arrowimg._format.names import INDEX_FORMATS, README, IndexFormat
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.base import Storage
+from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -85,7 +86,7 @@ def export_index(
         known = ", ".join(map(repr, INDEX_FORMATS))
         check_option(name in INDEX_FORMATS, "formats", f"some of {known}", name)
     # What can be made again need not survive a power cut.
-    storage = LocalStorage(output_dir, "process")
+    storage = open_storage(output_dir, durability="process")
     folder = _Folder(storage, read_listing(storage))
     indexes = [_FORMATS[name](folder) for name in dict.fromkeys(formats)]
     return list(_publish(storage, chain.from_iterable(indexes)))
@@ -94,7 +95,7 @@ def export_index(
 class _Folder(Struct, frozen=True):
     """What indexes are made of, read when it is asked for."""
 
-    storage: LocalStorage
+    storage: Storage
     listing: Listing
 
     def of_each_tar(self, function: Callable[[Layout], Result]) -> Iterator[Result]:
@@ -138,15 +139,15 @@ _FORMATS: dict[IndexFormat, Callable[[_Folder], Iterable[File]]] = {
 """Returns the files of each format. What a format refuses, it refuses at once."""
 
 
-def _publish(storage: LocalStorage, files: Iterator[File]) -> Iterator[str]:
+def _publish(storage: Storage, files: Iterator[File]) -> Iterator[str]:
     """Write files aside and make them visible, some at a time; yields where they stand."""
     for folder, group in groupby(files, lambda file: file[0].rpartition("/")[0]):
-        place = LocalStorage(storage.folder / folder, storage.durability)
+        place = storage.at(folder)
         for first in group:
-            with place.stage("xxh3_128") as staging:
+            with place.begin("xxh3_128") as transaction:
                 for path, pieces in chain([first], islice(group, _FILES_AT_ONCE - 1)):
-                    file = staging.create(path.rpartition("/")[2])
+                    file = transaction.create(path.rpartition("/")[2])
                     for piece in pieces:
                         file.write(piece)
                     yield storage.path_of(path)
-                staging.publish("overwrite")
+                transaction.publish("overwrite")

@@ -19,7 +19,7 @@ from arrowimg.errors import IncompleteError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from arrowimg._storage.local import Storage
+    from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteOptions
 
 

@@ -8,9 +8,8 @@ that whoever writes it again finds it there.
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from msgspec import Struct, structs
 from arrowimg._core.tables import canonical_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
 from arrowimg._format.samples import Samples
+from arrowimg._storage.commit import twice
 from arrowimg._write.batch_name import batch_digest
 from arrowimg._write.plan import plan_shards
 from arrowimg._write.prepare import check_batch, encode_batch
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from arrowimg._images.batch import ImageBatch
-    from arrowimg._storage.local import Storage
+    from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteOptions
 
 SPOOLS_FOLDER = ".arrowimg-spools"
@@ -107,11 +107,7 @@ def write_spool(storage: Storage, batch: ImageBatch, options: WriteOptions) -> S
             pass
     parts = list(encode_batch(check_batch(batch, options, UNNAMED_PREFIX), options).parts)
     table = _as_table(parts)
-    try:
-        _write_once(storage, name, table, options)
-    except StorageError:
-        # As with shards: once more, into a new file.
-        _write_once(storage, name, table, options)
+    twice(lambda: _write_once(storage, name, table, options))
     return _spool_of(name, parts)
 
 
@@ -187,16 +183,17 @@ def _rows_of(batch: pa.RecordBatch, start: int, stop: int) -> pa.Table:
 
 
 def _write_once(storage: Storage, name: str, table: pa.Table, options: WriteOptions) -> None:
-    with storage.stage(options.checksum) as staging:
-        file = staging.create(name)
+    with storage.begin(options.checksum) as transaction:
+        file = transaction.create(name)
         with pa.ipc.new_file(pa.PythonFile(file, "w"), table.schema) as writer:
             writer.write_table(table, _PIECE)
-        staging.publish(options.if_exists)
+        transaction.publish(options.if_exists)
 
 
-def discard_spools(output_dir: str | Path) -> None:
-    """Remove the folder of spools."""
-    shutil.rmtree(Path(output_dir) / SPOOLS_FOLDER, ignore_errors=True)
+def discard_spools(spools: Storage) -> None:
+    """Remove all spools; those that cannot be removed stay, and harm nobody."""
+    with suppress(StorageError):
+        spools.clear()
 
 
 def _spool_of(name: str, parts: list[Samples]) -> Spool:

@@ -14,7 +14,7 @@ from writer_data import dataset, in_batches
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, WriteOptions
 from arrowimg._dataset.duplicates import check_ids, id_hashes, read_ids, rows_of_hashes
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.open import open_storage
 from arrowimg._write.distributed.collect import check_counts, check_metadata_used, shards_of
 from arrowimg._write.publish import close_dataset, open_dataset
 from arrowimg.errors import (
@@ -68,8 +68,8 @@ def test_a_tar_without_its_sidecar_is_refused(tmp_path: Path, cut: slice) -> Non
 def test_counts_that_add_up_pass(tmp_path: Path) -> None:
     shards = shards_of(write(tmp_path, dataset(50)))
 
-    check_counts(LocalStorage(tmp_path), shards, OPTIONS, 50)
-    check_counts(LocalStorage(tmp_path), shards, OPTIONS, None)
+    check_counts(open_storage(tmp_path), shards, OPTIONS, 50)
+    check_counts(open_storage(tmp_path), shards, OPTIONS, None)
 
 
 @pytest.mark.parametrize("num_rows", [49, 51])
@@ -77,7 +77,7 @@ def test_other_counts_are_refused(tmp_path: Path, num_rows: int) -> None:
     shards = shards_of(write(tmp_path, dataset(50)))
 
     with pytest.raises(IncompleteError) as failure:
-        check_counts(LocalStorage(tmp_path), shards, OPTIONS, num_rows)
+        check_counts(open_storage(tmp_path), shards, OPTIONS, num_rows)
     assert (failure.value.expected, failure.value.found) == (num_rows, 50)
 
 
@@ -86,7 +86,7 @@ def test_shards_of_other_options_are_refused(tmp_path: Path) -> None:
     others = WriteOptions(images_per_tar=21, remove_image_data=True)
 
     with pytest.raises(DatasetConflictError, match="images_per_tar"):
-        check_counts(LocalStorage(tmp_path), shards, others, 50)
+        check_counts(open_storage(tmp_path), shards, others, 50)
 
 
 def test_too_many_bad_rows_are_refused_with_their_codes(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_too_many_bad_rows_are_refused_with_their_codes(tmp_path: Path) -> None:
     allowed = structs.replace(limited, max_error_fraction=0.3)
     refused = structs.replace(limited, max_error_fraction=0.29)
 
-    check_counts(LocalStorage(tmp_path), shards, allowed, 100)
+    check_counts(open_storage(tmp_path), shards, allowed, 100)
     with pytest.raises(ErrorFractionError) as failure:
-        check_counts(LocalStorage(tmp_path), shards, refused, 100)
+        check_counts(open_storage(tmp_path), shards, refused, 100)
     assert failure.value.codes == {"missing": 30}
     assert (failure.value.num_errors, failure.value.num_rows) == (30, 100)
 
@@ -150,7 +150,7 @@ def test_rows_without_ids_are_no_duplicates(tmp_path: Path) -> None:
 class TestFolders:
     def commit(self, folder: Path, table: pa.Table, **options: Any) -> None:  # noqa: ANN401
         chosen = WriteOptions(images_per_tar=20, remove_image_data=True, **options)
-        storage = LocalStorage(folder)
+        storage = open_storage(folder)
         opened = open_dataset(storage, chosen)
         shards = shards_of(write(folder, table, options=chosen))
         close_dataset(storage, shards, chosen, opened.replaced)
@@ -201,12 +201,12 @@ class TestFolders:
         (tmp_path / name).touch()
 
         with pytest.raises(DatasetConflictError, match=name):
-            open_dataset(LocalStorage(tmp_path), WriteOptions(if_exists="error"))
+            open_dataset(open_storage(tmp_path), WriteOptions(if_exists="error"))
 
     def test_other_files_are_not_in_the_way(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").touch()
 
-        opened = open_dataset(LocalStorage(tmp_path), WriteOptions(if_exists="error"))
+        opened = open_dataset(open_storage(tmp_path), WriteOptions(if_exists="error"))
 
         assert (opened.replaced, opened.complete_shards) == ([], None)
 

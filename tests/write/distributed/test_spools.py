@@ -15,7 +15,7 @@ from writer_data import content, dataset, in_batches
 
 import arrowimg
 from arrowimg import ImageBatch, WriteOptions
-from arrowimg._storage.local import LocalStorage
+from arrowimg._storage.open import open_storage
 from arrowimg._write import prepare as _batches
 from arrowimg._write.distributed.spools import (
     SPOOLS_FOLDER,
@@ -49,11 +49,11 @@ def files(count: int = 120) -> pa.Table:
 def join_all(table: pa.Table, folder: Path, rows: int, **options: Any) -> None:  # noqa: ANN401
     """Write a table by spools of so many rows."""
     chosen = WriteOptions(remove_image_data=True, **options)
-    spools, shards = LocalStorage(folder / SPOOLS_FOLDER), LocalStorage(folder)
+    spools, shards = open_storage(folder / SPOOLS_FOLDER), open_storage(folder)
     written = [write_spool(spools, ImageBatch(it), chosen) for it in in_batches(table, rows)]
     for planned in plan_spools(written, chosen):
         join_shard(spools, shards, planned, chosen)
-    discard_spools(folder)
+    discard_spools(spools)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50, 63, 64, 65, 120])
@@ -152,7 +152,7 @@ def test_a_shard_is_planned_as_soon_as_its_rows_are_known() -> None:
 
 
 def test_writing_a_spool_again_changes_nothing(tmp_path: Path) -> None:
-    storage, batch = LocalStorage(tmp_path), ImageBatch(dataset(9))
+    storage, batch = open_storage(tmp_path), ImageBatch(dataset(9))
 
     first = write_spool(storage, batch, WriteOptions())
     inode = (tmp_path / first.name).stat().st_ino
@@ -168,7 +168,7 @@ def test_a_spool_is_the_same_on_any_number_of_threads(
     monkeypatch.setattr(_batches, "_LEAST_ENCODED_NBYTES", 1)
     batch, folders = ImageBatch(dataset(150)), [tmp_path / "one", tmp_path / "three"]
     spools = [
-        write_spool(LocalStorage(folder), batch, WriteOptions(encode_threads=threads))
+        write_spool(open_storage(folder), batch, WriteOptions(encode_threads=threads))
         for folder, threads in zip(folders, (1, 3), strict=True)
     ]
 
@@ -177,7 +177,7 @@ def test_a_spool_is_the_same_on_any_number_of_threads(
 
 
 def test_a_spool_of_the_same_ids_and_other_pictures_is_a_conflict(tmp_path: Path) -> None:
-    storage, table = LocalStorage(tmp_path), dataset(9)
+    storage, table = open_storage(tmp_path), dataset(9)
     write_spool(storage, ImageBatch(table), WriteOptions())
     other = table.set_column(0, "image_data", table["image_data"].take(list(range(8, -1, -1))))
 
@@ -197,7 +197,7 @@ def test_an_id_in_two_spools_of_a_shard_is_refused(tmp_path: Path) -> None:
 
 
 def test_spools_with_other_columns_are_refused(tmp_path: Path) -> None:
-    options, storage = WriteOptions(), LocalStorage(tmp_path)
+    options, storage = WriteOptions(), open_storage(tmp_path)
     spools = [
         write_spool(storage, ImageBatch(dataset(20, score=score).slice(at, 10)), options)
         for at, score in ((0, [0.5] * 20), (10, ["high"] * 20))

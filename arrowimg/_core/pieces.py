@@ -1,0 +1,68 @@
+"""Pieces of memory: bytes that are written one after the other, from where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from arrowimg._core.checksums import BytesLike
+
+
+class Pieces(Struct, frozen=True):
+    """Bytes in many places in memory, in the order in which they are written; nothing is copied.
+
+    They are said twice: as arrays for whoever handles all of them at once, as views for whoever
+    takes one after the other. To make one out of the other costs more than to write small pieces.
+
+    Attributes
+    ----------
+    buffers
+        What holds the bytes.
+    places
+        (N,) int64: which of `buffers` each piece is in.
+    starts
+        (N,) int64: where it begins there, in bytes.
+    sizes
+        (N,) int64: its bytes.
+    views
+        The same pieces, N of them.
+    """
+
+    buffers: Sequence[pa.Buffer]
+    places: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    views: Sequence[memoryview]
+
+    def slice(self, start: int, stop: int) -> Pieces:
+        """Return some of the pieces; nothing is copied."""
+        return Pieces(
+            self.buffers,
+            self.places[start:stop],
+            self.starts[start:stop],
+            self.sizes[start:stop],
+            self.views[start:stop],
+        )
+
+
+class PiecesWriter(Protocol):
+    """What bytes are written to, and counted by."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes written so far."""
+        ...
+
+    def write(self, data: BytesLike, /) -> int:
+        """Add bytes; returns how many."""
+        ...
+
+    def write_pieces(self, pieces: Pieces, /) -> None:
+        """Add bytes from many places in memory, which must stay as they are until it returns."""
+        ...
