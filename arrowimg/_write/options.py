@@ -26,7 +26,7 @@ from arrowimg._core.option_checks import (
 from arrowimg._core.threads import usable_cores
 from arrowimg._format.keys import MAX_EXTENSION_LENGTH
 from arrowimg._images.options import JpegOptions, PixelOptions
-from arrowimg._storage.local_commit import Durability, IfExists
+from arrowimg._storage.base import Durability, IfExists
 from arrowimg.errors import ErrorFractionError
 
 OnError: TypeAlias = Literal["raise", "quarantine"]

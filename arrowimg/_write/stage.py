@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import uuid
 from abc import ABC, abstractmethod
@@ -43,6 +42,7 @@ from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import ImageError, OptionError, RowProblem
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
