@@ -9,7 +9,7 @@ import sys
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 import numpy as np
@@ -174,12 +174,13 @@ def test_importing_it_does_not_import_nemo_curator() -> None:
 
 def test_the_stage_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nemo_curator.stages.base", None)
+    monkeypatch.delitem(sys.modules, "arrowimg.curator._stage", raising=False)
     monkeypatch.delitem(vars(arrowimg.curator), "ImageWriterStage", raising=False)
 
     with pytest.raises(MissingDependencyError, match=r"arrowimg\[curator\]"):
         _ = arrowimg.curator.ImageWriterStage
     with pytest.raises(AttributeError, match="no attribute 'Writer'"):
-        _ = arrowimg.curator.Writer
+        _ = arrowimg.curator.Writer  # type: ignore[attr-defined]  # the point
 
 
 def members_of(paths: list[str]) -> dict[str, bytes]:
@@ -259,7 +260,7 @@ class TestInPipelines:
         assert isinstance(stage, ProcessingStage)
         assert stage.name == "image_writer"
         assert not stage.is_fanout_stage()
-        assert stage.process.__annotations__ == {"task": ImageBatch, "return": FileGroupTask}
+        assert get_type_hints(stage.process) == {"task": ImageBatch, "return": FileGroupTask}
         again = pickle.loads(pickle.dumps(stage))  # noqa: S301  # our own
         assert type(again) is type(stage)
         assert again.images_per_tar == 1000
@@ -281,6 +282,22 @@ class TestInPipelines:
 
         assert all(image.image_data is None for image in batch.data)
         assert len(members_of(files.data[:1])) == 20
+
+    @pytest.mark.parametrize("keep_images", [True, False])
+    def test_options_may_be_given_as_a_whole(
+        self,
+        tmp_path: Path,
+        keep_images: bool,  # noqa: FBT001
+    ) -> None:
+        options = arrowimg.WriteOptions(images_per_tar=7, on_error="raise", checksum="sha256")
+
+        stage = arrowimg.curator.ImageWriterStage(
+            str(tmp_path), keep_images=keep_images, options=options
+        )
+
+        writer = arrowimg.ImageWriterStage(tmp_path, options=options)
+        expected = writer.__replace__(output_dir=str(tmp_path), remove_image_data=not keep_images)
+        assert stage._stage == expected
 
     def test_a_bad_picture_does_not_end_the_pipeline(self, tmp_path: Path) -> None:
         from curator_tools import image_batches

@@ -27,7 +27,7 @@ FACES = {"__init__", "__main__", "_cli", "curator", "ray"}
 DOORS = {
     "cv2": ("_images/codec.py",),
     "ray": ("ray/",),
-    "nemo_curator": ("curator.py",),
+    "nemo_curator": ("curator/",),
 }
 """Libraries that only some files import: a folder ends in a slash."""
 
@@ -211,7 +211,7 @@ def test_a_planted_way_round_a_door_is_found(path: str, source: str) -> None:
     [
         ("_images/codec.py", "import cv2"),
         ("ray/_sink.py", "from ray.data import Datasink"),
-        ("curator.py", "from nemo_curator.tasks import Task"),
+        ("curator/_stage.py", "from nemo_curator.tasks import Task"),
         ("_cli/main.py", "from arrowimg.ray import write_shards"),
     ],
 )

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Storage
 
 NAME_PREFIX = "images-"
+_WITHIN_OPTIONS = ("images_per_tar", "remove_image_data")
 _BASE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 logger = logging.getLogger("arrowimg")
@@ -161,12 +162,13 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
     def __replace__(self, **changes: Any) -> Self:  # noqa: ANN401  # as the parameters have it
         """Return a stage with other values of some parameters."""
-        own = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
-        # Here a default counts as said, which beside `options` it does not.
-        within = ("images_per_tar", "remove_image_data")
-        options = {name: changes.pop(name) for name in within if name in changes}
-        changes["options"] = changes.get("options", self.options).replaced(options)
-        return type(self)(**{**own, **changes})
+        values = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
+        within = {name: changes.pop(name) for name in _WITHIN_OPTIONS if name in changes}
+        replaced = type(self)(**{**values, **changes})
+        if not within:
+            return replaced
+        # Beside `options`, a default would not count.
+        return replaced.__replace__(options=replaced.options.replaced(within))
 
     @property
     def images_per_tar(self) -> int:

@@ -187,6 +187,10 @@ class TestValue:
     def test_replaced_options_are_refused_where_new_ones_are(self) -> None:
         with pytest.raises(OptionError, match="verbose"):
             ImageWriterStage("out").__replace__(verbose=1)
+        with pytest.raises(OptionError, match="options"):
+            ImageWriterStage("out").__replace__(options={}, images_per_tar=3)
+        with pytest.raises(OptionError, match="images_per_tar"):
+            ImageWriterStage("out").__replace__(images_per_tar=0)
         with pytest.raises(KeywordError, match="output_dir"):
             ImageWriterStage("out").__replace__(output_folder="x")
 
