@@ -15,14 +15,14 @@ from arrowimg._images.batch import ImageBatch
 from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
-    from pathlib import Path
 
     from arrowimg._storage.base import Storage
 
 
 def read_batches(
-    output_dir: str | Path, batch_size: int = 1000, *, check: bool = True
+    output_dir: str | os.PathLike[str], batch_size: int = 1000, *, check: bool = True
 ) -> Iterator[ImageBatch]:
     """Yield what was written as batches again, in its order.
 

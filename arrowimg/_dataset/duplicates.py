@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
+from arrowimg._dataset.sidecars import open_sidecar
+from arrowimg._storage.open import open_files
 from arrowimg.errors import DuplicateIdError
 
 if TYPE_CHECKING:
@@ -138,16 +138,23 @@ def check_ids(
         raise DuplicateIdError(expected, lines)
 
 
-def read_ids(path: str) -> pa.ChunkedArray:
-    """Return the ids of a sidecar."""
-    return pq.read_table(path, columns=["image_id"], use_threads=False)["image_id"]
+def ids_of_sidecars(paths: Iterable[str]) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Yield file name and ids of each of these sidecars."""
+    for storage, name in open_files(paths):
+        with open_sidecar(storage, name) as file:
+            yield name, file.read(["image_id"], use_threads=False)["image_id"]
+
+
+def hashes_of_ids(paths: Iterable[str]) -> Iterator[Hashes]:
+    """Yield the hashes of the ids in each of these sidecars."""
+    return (id_hashes(ids) for _, ids in ids_of_sidecars(paths))
 
 
 def rows_of_hashes(paths: Iterable[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
     """Yield (id, file name) of each row in these sidecars whose id has one of these hashes."""
     accused = set(suspects.tolist())
-    for path in paths:
-        ids = read_ids(path).drop_null()
-        for image_id, found in zip(ids.to_pylist(), id_hashes(ids).tolist(), strict=True):
+    for name, ids in ids_of_sidecars(paths):
+        present = ids.drop_null()
+        for image_id, found in zip(present.to_pylist(), id_hashes(ids).tolist(), strict=True):
             if found in accused:
-                yield image_id, Path(path).name
+                yield image_id, name

@@ -16,7 +16,7 @@ from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, StorageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     from arrowimg._storage.base import Storage
 
@@ -44,7 +44,7 @@ class Garbage(Struct, frozen=True):
 
 
 def collect_garbage(
-    output_dir: str | Path, older_than_days: float = 7, *, delete: bool = False
+    output_dir: str | os.PathLike[str], older_than_days: float = 7, *, delete: bool = False
 ) -> list[Garbage]:
     """Return temporary files, and tars that no sidecar names; `delete`: and remove them.
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 from msgspec import Struct
 
+from arrowimg._dataset.sidecars import open_sidecar
 from arrowimg._format.manifest import MANIFEST_NAME
 from arrowimg._format.sidecar import Footer, read_footer
+from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError
+
+if TYPE_CHECKING:
+    import os
+
+    from arrowimg._storage.base import Storage
 
 
 class ShardSummary(Struct, frozen=True):
@@ -60,7 +65,7 @@ class Inspection(Struct, frozen=True):
         return sum(shard.tar_nbytes + shard.parquet_nbytes for shard in self.shards)
 
 
-def inspect_dataset(folder: str | Path, num_rows: int = 5) -> Inspection:
+def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspection:
     """Return a short look at the shards in a folder. Only sidecars are read, no tar.
 
     Raises
@@ -68,34 +73,35 @@ def inspect_dataset(folder: str | Path, num_rows: int = 5) -> Inspection:
     ManifestError
         When there are no sidecars, or one was not written by arrowimg.
     """
-    folder = Path(folder)
-    sidecars = sorted(folder.glob("*.parquet"))
+    storage = open_storage(folder, argument="folder")
+    files = [file for page in storage.pages() for file in page]
+    sidecars = [file for file in files if file.name.endswith(".parquet")]
     if not sidecars:
         raise ManifestError(str(folder), "a folder with sidecars (*.parquet)", "none")
-    footers = [_read_footer(path) for path in sidecars]
-    with pq.ParquetFile(sidecars[0]) as file:
+    footers = [_read_footer(storage, file.name) for file in sidecars]
+    with open_sidecar(storage, sidecars[0].name) as file:
         names = [name for name in file.schema_arrow.names if name != "image_data"]
         rows = next(file.iter_batches(num_rows, columns=names), None)
         columns = {field.name: str(field.type) for field in file.schema_arrow}
     return Inspection(
         path=str(folder),
-        has_manifest=(folder / MANIFEST_NAME).exists(),
+        has_manifest=any(file.name == MANIFEST_NAME for file in files),
         writer=footers[0].writer,
         shards=[
             ShardSummary(
-                path.stem,
+                file.name.removesuffix(".parquet"),
                 footer.num_images,
                 footer.num_rows,
                 footer.tar_nbytes,
-                path.stat().st_size,
+                file.nbytes,
             )
-            for path, footer in zip(sidecars, footers, strict=True)
+            for file, footer in zip(sidecars, footers, strict=True)
         ],
         columns=columns,
         first_rows=rows.to_pylist() if rows is not None else [],
     )
 
 
-def _read_footer(path: Path) -> Footer:
-    with path.open("rb") as file:
-        return read_footer(file, str(path))
+def _read_footer(storage: Storage, sidecar: str) -> Footer:
+    with storage.open(sidecar) as file:
+        return read_footer(file, storage.path_of(sidecar))

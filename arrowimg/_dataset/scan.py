@@ -11,7 +11,7 @@ from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
 _COLUMNS = {
     "image_id": pl.String,
@@ -30,7 +30,7 @@ _COLUMNS = {
 """Those of a dataset without rows, of which no sidecar tells."""
 
 
-def scan(output_dir: str | Path) -> pl.LazyFrame:
+def scan(output_dir: str | os.PathLike[str]) -> pl.LazyFrame:
     """Return the rows of a dataset, shard by shard, for a query to choose from.
 
     The shards are those of the manifest, where there is one, else those that have a sidecar: no

@@ -26,6 +26,7 @@ from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, Problem
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from arrowimg._storage.base import Storage
@@ -41,7 +42,7 @@ class _ShardRead(Struct, frozen=True):
     ids: list[str]
 
 
-def verify(output_dir: str | Path, depth: Depth = "checksums") -> Report:
+def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Report:
     """Compare every shard in a folder with its sidecar, and those with the manifest.
 
     Nothing is changed, extracted or executed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -39,8 +39,8 @@ _MOST_THREADS = 4
 
 
 def reshard(
-    output_dir: str | Path,
-    new_dir: str | Path,
+    output_dir: str | os.PathLike[str],
+    new_dir: str | os.PathLike[str],
     where: pl.Expr | str | None = None,
     images_per_tar: int = 1000,
     metadata: object = None,
@@ -117,12 +117,13 @@ def reshard(
         shuffle_seed,
     )
     stated = {"images_per_tar": images_per_tar, **options}
-    return _copy([output_dir], new_dir, stated, progress, where, metadata, shuffle_seed)
+    source = open_storage(output_dir)
+    return _copy([source], new_dir, stated, progress, where, metadata, shuffle_seed)
 
 
 def merge(
-    sources: Sequence[str | Path],
-    new_dir: str | Path,
+    sources: Sequence[str | os.PathLike[str]],
+    new_dir: str | os.PathLike[str],
     images_per_tar: int = 1000,
     *,
     progress: bool | None = None,
@@ -168,14 +169,15 @@ def merge(
     >>> merge(["monday/", "tuesday/"], "both/")  # doctest: +SKIP
     """
     # A single path is a sequence of letters, or none at all.
-    is_list = not isinstance(sources, (str, Path)) and len(sources) > 0
+    is_list = not isinstance(sources, (str, os.PathLike)) and len(sources) > 0
     check_option(is_list, "sources", "a list of at least one folder", sources)
-    return _copy(sources, new_dir, {"images_per_tar": images_per_tar, **options}, progress)
+    folders = [open_storage(folder, argument="sources") for folder in sources]
+    return _copy(folders, new_dir, {"images_per_tar": images_per_tar, **options}, progress)
 
 
 def _copy(
-    folders: Sequence[str | Path],
-    new_dir: str | Path,
+    sources: Sequence[Storage],
+    new_dir: str | os.PathLike[str],
     stated: dict[str, Any],
     progress: bool | None,  # noqa: FBT001  # as the caller has it
     where: pl.Expr | str | None = None,
@@ -183,10 +185,10 @@ def _copy(
     shuffle_seed: int | None = None,
 ) -> FileGroupTask:
     """Check everything that can be checked before a picture is read, then write."""
-    sources = {Path(folder).resolve() for folder in folders}
+    new = open_storage(new_dir, argument="new_dir")
     expected = "a folder that is none of the sources"
-    check_option(Path(new_dir).resolve() not in sources, "new_dir", expected, str(new_dir))
-    stored = open_rows(folders)
+    check_option(new not in sources, "new_dir", expected, str(new_dir))
+    stored = open_rows(sources)
     options = stored_options(stored.records, stated)
     frame = None if metadata is None else _new_columns(metadata, stored)
     selection = Selection(stored, _wanted(stored, where, frame), frame)
@@ -204,7 +206,7 @@ def _write(
     options: WriteOptions,
     order: npt.NDArray[np.int64] | None,
     plan: list[slice],
-    new_dir: str | Path,
+    new_dir: str | os.PathLike[str],
     progress: bool | None,  # noqa: FBT001  # as the caller has it
 ) -> FileGroupTask:
     storage = open_storage(new_dir, durability=options.durability, argument="new_dir")

@@ -15,11 +15,9 @@ from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import open_sidecar, read_rows
 from arrowimg._format.sidecar import RESERVED, parse_footer
 from arrowimg._storage.base import Storage
-from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from arrowimg._write.metadata import MetadataFrame  # noqa: TC004  # imports Polars
 
@@ -90,7 +88,7 @@ class StoredRows(Struct, frozen=True):
     records: list[tuple[str, dict[str, Any]]]
 
 
-def open_rows(folders: Iterable[str | Path]) -> StoredRows:
+def open_rows(datasets: Iterable[Storage]) -> StoredRows:
     """Look at every sidecar of these datasets; no row is read, and no tar opened.
 
     Raises
@@ -102,8 +100,7 @@ def open_rows(folders: Iterable[str | Path]) -> StoredRows:
     """
     shards, records = list[StoredShard](), list[tuple[str, dict[str, Any]]]()
     schema = pa.schema([])
-    for folder in folders:
-        storage = open_storage(folder)
+    for storage in datasets:
         manifest = read_manifest(storage)
         if manifest is not None:
             records.append((storage.path_of(""), manifest.options))

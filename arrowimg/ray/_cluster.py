@@ -13,7 +13,8 @@ import ray
 import ray.data
 from ray.exceptions import RayTaskError
 
-from arrowimg._dataset.duplicates import Hashes, id_hashes, read_ids, rows_of_hashes
+from arrowimg._dataset.duplicates import Hashes, hashes_of_ids, rows_of_hashes
+from arrowimg._storage.open import local_path
 from arrowimg._write.distributed.worker_metadata import (
     Lookup,
     ParquetLookup,
@@ -24,6 +25,7 @@ from arrowimg._write.metadata import MetadataFrame
 from arrowimg.errors import ArrowimgError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator
 
 Made = TypeVar("Made", bound=msgspec.Struct)
@@ -132,7 +134,7 @@ def rows_in(sidecars: list[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
 
 
 def _hash_ids(asked: pa.Table) -> pa.Table:
-    hashes = [id_hashes(read_ids(path)) for path in asked["path"].to_pylist()]
+    hashes = list(hashes_of_ids(asked["path"].to_pylist()))
     return pa.table({"hash": pa.chunked_array(hashes, pa.uint64())})
 
 
@@ -149,6 +151,6 @@ def _frame_of(reference: ray.ObjectRef) -> MetadataFrame:
     return MetadataFrame(ray.get(reference))
 
 
-def absolute(output_dir: str | Path) -> str:
+def absolute(output_dir: str | os.PathLike[str]) -> str:
     """Return a folder's path for workers, which run in folders of their own."""
-    return str(Path(output_dir).absolute())
+    return str(Path(local_path(output_dir)).absolute())

@@ -51,8 +51,8 @@ from arrowimg.ray._cluster import (
 from arrowimg.ray._map_batches import task_memory
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteKeywords, WriteOptions
@@ -72,7 +72,7 @@ class _Folders(NamedTuple):
 
 def write_shards(
     dataset: ray.data.Dataset,
-    output_dir: str | Path,
+    output_dir: str | os.PathLike[str],
     images_per_tar: int = 1000,
     metadata: object = None,
     remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
@@ -262,7 +262,7 @@ def _num_rows(shard: PlannedShard) -> int:
     return sum(piece.num_rows for piece in shard.pieces)
 
 
-def _folders(output_dir: str | Path, options: WriteOptions) -> _Folders:
+def _folders(output_dir: str | os.PathLike[str], options: WriteOptions) -> _Folders:
     shards = open_storage(absolute(output_dir), durability=options.durability)
     return _Folders(shards.at(SPOOLS_FOLDER), shards)
 

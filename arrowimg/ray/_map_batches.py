@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Unpack
 
 import ray.data
 
+from arrowimg._storage.open import local_path
 from arrowimg._write.distributed.tasks import dataset_options, images_of, stage_of, task_nbytes
 from arrowimg.errors import OptionError
 from arrowimg.ray._cluster import received_metadata
 
 if TYPE_CHECKING:
+    import os
+
     import pyarrow as pa
 
     from arrowimg._write.options import WriteKeywords
@@ -58,13 +61,13 @@ class BatchWriter:
 
     def __init__(
         self,
-        output_dir: str | Path,
+        output_dir: str | os.PathLike[str],
         images_per_tar: int = 1000,
         metadata: object = None,
         remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
         **options: Unpack[WriteKeywords],
     ) -> None:
-        if not Path(output_dir).is_absolute():
+        if not Path(local_path(output_dir)).is_absolute():
             option, expected = "output_dir", "an absolute path, for workers elsewhere"
             raise OptionError(option, expected, output_dir)
         chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
@@ -88,7 +91,7 @@ class BatchWriter:
 
 def write_batch(
     batch: pa.Table,
-    output_dir: str | Path,
+    output_dir: str | os.PathLike[str],
     images_per_tar: int = 1000,
     metadata: object = None,
     remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage

@@ -21,8 +21,8 @@ from arrowimg.errors import OptionError
 from arrowimg.ray._cluster import absolute, hashes_in, received_metadata, rows_in, send_metadata
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from ray.data._internal.execution.interfaces import TaskContext
     from ray.data.block import Block
@@ -67,7 +67,7 @@ class ShardSink(ray.data.Datasink[pa.Table]):
 
     def __init__(
         self,
-        output_dir: str | Path,
+        output_dir: str | os.PathLike[str],
         images_per_tar: int = 1000,
         metadata: object = None,
         remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
@@ -137,7 +137,7 @@ class ShardSink(ray.data.Datasink[pa.Table]):
 
 def publish_manifest(
     files: ray.data.Dataset | pa.Table,
-    output_dir: str | Path,
+    output_dir: str | os.PathLike[str],
     images_per_tar: int = 1000,
     remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
     *,
@@ -177,7 +177,7 @@ def publish_manifest(
 
 def _publish(
     files: Iterable[pa.Table],
-    output_dir: str | Path,
+    output_dir: str | os.PathLike[str],
     options: WriteOptions,
     num_rows: int | None,
     folder: Folder,
@@ -190,7 +190,7 @@ def _publish(
     return file_group(shards, output_dir, options, ImageBatch(pa.table({})))
 
 
-def _storage(output_dir: str | Path, options: WriteOptions) -> Storage:
+def _storage(output_dir: str | os.PathLike[str], options: WriteOptions) -> Storage:
     return open_storage(output_dir, durability=options.durability)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arrowimg._dataset.index.formats import File, brace_ranges, json_bytes
@@ -20,6 +19,7 @@ from arrowimg._format.names import (
     ENERGON_UUID,
     indexes_of_tar,
 )
+from arrowimg._storage.open import open_storage
 from arrowimg.errors import DuplicateIdError, StorageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from arrowimg._dataset.folder import Listing
     from arrowimg._format.layout import Layout
+    from arrowimg._storage.base import Storage
 
 _PIECE_NBYTES = 2**20
 
@@ -74,8 +75,8 @@ def energon_index(listing: Listing, layouts: Iterable[Layout]) -> Iterator[File]
         When the temporary folder has no room for the database.
     """
     with tempfile.TemporaryDirectory(prefix="arrowimg-") as folder:
-        path = Path(folder) / "index.sqlite"
-        database = sqlite3.connect(path, isolation_level=None)
+        storage, name = open_storage(folder), "index.sqlite"
+        database = sqlite3.connect(storage.path_of(name), isolation_level=None)
         try:
             database.executescript(_TABLES)
             database.execute("BEGIN")
@@ -90,7 +91,7 @@ def energon_index(listing: Listing, layouts: Iterable[Layout]) -> Iterator[File]
             raise StorageError(folder, f"SQLite: {error}", 0, None, None) from error
         finally:
             database.close()
-        yield ENERGON_DATABASE, _pieces(path)
+        yield ENERGON_DATABASE, _pieces(storage, name)
     yield ENERGON_UUID, [str(listing.uuid).encode()]
     yield from _settings(listing)
 
@@ -135,8 +136,8 @@ def _repeated(database: sqlite3.Connection, number: int, layout: Layout) -> list
     return [f"{key!r} in {layout.tar_file} and in a tar before" for key in found]
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _pieces(storage: Storage, name: str) -> Iterator[bytes]:
+    with storage.open(name) as file:
         while piece := file.read(_PIECE_NBYTES):
             yield piece
 

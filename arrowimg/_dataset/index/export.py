@@ -28,8 +28,8 @@ from arrowimg._storage.base import Storage
 from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from arrowimg._format.layout import Layout
     from arrowimg._format.manifest import ShardEntry
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 
 def export_index(
-    output_dir: str | Path, formats: Sequence[IndexFormat] = ("webdataset",)
+    output_dir: str | os.PathLike[str], formats: Sequence[IndexFormat] = ("webdataset",)
 ) -> list[str]:
     """Write indexes of a dataset beside its shards, for tools that train on it or look at it.
 

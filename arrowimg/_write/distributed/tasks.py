@@ -14,7 +14,7 @@ from arrowimg._write.stage import ImageWriterStage
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     from arrowimg._write.distributed.worker_metadata import Lookup
 
@@ -58,7 +58,7 @@ def task_options(options: WriteOptions) -> WriteOptions:
     return structs.replace(options, if_exists=if_exists, max_error_fraction=None)
 
 
-def stage_of(output_dir: str | Path, options: WriteOptions) -> ImageWriterStage:
+def stage_of(output_dir: str | os.PathLike[str], options: WriteOptions) -> ImageWriterStage:
     """Return the stage that writes a task's batches."""
     return ImageWriterStage(output_dir, options=task_options(options))
 

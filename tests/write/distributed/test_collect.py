@@ -13,7 +13,7 @@ from writer_data import dataset, in_batches
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, WriteOptions
-from arrowimg._dataset.duplicates import check_ids, id_hashes, read_ids, rows_of_hashes
+from arrowimg._dataset.duplicates import check_ids, hashes_of_ids, rows_of_hashes
 from arrowimg._storage.open import open_storage
 from arrowimg._write.distributed.collect import check_counts, check_metadata_used, shards_of
 from arrowimg._write.publish import close_dataset, open_dataset
@@ -116,7 +116,7 @@ def test_metadata_must_be_used_up() -> None:
 
 
 def hashes_of(sidecars: list[str]) -> Any:  # noqa: ANN401
-    return (id_hashes(read_ids(path)) for path in sidecars)
+    return hashes_of_ids(sidecars)
 
 
 def test_an_id_in_two_sidecars_is_named_with_both(tmp_path: Path) -> None:
