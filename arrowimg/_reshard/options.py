@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
-from arrowimg._core.option_checks import check_keywords
 from arrowimg._write.options import WriteOptions, option_differences
 from arrowimg.errors import ManifestError, OptionError
 
@@ -50,7 +49,6 @@ def stored_options(
     records: list[tuple[str, dict[str, Any]]], stated: dict[str, Any]
 ) -> WriteOptions:
     """Return the options of the new dataset: what is stated, else what is recorded."""
-    check_keywords(stated, WriteOptions, ("new_dir", "progress"))
     allowed = {"images_per_tar", *ReshardKeywords.__annotations__}
     for name in stated.keys() - allowed:
         expected = f"one of {', '.join(sorted(allowed))}: stored pictures are copied as they are"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrowimg._core.option_checks import check_option, is_int
+from arrowimg._core.option_checks import check_keywords, check_option, is_int
 from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._format.members import check_members
 from arrowimg._format.sidecar import check_metadata
@@ -19,20 +20,20 @@ from arrowimg._reshard.options import ReshardKeywords, stored_options
 from arrowimg._reshard.source import Selection, StoredRows, Wanted, check_unique_ids, open_rows
 from arrowimg._storage.open import open_storage
 from arrowimg._write.file_group import FileGroupTask, file_group
+from arrowimg._write.options import WriteOptions
 from arrowimg._write.publish import check_room, prepare_folder, publish_manifest
 from arrowimg._write.resume import read_shard
 from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import SchemaError, ShardConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import numpy.typing as npt
     import polars as pl
 
     from arrowimg._storage.base import Storage
     from arrowimg._write.metadata import MetadataFrame
-    from arrowimg._write.options import WriteOptions
 
 _MOST_THREADS = 4
 """Each holds a shard in memory, and disks have had enough of fewer."""
@@ -76,7 +77,8 @@ def reshard(
     **options
         ``members``, ``keys``, ``checksum``, ``max_bytes_per_tar``, ``remove_image_data``,
         ``if_exists`` and ``durability``, see `WriteOptions`. Of the first five, what is not given
-        is as it was when `output_dir` was written.
+        is as it was when `output_dir` was written; so a `WriteOptions` as a whole, which leaves
+        nothing to be as it was, is not taken.
 
     Returns
     -------
@@ -85,9 +87,9 @@ def reshard(
 
     Raises
     ------
-    OptionError
-        When an option has a value that it cannot have, or is of no use to stored pictures; when a
-        sample does not fit `max_bytes_per_tar`.
+    OptionError, KeywordError
+        When an option has a value that it cannot have, is of no use to stored pictures, or does not
+        exist; when a sample does not fit `max_bytes_per_tar`.
     ManifestError
         When `output_dir` holds no dataset, or one that cannot be read.
     SchemaError, MetadataJoinError, DuplicateIdError
@@ -116,6 +118,8 @@ def reshard(
         "an int of at least 0, or None",
         shuffle_seed,
     )
+    others = ("output_dir", "new_dir", "where", "metadata", "shuffle_seed", "progress")
+    check_keywords(options, WriteOptions, others)
     stated = {"images_per_tar": images_per_tar, **options}
     source = open_storage(output_dir)
     return _copy([source], new_dir, stated, progress, where, metadata, shuffle_seed)
@@ -155,8 +159,8 @@ def merge(
 
     Raises
     ------
-    OptionError
-        When the sources were written with other options, which are listed.
+    OptionError, KeywordError
+        When the sources were written with other options, which are listed; else as of `reshard`.
     DuplicateIdError
         When an id stands in two rows; nothing was written.
     SchemaError
@@ -169,8 +173,9 @@ def merge(
     >>> merge(["monday/", "tuesday/"], "both/")  # doctest: +SKIP
     """
     # A single path is a sequence of letters, or none at all.
-    is_list = not isinstance(sources, (str, os.PathLike)) and len(sources) > 0
-    check_option(is_list, "sources", "a list of at least one folder", sources)
+    is_list = isinstance(sources, Sequence) and not isinstance(sources, str | bytes)
+    check_option(is_list and len(sources) > 0, "sources", "a list of at least one folder", sources)
+    check_keywords(options, WriteOptions, ("sources", "new_dir", "progress"))
     folders = [open_storage(folder, argument="sources") for folder in sources]
     return _copy(folders, new_dir, {"images_per_tar": images_per_tar, **options}, progress)
 

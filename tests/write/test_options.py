@@ -421,8 +421,6 @@ class TestMisspelt:
         close: str,
         tmp_path: Path,
     ) -> None:
-        write_a_batch(tmp_path)
-
         with pytest.raises(KeywordError) as caught:
             made(tmp_path, **{keyword: 80})
 
