@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -27,6 +26,7 @@ from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import SchemaError, ShardConflictError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     import numpy.typing as npt
