@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 import arrowimg
-from arrowimg._format.names import INDEX_FORMATS, IndexFormat
+from arrowimg._dataset.index.formats import FORMATS, IndexFormat
 from benchmarks.contenders import arrowimg_shards
 from benchmarks.figures import spread
 from benchmarks.inputs import INPUTS, make_input
@@ -105,7 +105,7 @@ def index(rounds: int, folder: Path, *, quick: bool) -> list[list[str]]:
     """Return what each index costs beside writing the dataset: a table, its head first."""
     num_images = 50_000 if quick else 1_000_000
     with dataset("64", num_images, folder, checksum="sha256") as (out, written):
-        seconds: dict[IndexFormat, list[float]] = {name: [] for name in INDEX_FORMATS}
+        seconds: dict[IndexFormat, list[float]] = {name: [] for name in FORMATS}
         for _ in range(rounds):
             for name, found in seconds.items():
                 taken, _ = timed(functools.partial(arrowimg.export_index, out, [name]))

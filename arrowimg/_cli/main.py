@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from arrowimg._cli.help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
 from arrowimg._cli.text import as_json, inspection_text, report_text
 from arrowimg._core.version import __version__
-from arrowimg._format.names import INDEX_FORMATS, IndexFormat
 from arrowimg.errors import ArrowimgError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from arrowimg._dataset.index.formats import IndexFormat
     from arrowimg._reshard.options import ReshardKeywords
     from arrowimg._write.file_group import FileGroupTask
 
@@ -160,9 +160,11 @@ def _member(text: str) -> tuple[str, str | list[str]]:
 
 
 def _formats(text: str) -> list[IndexFormat]:
-    formats = [known for name in text.split(",") for known in INDEX_FORMATS if known == name]
+    from arrowimg._dataset.index.formats import FORMATS
+
+    formats = [known for name in text.split(",") for known in FORMATS if known == name]
     if len(formats) < len(text.split(",")):
-        message = f"expected some of {','.join(INDEX_FORMATS)}, found {text!r}"
+        message = f"expected some of {','.join(FORMATS)}, found {text!r}"
         raise argparse.ArgumentTypeError(message)
     return formats
 

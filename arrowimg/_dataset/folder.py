@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum
-from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
+from arrowimg._format.manifest import Manifest, ShardEntry
+from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._storage.names import check_file_name
 from arrowimg.errors import ManifestError
@@ -125,7 +126,7 @@ def sidecar_names(storage: Storage, manifest: Manifest | None) -> list[str]:
         for entry in manifest.shards:
             check_file_name(storage, entry.parquet)
         return [entry.parquet for entry in manifest.shards]
-    names = [name for name in storage.names() if name.endswith(".parquet")]
+    names = [name for name in storage.names() if kind_of(name) is FileKind.SIDECAR]
     if not names:
         raise ManifestError(storage.path_of(""), "a manifest or sidecars (*.parquet)", "neither")
     return names

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from arrowimg._dataset.folder import read_manifest
-from arrowimg._format.names import QUARANTINE_PREFIX
+from arrowimg._format.names import FileKind, is_ours, kind_of, quarantine_name, shard_of, tar_name
 from arrowimg._format.sidecar import read_footer
-from arrowimg._storage.local_file import TEMPORARY_PREFIX
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, StorageError
 
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Storage
 
 DAY_SECONDS = 24 * 60 * 60
-
-_OUR_TAR = re.compile(rf"({QUARANTINE_PREFIX})?images-.+\.tar")
 
 
 class Garbage(Struct, frozen=True):
@@ -81,7 +77,7 @@ def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
     needed = _needed_tars(storage, names)
     found = []
     for name in names:
-        if name.startswith(TEMPORARY_PREFIX) or (_OUR_TAR.fullmatch(name) and name not in needed):
+        if _may_be_garbage(name) and name not in needed:
             try:
                 file = storage.stat(name)
             except FileNotFoundError:
@@ -92,15 +88,21 @@ def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
     return found
 
 
+def _may_be_garbage(name: str) -> bool:
+    kind = kind_of(name)
+    is_tar = kind in (FileKind.TAR, FileKind.QUARANTINE)
+    return kind is FileKind.TEMPORARY or (is_tar and is_ours(shard_of(name)))
+
+
 def _needed_tars(storage: Storage, names: list[str]) -> set[str]:
     manifest = read_manifest(storage)
     needed = {entry.tar for entry in manifest.shards} if manifest else set()
-    sidecars = {name for name in names if name.endswith(".parquet")}
+    sidecars = {name for name in names if kind_of(name) is FileKind.SIDECAR}
     sidecars |= {entry.parquet for entry in manifest.shards} if manifest else set()
     for name in sidecars:
         # A sidecar that is gone or cannot be read may still be mended: its tars stay.
-        stem = name.removesuffix(".parquet")
-        needed |= {f"{stem}.tar", f"{QUARANTINE_PREFIX}{stem}.tar", *_tars_of(storage, name)}
+        shard = shard_of(name)
+        needed |= {tar_name(shard), quarantine_name(shard), *_tars_of(storage, name)}
     return needed
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from arrowimg._dataset.sidecars import open_sidecar
-from arrowimg._format.manifest import MANIFEST_NAME
+from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError
@@ -75,7 +75,7 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
     """
     storage = open_storage(folder, argument="folder")
     files = [file for page in storage.pages() for file in page]
-    sidecars = [file for file in files if file.name.endswith(".parquet")]
+    sidecars = [file for file in files if kind_of(file.name) is FileKind.SIDECAR]
     if not sidecars:
         raise ManifestError(str(folder), "a folder with sidecars (*.parquet)", "none")
     footers = [_read_footer(storage, file.name) for file in sidecars]
@@ -89,7 +89,7 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
         writer=footers[0].writer,
         shards=[
             ShardSummary(
-                file.name.removesuffix(".parquet"),
+                shard_of(file.name),
                 footer.num_images,
                 footer.num_rows,
                 footer.tar_nbytes,

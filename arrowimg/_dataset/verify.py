@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pyarrow as pa
@@ -13,14 +11,23 @@ from msgspec import Struct
 from arrowimg._core.checksums import checksum
 from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.folder import read_manifest
+from arrowimg._dataset.index.formats import indexes_with
 from arrowimg._dataset.report import Damage, DamageKind, Depth, Report
-from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
-from arrowimg._format.names import QUARANTINE_PREFIX, README, indexes_with
+from arrowimg._format.names import (
+    MANIFEST_NAME,
+    README,
+    FileKind,
+    batch_of,
+    batch_shard_name,
+    kind_of,
+    shard_of,
+    sidecar_name,
+    tar_name,
+)
 from arrowimg._format.parquet import holds_own_checksum
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._format.tar_reader import TarMember, read_members
 from arrowimg._images.codec import decode_image
-from arrowimg._storage.local_file import TEMPORARY_PREFIX
 from arrowimg._storage.names import is_file_name
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, Problem
@@ -29,9 +36,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+    from arrowimg._format.manifest import Manifest, ShardEntry
     from arrowimg._storage.base import Storage
-
-_BATCH_SHARD = re.compile(r"(?P<base>.+)-(?P<number>[0-9]{6,})")
 
 
 class _ShardRead(Struct, frozen=True):
@@ -68,7 +74,7 @@ def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Re
     storage = open_storage(output_dir)
     manifest = read_manifest(storage)
     names = storage.names()
-    sidecars = [name for name in names if name.endswith(".parquet")]
+    sidecars = [name for name in names if kind_of(name) is FileKind.SIDECAR]
     if manifest is None and not sidecars:
         raise ManifestError(str(output_dir), "a manifest or sidecars (*.parquet)", "neither")
     listed = sidecars if manifest is None else [entry.parquet for entry in manifest.shards]
@@ -157,7 +163,7 @@ def _check_sidecar(
     if counted != stated:
         detail = f"rows, images, errors: {stated} stated, {counted} there"
         yield Damage(name, None, DamageKind.COUNT, detail)
-    if Path(footer.tar_file).stem != Path(name).stem:
+    if footer.tar_file != tar_name(shard_of(name)):
         yield Damage(name, None, DamageKind.NAME, f"it belongs to {footer.tar_file}")
     if any(row["tar_file"] != footer.tar_file for row in rows):
         yield Damage(name, None, DamageKind.NAME, f"rows that are not of {footer.tar_file}")
@@ -261,18 +267,18 @@ def _check_member(
 
 def _check_batches(shards: list[_ShardRead]) -> Iterator[Damage]:
     """Find shards that their batch had and that are gone as a whole."""
-    present = {Path(shard.name).stem for shard in shards}
+    present = {shard.name for shard in shards}
     expected = {}
     for shard in shards:
-        match = _BATCH_SHARD.fullmatch(Path(shard.name).stem)
-        if match and shard.footer.batch_shards is not None:
-            expected[match["base"]] = shard.footer.batch_shards
-    for base, num_shards in expected.items():
+        base_name = batch_of(shard_of(shard.name))
+        if base_name is not None and shard.footer.batch_shards is not None:
+            expected[base_name] = shard.footer.batch_shards
+    for base_name, num_shards in expected.items():
         for number in range(num_shards):
-            name = f"{base}-{number:06d}"
+            name = sidecar_name(batch_shard_name(base_name, number))
             if name not in present:
                 detail = f"one of the {num_shards:,} shards of its batch"
-                yield Damage(f"{name}.parquet", None, DamageKind.MISSING, detail)
+                yield Damage(name, None, DamageKind.MISSING, detail)
 
 
 def _check_ids(shards: list[_ShardRead]) -> Iterator[Damage]:
@@ -287,17 +293,21 @@ def _check_ids(shards: list[_ShardRead]) -> Iterator[Damage]:
 
 def _unneeded(names: list[str], listed: list[str], shards: list[_ShardRead]) -> list[str]:
     # A listed sidecar that cannot be read is damage already; its tar is not to be taken for lost.
-    tars = [f"{Path(name).stem}.tar" for name in listed]
-    needed = {MANIFEST_NAME, README, *listed, *tars, *indexes_with(tars)}
+    names_of_shards = [shard_of(name) for name in listed]
+    needed = {MANIFEST_NAME, README, *listed, *map(tar_name, names_of_shards)}
+    needed |= indexes_with(names_of_shards)
     needed.update(*(shard.footer.tar_checksums for shard in shards))
     return [f"{name}: {_what_it_is(name, names)}" for name in names if name not in needed]
 
 
 def _what_it_is(name: str, names: list[str]) -> str:
-    if name.startswith(TEMPORARY_PREFIX):
+    kind = kind_of(name)
+    if kind is FileKind.TEMPORARY:
         return "a temporary file"
-    if name.endswith((".parquet", ".idx")) or f"{Path(name).stem}.parquet" in names:
-        return "of a shard that is not listed"
-    if name.startswith(QUARANTINE_PREFIX) and name.endswith(".tar"):
+    if kind is FileKind.QUARANTINE:
         return "quarantined bytes that no sidecar names"
-    return "a tar that no sidecar names" if name.endswith(".tar") else "not ours"
+    if kind is FileKind.TAR and sidecar_name(shard_of(name)) not in names:
+        return "a tar that no sidecar names"
+    if kind in (FileKind.TAR, FileKind.SIDECAR, FileKind.INDEX):
+        return "of a shard that is not listed"
+    return "not ours"

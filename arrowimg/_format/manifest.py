@@ -10,8 +10,6 @@ from msgspec import Struct
 from arrowimg._core.version import FORMAT_VERSION
 from arrowimg.errors import ManifestError
 
-MANIFEST_NAME = "manifest.json"
-
 
 class ShardEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One shard as the manifest lists it. File names are relative to the manifest."""

@@ -1,51 +1,111 @@
-"""Names of the files that are indexes: what `export_index` writes, and a new dataset takes away."""
+"""Names of files: what each file of a dataset is called, and what a file is, given its name."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, get_args
+from enum import Enum, auto
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from arrowimg._core.temporary_names import TEMPORARY_PREFIX
 
-IndexFormat = Literal["webdataset", "wids", "dali", "energon", "hf", "croissant", "fsspec", "sizes"]
-INDEX_FORMATS: tuple[IndexFormat, ...] = get_args(IndexFormat)
+MANIFEST_NAME = "manifest.json"
 
-WEBDATASET = "webdataset.json"
-WIDS = "wids.json"
-FSSPEC = "fsspec.json"
-SIZES = "sizes.json"
-CROISSANT = "croissant.json"
+SHARD_PREFIX = "images-"
+"""The name of a shard that arrowimg wrote starts with this; its files are named after it."""
+
+TAR_SUFFIX = ".tar"
+SIDECAR_SUFFIX = ".parquet"
+INDEX_SUFFIX = ".idx"
+"""Of the indexes that stand beside a tar, one of each tar."""
+
 README = "README.md"
 """May hold a person's own text, and says nothing of single shards: it is never taken away."""
 
-ENERGON_INFO = ".nv-meta/.info.json"
-ENERGON_SPLIT = ".nv-meta/split.yaml"
-ENERGON_DATASET = ".nv-meta/dataset.yaml"
-ENERGON_DATABASE = ".nv-meta/index.sqlite"
-ENERGON_UUID = ".nv-meta/index.uuid"
-
-OF_DATASET = (WEBDATASET, WIDS, FSSPEC, SIZES, CROISSANT)
-OF_ENERGON = (ENERGON_INFO, ENERGON_SPLIT, ENERGON_DATASET, ENERGON_DATABASE, ENERGON_UUID)
-
-_OF_TAR = re.compile(r"images-.+\.idx")
+_QUARANTINE_PREFIX = "quarantine-"
+_NUMBER = "[0-9]{6,}"
+_NUMBERED = re.compile(SHARD_PREFIX + _NUMBER)
+_OF_BATCH = re.compile(f"(.+)-{_NUMBER}")
 
 
-def indexes_of_tar(tar: str) -> list[str]:
-    """Return the names of a tar's own indexes: DALI's and Energon's."""
-    return [f"{tar.removesuffix('.tar')}.idx", f"{tar}.idx"]
+class FileKind(Enum):
+    """What a file is, by its name: only its content tells whether it really is that.
+
+    Indexes of a dataset as a whole are among the others: those who write them name them.
+    """
+
+    TAR = auto()
+    SIDECAR = auto()
+    QUARANTINE = auto()
+    MANIFEST = auto()
+    INDEX = auto()
+    TEMPORARY = auto()
+    OTHER = auto()
 
 
-def indexes_with(tars: Iterable[str]) -> set[str]:
-    """Return the names that indexes beside these tars may have."""
-    return {*OF_DATASET, *(name for tar in tars for name in indexes_of_tar(tar))}
+def kind_of(name: str) -> FileKind:
+    """Return what a file is, given its name."""
+    if name.startswith(TEMPORARY_PREFIX):
+        return FileKind.TEMPORARY
+    if name == MANIFEST_NAME:
+        return FileKind.MANIFEST
+    if name.endswith(INDEX_SUFFIX):
+        return FileKind.INDEX
+    if name.endswith(SIDECAR_SUFFIX):
+        return FileKind.SIDECAR
+    if name.endswith(TAR_SUFFIX):
+        return FileKind.QUARANTINE if name.startswith(_QUARANTINE_PREFIX) else FileKind.TAR
+    return FileKind.OTHER
 
 
-def indexes_among(names: Sequence[str]) -> list[str]:
-    """Return the names of indexes, given those of all files of a folder."""
-    there = [name for name in names if name in OF_DATASET or _OF_TAR.fullmatch(name)]
-    has_energon = any(name.endswith(".tar.idx") for name in there)
-    return [*there, *OF_ENERGON] if has_energon else there
+def shard_of(name: str) -> str:
+    """Return the name of the shard that a tar, sidecar, quarantine tar or tar's index belongs to.
+
+    Examples
+    --------
+    >>> shard_of("quarantine-images-000000.tar")
+    'images-000000'
+    >>> shard_of("images-000000.tar.idx")
+    'images-000000'
+    """
+    stem = name.removesuffix(INDEX_SUFFIX).removesuffix(SIDECAR_SUFFIX).removesuffix(TAR_SUFFIX)
+    return stem.removeprefix(_QUARANTINE_PREFIX) if kind_of(name) is FileKind.QUARANTINE else stem
 
 
-QUARANTINE_PREFIX = "quarantine-"
+def shard_name(number: int) -> str:
+    """Return the name of a shard of a dataset that is numbered from 0: ``images-000000``."""
+    return f"{SHARD_PREFIX}{number:06d}"
+
+
+def batch_shard_name(base_name: str, number: int) -> str:
+    """Return the name of a shard of a batch, numbered from 0: ``<base name>-000000``."""
+    return f"{base_name}-{number:06d}"
+
+
+def batch_of(shard: str) -> str | None:
+    """Return the base name of the batch that a shard belongs to by its name, None of none."""
+    match = _OF_BATCH.fullmatch(shard)
+    return match[1] if match else None
+
+
+def is_ours(shard: str) -> bool:
+    """Tell whether arrowimg gives such names to shards."""
+    return shard.startswith(SHARD_PREFIX) and shard != SHARD_PREFIX
+
+
+def is_numbered(shard: str) -> bool:
+    """Tell whether a shard is one of a dataset that is numbered, by its name."""
+    return _NUMBERED.fullmatch(shard) is not None
+
+
+def tar_name(shard: str) -> str:
+    """Return the name of a shard's tar."""
+    return f"{shard}{TAR_SUFFIX}"
+
+
+def sidecar_name(shard: str) -> str:
+    """Return the name of a shard's sidecar."""
+    return f"{shard}{SIDECAR_SUFFIX}"
+
+
+def quarantine_name(shard: str) -> str:
+    """Return the name of the tar that holds a shard's quarantined bytes."""
+    return f"{_QUARANTINE_PREFIX}{tar_name(shard)}"

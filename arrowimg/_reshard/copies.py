@@ -16,6 +16,7 @@ from arrowimg._core.tables import in_one_chunk
 from arrowimg._dataset.sidecars import pictures_of
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
 from arrowimg._format.members import columns_of, extra_members
+from arrowimg._format.names import shard_name
 from arrowimg._format.samples import Samples
 from arrowimg._format.tar import tar_nbytes
 from arrowimg._storage.base import Storage
@@ -85,7 +86,7 @@ class Copy(Struct, frozen=True):
     @property
     def name(self) -> str:
         """Name of its files, without extension."""
-        return f"images-{self.number:06d}"
+        return shard_name(self.number)
 
     @property
     def row_names(self) -> list[RowName]:

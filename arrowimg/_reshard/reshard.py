@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from arrowimg._core.option_checks import check_keywords, check_option, is_int
 from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._format.members import check_members
+from arrowimg._format.names import shard_name
 from arrowimg._format.sidecar import check_metadata
 from arrowimg._images.batch import ImageBatch
 from arrowimg._reshard.copies import Copy, copies_of, plan_copies
@@ -301,6 +302,6 @@ def _committed(storage: Storage, copy: Copy) -> Shard | None:
 
 def _check_ended(storage: Storage, number: int, options: WriteOptions) -> None:
     """Raise `ShardConflictError` when a committed shard holds rows that were not asked for."""
-    after = read_shard(storage, f"images-{number:06d}", options)
+    after = read_shard(storage, shard_name(number), options)
     if after is not None:
         raise ShardConflictError(after.shard.parquet.path, "other rows", "no more rows")

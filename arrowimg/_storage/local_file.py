@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arrowimg._core.checksums import BytesLike, ChecksumName, new_hasher
+from arrowimg._core.temporary_names import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from arrowimg._core.pieces import Pieces
 
-TEMPORARY_PREFIX = ".arrowimg-"
 TEMPORARY_SUFFIX = ".tmp"
 
 _VECTORS_AT_ONCE = os.sysconf("SC_IOV_MAX")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,17 @@ from msgspec import Struct, structs
 
 from arrowimg._core.version import writer_versions
 from arrowimg._dataset.folder import read_manifest
-from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
-from arrowimg._format.names import QUARANTINE_PREFIX, indexes_among
+from arrowimg._dataset.index.formats import indexes_among
+from arrowimg._format.manifest import Manifest, ShardEntry
+from arrowimg._format.names import (
+    MANIFEST_NAME,
+    FileKind,
+    is_numbered,
+    is_ours,
+    kind_of,
+    quarantine_name,
+    shard_of,
+)
 from arrowimg._storage.commit import twice
 from arrowimg._write.options import WriteOptions, option_differences
 from arrowimg.errors import DatasetConflictError
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Storage
     from arrowimg._write.shard import Shard
 
-SHARD_FILE = re.compile(rf"(?:{QUARANTINE_PREFIX})?images-[0-9]{{6,}}\.(?:tar|parquet)")
+_OF_SHARD = (FileKind.TAR, FileKind.QUARANTINE, FileKind.SIDECAR)
 
 
 def prepare_folder(storage: Storage, options: WriteOptions) -> int | None:
@@ -90,8 +98,8 @@ def _is_same(committed: Manifest | None, offered: Manifest) -> bool:
 def _stale_files(storage: Storage, shards: list[Shard]) -> list[str]:
     """Return files of shards that are not among these, sidecars before their tars."""
     needed = {name for shard in shards for name in shard.names}
-    stale = [name for name in storage.names() if SHARD_FILE.fullmatch(name) and name not in needed]
-    return sorted(stale, key=lambda name: (name.endswith(".tar"), name))
+    stale = [name for name in storage.names() if _is_numbered_file(name) and name not in needed]
+    return sorted(stale, key=lambda name: (kind_of(name) is not FileKind.SIDECAR, name))
 
 
 def _manifest(shards: list[Shard], options: WriteOptions) -> Manifest:
@@ -146,7 +154,7 @@ def open_dataset(storage: Storage, options: WriteOptions) -> Folder:
     if options.if_exists == "overwrite":
         manifest = read_manifest(storage)
         for entry in manifest.shards if manifest else []:
-            replaced += [entry.parquet, entry.tar, f"quarantine-{entry.tar}"]
+            replaced += [entry.parquet, entry.tar, quarantine_name(shard_of(entry.tar))]
     if options.if_exists == "error":
         there = [name for name in storage.names() if _is_of_shard(name)]
         if there:
@@ -161,11 +169,14 @@ def close_dataset(
     """Commit the manifest of these shards, and remove what they replace."""
     publish_manifest(storage, shards, options)
     needed = {name for shard in shards for name in shard.names}
-    needed |= {f"quarantine-{Path(shard.tar.path).name}" for shard in shards}
+    needed |= {quarantine_name(shard_of(Path(shard.tar.path).name)) for shard in shards}
     storage.remove([name for name in replaced if name not in needed])
 
 
 def _is_of_shard(name: str) -> bool:
-    return bool(SHARD_FILE.fullmatch(name)) or (
-        name.startswith("images-") and name.endswith(".parquet")
-    )
+    is_sidecar = kind_of(name) is FileKind.SIDECAR and is_ours(shard_of(name))
+    return is_sidecar or _is_numbered_file(name)
+
+
+def _is_numbered_file(name: str) -> bool:
+    return kind_of(name) in _OF_SHARD and is_numbered(shard_of(name))

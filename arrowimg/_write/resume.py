@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum
+from arrowimg._format.names import batch_shard_name, shard_name, sidecar_name
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._images.identity import RowName
 from arrowimg._storage.base import CommittedFile
@@ -28,12 +29,12 @@ def committed_batch(storage: Storage, base_name: str, options: WriteOptions) -> 
 
     One sidecar is read per shard, and no tar.
     """
-    first = read_shard(storage, f"{base_name}-000000", options)
+    first = read_shard(storage, batch_shard_name(base_name, 0), options)
     if first is None:
         return None
     shards = [first.shard]
     for number in range(1, first.footer.batch_shards or 1):
-        found = read_shard(storage, f"{base_name}-{number:06d}", options)
+        found = read_shard(storage, batch_shard_name(base_name, number), options)
         if found is None:
             return None
         shards.append(found.shard)
@@ -134,7 +135,7 @@ class CommittedRows:
         return self._current
 
     def _read_rows(self, number: int) -> _ShardRows | None:
-        found = read_shard(self._storage, f"images-{number:06d}", self._options)
+        found = read_shard(self._storage, shard_name(number), self._options)
         if found is None:
             return None
         columns = ["image_id", "original_path", *(["error"] if found.footer.num_errors else [])]
@@ -147,7 +148,7 @@ class CommittedRows:
         return _ShardRows(found.shard, rows, codes)
 
     def _refuse(self, number: int, offered: str) -> None:
-        path = self._storage.path_of(f"images-{number:06d}.parquet")
+        path = self._storage.path_of(sidecar_name(shard_name(number)))
         raise ShardConflictError(path, "other rows", offered)
 
 
@@ -179,7 +180,7 @@ def read_shard(storage: Storage, name: str, options: WriteOptions) -> CommittedS
     DatasetConflictError
         When it was written with other options.
     """
-    record = f"{name}.parquet"
+    record = sidecar_name(name)
     try:
         with storage.open(record) as file:
             data = memoryview(file.read())

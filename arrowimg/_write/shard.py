@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from arrowimg._core.version import writer_versions
 from arrowimg._format.keys import check_unique_column
-from arrowimg._format.names import QUARANTINE_PREFIX
+from arrowimg._format.names import quarantine_name, sidecar_name, tar_name
 from arrowimg._format.sidecar import Footer, read_footer, sidecar_table, write_sidecar
 from arrowimg._format.tar_writer import TarWriter
 from arrowimg._storage.commit import twice
@@ -93,7 +93,7 @@ def _write_once(
     check: Callable[[pa.Table], None] | None,
 ) -> Shard:
     with storage.begin(options.checksum) as transaction:
-        tar = transaction.create(f"{name}.tar")
+        tar = transaction.create(tar_name(name))
         writer = TarWriter(tar, options.checksum)
         written = [(part, *writer.write_samples(part)) for part in parts]
         writer.finish()
@@ -105,7 +105,7 @@ def _write_once(
         check_unique_column(stored["key"], stored["image_id"])
         quarantine = None
         if stored["quarantined"].null_count < len(stored):
-            quarantine = transaction.create(f"{QUARANTINE_PREFIX}{name}.tar")
+            quarantine = transaction.create(quarantine_name(name))
             quarantine_writer = TarWriter(quarantine, options.checksum)
             quarantine_writer.write_quarantined(stored)
             quarantine_writer.finish()
@@ -120,7 +120,7 @@ def _write_once(
         )
         if check is not None:
             check(table)
-        parquet = transaction.create(f"{name}.parquet")
+        parquet = transaction.create(sidecar_name(name))
         write_sidecar(parquet, table, footer)
         commit = transaction.publish(
             options.if_exists, lambda: _is_same_shard(storage, parquet.name, table, footer)

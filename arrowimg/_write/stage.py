@@ -17,8 +17,9 @@ from arrowimg._core.binary import binary_views, gather
 from arrowimg._core.option_checks import check_option, python_value
 from arrowimg._core.tables import plain_table
 from arrowimg._core.threads import map_on_threads
+from arrowimg._dataset.index.formats import indexes_among
 from arrowimg._format.keys import UNNAMED_PREFIX, check_member_names
-from arrowimg._format.names import indexes_among
+from arrowimg._format.names import SHARD_PREFIX, batch_shard_name, sidecar_name, tar_name
 from arrowimg._format.tar import column_members
 from arrowimg._format.tar_writer import TarWriter
 from arrowimg._images.batch import ImageBatch
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from arrowimg._format.samples import Samples
     from arrowimg._storage.base import Storage
 
-NAME_PREFIX = "images-"
 _WITHIN_OPTIONS = ("images_per_tar", "remove_image_data")
 _BASE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -215,7 +215,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
             committed = committed_batch(self._storage, base_name, self.options)
             if committed is not None:
                 return file_group(committed, self.output_dir, self.options, task)
-        unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(NAME_PREFIX)}-"
+        unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(SHARD_PREFIX)}-"
         batch = check_batch(task, self.options, unnamed_prefix)
         encoded = encode_batch(batch, self.options)
         check_error_fraction(encoded.error_codes, batch.num_rows, self.options)
@@ -232,7 +232,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         counts. With ``deterministic_name=False``, 128 random bits that no other process has.
         """
         unique = batch_digest(batch, self.options) if self.deterministic_name else uuid.uuid4().hex
-        return f"{NAME_PREFIX}{unique}"
+        return f"{SHARD_PREFIX}{unique}"
 
     def _write_shards(
         self, base_name: str, encoded: EncodedBatch, *, side_by_side: bool
@@ -243,7 +243,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         def shards() -> Iterator[tuple[str, Iterable[Samples]]]:
             for number, rows in enumerate(plan):
                 parts = stream.take(rows.stop - rows.start)
-                name = f"{base_name}-{number:06d}"
+                name = batch_shard_name(base_name, number)
                 yield name, list(parts) if side_by_side else ReplayedParts(parts)
 
         def write(shard: tuple[str, Iterable[Samples]]) -> Shard:
@@ -283,7 +283,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         names = pa.array([name for name, _ in members], pa.string())
         data = gather([data for _, data in members])
         with self._storage.begin(self.options.checksum) as transaction:
-            tar = transaction.create(f"{base_name}.tar")
+            tar = transaction.create(tar_name(base_name))
             writer = TarWriter(tar, self.options.checksum)
             writer.write(column_members([names], [data], np.arange(len(members))))
             writer.finish()
@@ -302,7 +302,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         if self.remove_image_data and self.options.image_column in table.column_names:
             table = table.drop_columns([self.options.image_column])
         with self._storage.begin(self.options.checksum) as transaction:
-            parquet = transaction.create(f"{base_name}.parquet")
+            parquet = transaction.create(sidecar_name(base_name))
             sink = pa.BufferOutputStream()
             pq.write_table(table, sink, compression="zstd")
             parquet.write(memoryview(sink.getvalue()))

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from arrowimg._core.tables import as_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, check_unique
+from arrowimg._format.names import shard_name
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.identity import Identity
 from arrowimg._storage.open import open_storage
@@ -246,7 +247,7 @@ class ShardWriter:
     def _write_shard(self, parts: Iterable[Samples]) -> None:
         number = len(self._shards) + (len(self._committed.passed) if self._committed else 0)
         check_room(self._storage, self._complete_shards, number)
-        name = f"images-{number:06d}"
+        name = shard_name(number)
         self._shards.append(write_shard(self._storage, name, parts, self.options))
 
 

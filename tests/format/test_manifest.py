@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from arrowimg._format.manifest import MANIFEST_NAME, Manifest, ShardEntry
+from arrowimg._format.manifest import Manifest, ShardEntry
+from arrowimg._format.names import MANIFEST_NAME
 from arrowimg.errors import ManifestError
 
 ENTRY = ShardEntry(

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import xxhash
 
+from arrowimg._core.temporary_names import TEMPORARY_PREFIX
 from arrowimg._storage import local_commit as _commit
 from arrowimg._storage.local import LocalStorage
-from arrowimg._storage.local_file import TEMPORARY_PREFIX
 from arrowimg.errors import ShardConflictError
 
 FILES = {"a.tar": b"tar" * 1000, "a.parquet": b"parquet"}

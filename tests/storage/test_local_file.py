@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from storage_data import pieces_of
 
-from arrowimg._storage.local_file import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, LocalFile
+from arrowimg._core.temporary_names import TEMPORARY_PREFIX
+from arrowimg._storage.local_file import TEMPORARY_SUFFIX, LocalFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

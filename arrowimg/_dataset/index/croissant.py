@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from arrowimg._core.option_checks import check_option
-from arrowimg._dataset.index.formats import file_patterns, json_bytes
-from arrowimg._format.names import CROISSANT
+from arrowimg._dataset.index.source import Format
+from arrowimg._dataset.index.text import file_patterns, json_bytes
 
 if TYPE_CHECKING:
-    from arrowimg._dataset.folder import Listing
-    from arrowimg._dataset.index.formats import File
+    from arrowimg._dataset.index.source import File, Source
+    from arrowimg._format.manifest import ShardEntry
+
+_NAME = "croissant.json"
 
 # The very terms that version 1.1 of mlcroissant takes for the standard; without some of them it
 # finds no picture in a tar.
@@ -53,7 +57,7 @@ _COLUMNS = {
 """Of a sidecar, those that every dataset has; the source's own columns are not listed."""
 
 
-def croissant_index(listing: Listing) -> list[File]:
+def _croissant_index(source: Source) -> list[File]:
     """Return the description of a dataset. Its licence, url and creator only a person knows.
 
     Raises
@@ -65,14 +69,14 @@ def croissant_index(listing: Listing) -> list[File]:
         '"croissant" only of a dataset that was written with checksum="sha256", '
         "which arrowimg.reshard makes of any other"
     )
-    check_option(listing.has_sha256, "formats", expected, "croissant")
-    shards = listing.shards
+    check_option(source.listing.has_sha256, "formats", expected, "croissant")
+    shards = _measured(source)
     document = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
-        "name": f"arrowimg-{listing.uuid}",
-        "description": f"{listing.num_samples} JPEG pictures in {len(shards)} tar shards.",
+        "name": f"arrowimg-{source.listing.uuid}",
+        "description": f"{source.listing.num_samples} JPEG pictures in {len(shards)} tar shards.",
         "distribution": [
             *(_file(it.tar, it.tar_nbytes, "application/x-tar", it.tar_checksum) for it in shards),
             *(
@@ -88,7 +92,19 @@ def croissant_index(listing: Listing) -> list[File]:
         ],
         "recordSet": [_samples(), _images()],
     }
-    return [(CROISSANT, [json_bytes(document)])]
+    return [(_NAME, [json_bytes(document)])]
+
+
+def _measured(source: Source) -> list[ShardEntry]:
+    """Return the shards with sizes and checksums of their sidecars, which a manifest has."""
+    if source.listing.has_manifest:
+        return source.listing.shards
+    shards = []
+    for shard in source.listing.shards:
+        file = source.storage.describe(shard.parquet, "sha256")
+        found = {"parquet_nbytes": file.nbytes, "parquet_checksum": file.checksum}
+        shards.append(structs.replace(shard, **found))
+    return shards
 
 
 def _file(name: str, nbytes: int, encoding: str, sha256: str) -> dict[str, Any]:
@@ -154,3 +170,6 @@ def _field(
         "dataType": kind,
         "source": {"fileSet": {"@id": file_set}, "extract": extract},
     }
+
+
+CROISSANT = Format(_croissant_index, (_NAME,))

@@ -10,26 +10,28 @@ import sqlite3
 import tempfile
 from typing import TYPE_CHECKING
 
-from arrowimg._dataset.index.formats import File, brace_ranges, json_bytes
-from arrowimg._format.names import (
-    ENERGON_DATABASE,
-    ENERGON_DATASET,
-    ENERGON_INFO,
-    ENERGON_SPLIT,
-    ENERGON_UUID,
-    indexes_of_tar,
-)
+from arrowimg._dataset.index.source import Format
+from arrowimg._dataset.index.text import brace_ranges, json_bytes
+from arrowimg._format.names import INDEX_SUFFIX, TAR_SUFFIX, shard_of
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import DuplicateIdError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from arrowimg._dataset.folder import Listing
+    from arrowimg._dataset.index.source import File, Source
     from arrowimg._format.layout import Layout
     from arrowimg._storage.base import Storage
 
-_PIECE_NBYTES = 2**20
+_INFO = ".nv-meta/.info.json"
+_SPLIT = ".nv-meta/split.yaml"
+_DATASET = ".nv-meta/dataset.yaml"
+_DATABASE = ".nv-meta/index.sqlite"
+_UUID = ".nv-meta/index.uuid"
+_SUFFIX = TAR_SUFFIX + INDEX_SUFFIX
+
+_READ_NBYTES = 2**20
 
 _TABLES = """
 PRAGMA journal_mode = OFF;
@@ -61,7 +63,7 @@ _INSERT_SAMPLES = "INSERT INTO samples VALUES (?, ?, ?, ?, ?)"
 _INSERT_PARTS = "INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)"
 
 
-def energon_index(listing: Listing, layouts: Iterable[Layout]) -> Iterator[File]:
+def _energon_index(source: Source) -> Iterator[File]:
     """Yield an index per tar, the database of all samples, and Energon's settings.
 
     Tars without pictures are left out: Energon refuses them. The database is made in the temporary
@@ -81,9 +83,9 @@ def energon_index(listing: Listing, layouts: Iterable[Layout]) -> Iterator[File]
             database.executescript(_TABLES)
             database.execute("BEGIN")
             number = 0
-            for layout in layouts:
+            for layout in source.of_each_tar(lambda layout: layout):
                 if len(layout.keys):
-                    yield indexes_of_tar(layout.tar_file)[1], [_tar_index(layout)]
+                    yield f"{shard_of(layout.tar_file)}{_SUFFIX}", [_tar_index(layout)]
                     _insert(database, number, layout)
                     number += 1
             database.executescript(_INDEXES)
@@ -91,9 +93,9 @@ def energon_index(listing: Listing, layouts: Iterable[Layout]) -> Iterator[File]
             raise StorageError(folder, f"SQLite: {error}", 0, None, None) from error
         finally:
             database.close()
-        yield ENERGON_DATABASE, _pieces(storage, name)
-    yield ENERGON_UUID, [str(listing.uuid).encode()]
-    yield from _settings(listing)
+        yield _DATABASE, _content(storage, name)
+    yield _UUID, [str(source.listing.uuid).encode()]
+    yield from _settings(source.listing)
 
 
 def _tar_index(layout: Layout) -> bytes:
@@ -136,10 +138,10 @@ def _repeated(database: sqlite3.Connection, number: int, layout: Layout) -> list
     return [f"{key!r} in {layout.tar_file} and in a tar before" for key in found]
 
 
-def _pieces(storage: Storage, name: str) -> Iterator[bytes]:
+def _content(storage: Storage, name: str) -> Iterator[bytes]:
     with storage.open(name) as file:
-        while piece := file.read(_PIECE_NBYTES):
-            yield piece
+        while data := file.read(_READ_NBYTES):
+            yield data
 
 
 def _settings(listing: Listing) -> Iterator[File]:
@@ -153,7 +155,10 @@ def _settings(listing: Listing) -> Iterator[File]:
         "__class__": "CaptioningSample" if has_captions else "ImageSample",
     }
     field_map = {"image": "jpg"} | ({"caption": "txt"} if has_captions else {})
-    yield ENERGON_INFO, [json_bytes({"energon_version": None, "shard_counts": counts})]
+    yield _INFO, [json_bytes({"energon_version": None, "shard_counts": counts})]
     # JSON is YAML.
-    yield ENERGON_SPLIT, [json_bytes({"split_parts": split, "exclude": []})]
-    yield ENERGON_DATASET, [json_bytes({"sample_type": sample_type, "field_map": field_map})]
+    yield _SPLIT, [json_bytes({"split_parts": split, "exclude": []})]
+    yield _DATASET, [json_bytes({"sample_type": sample_type, "field_map": field_map})]
+
+
+ENERGON = Format(_energon_index, (_INFO, _SPLIT, _DATASET, _DATABASE, _UUID), _SUFFIX)

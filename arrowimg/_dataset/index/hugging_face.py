@@ -10,14 +10,14 @@ import json
 from typing import TYPE_CHECKING
 
 from arrowimg._core.option_checks import check_option
-from arrowimg._dataset.index.formats import file_patterns
+from arrowimg._dataset.index.source import Format
+from arrowimg._dataset.index.text import file_patterns
 from arrowimg._format.names import README
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from arrowimg._dataset.folder import Listing
-    from arrowimg._dataset.index.formats import File
+    from arrowimg._dataset.index.source import File, Source
 
 _FENCE = b"---"
 _KEY = b"configs:"
@@ -41,23 +41,28 @@ why the second call names the files once more.
 """
 
 
-def hugging_face_index(listing: Listing, card: bytes) -> list[File]:
+def _hugging_face_index(source: Source) -> list[File]:
     """Return the card with ``configs`` for pictures and metadata; all else in it stays.
-
-    Parameters
-    ----------
-    card
-        The ``README.md`` that is there; empty where there is none.
 
     Raises
     ------
     OptionError
-        When it has other ``configs`` already.
+        When the card that is there has other ``configs`` already.
     """
-    configs = _OURS + _data_files(shard.tar for shard in listing.shards) + b'}, {"config_name": '
+    shards, card = source.listing.shards, _card(source)
+    configs = _OURS + _data_files(shard.tar for shard in shards) + b'}, {"config_name": '
     configs += b'"metadata", "data_files": '
-    configs += _data_files(shard.parquet for shard in listing.shards) + b"}]\n"
+    configs += _data_files(shard.parquet for shard in shards) + b"}]\n"
     return [(README, [_with_configs(card, configs) if card else _fenced(configs) + _BODY])]
+
+
+def _card(source: Source) -> bytes:
+    """Return the card that is there; nothing where there is none."""
+    try:
+        with source.storage.open(README) as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _data_files(names: Iterable[str]) -> bytes:
@@ -82,3 +87,6 @@ def _with_configs(card: bytes, configs: bytes) -> bytes:
 
 def _fenced(configs: bytes) -> bytes:
     return _FENCE + b"\n" + configs + _FENCE + b"\n"
+
+
+HUGGING_FACE = Format(_hugging_face_index)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from arrowimg._format.names import shard_of
 from arrowimg._write.file_group import WrittenFile
 from arrowimg._write.options import check_error_fraction
 from arrowimg._write.resume import read_shard
@@ -38,8 +39,8 @@ def shards_of(files: Iterable[pa.Table]) -> list[Shard]:
         When a shard is there twice.
     """
     rows = [row for table in files for row in table.to_pylist()]
-    tars = {Path(row["path"]).stem: row for row in rows if row["kind"] == "tar"}
-    sidecars = {Path(row["path"]).stem: row for row in rows if row["kind"] == "parquet"}
+    tars = {_shard_of(row): row for row in rows if row["kind"] == "tar"}
+    sidecars = {_shard_of(row): row for row in rows if row["kind"] == "parquet"}
     if len(rows) != 2 * len(tars) or tars.keys() != sidecars.keys():
         counted = "different files in all file groups"
         raise IncompleteError(counted, len(rows), len(tars) + len(sidecars), SAME_BATCH)
@@ -68,7 +69,7 @@ def check_counts(
         counted = "rows in the shards"
         raise IncompleteError(counted, num_rows, found, SAME_BATCH)
     for shard in shards[:1]:
-        read_shard(storage, Path(shard.tar.path).stem, options)
+        read_shard(storage, shard_of(Path(shard.tar.path).name), options)
     num_errors = found - sum(shard.tar.num_images for shard in shards)
     allowed = options.max_error_fraction
     if allowed is not None and num_errors > allowed * found:
@@ -95,6 +96,10 @@ def _error_codes(storage: Storage, shards: list[Shard]) -> Counter[str]:
                 errors = pq.read_table(file, columns=["error"])["error"]
             codes.update(errors.drop_null().to_pylist())
     return codes
+
+
+def _shard_of(row: dict[str, Any]) -> str:
+    return shard_of(Path(row["path"]).name)
 
 
 def _file_of(row: dict[str, object]) -> WrittenFile:

@@ -17,7 +17,9 @@ import pyarrow as pa
 from msgspec import Struct, structs
 
 from arrowimg._core.tables import canonical_table, check_same_columns
+from arrowimg._core.temporary_names import TEMPORARY_PREFIX
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
+from arrowimg._format.names import shard_name
 from arrowimg._format.samples import Samples
 from arrowimg._storage.commit import twice
 from arrowimg._write.batch_name import batch_digest
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteOptions
 
-SPOOLS_FOLDER = ".arrowimg-spools"
+SPOOLS_FOLDER = f"{TEMPORARY_PREFIX}spools"
 
 _TABLES = ("stored", "metadata", "members")
 _PIECE = 64
@@ -164,7 +166,7 @@ def join_shard(
         check_same_columns(read[0].metadata.schema, part.metadata.schema)
         parts.append(_numbered(part, row, options))
         row += part.num_rows
-    return write_shard(storage, f"images-{shard.number:06d}", parts, options)
+    return write_shard(storage, shard_name(shard.number), parts, options)
 
 
 def read_parts(storage: Storage, name: str, rows: slice | None = None) -> list[Samples]:

@@ -16,11 +16,11 @@ from writer_data import IDS, content, dataset, windows
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, export_index, verify, write_shards
-from arrowimg._format.names import INDEX_FORMATS
+from arrowimg._dataset.index.formats import FORMATS
 from arrowimg.errors import ManifestError, OptionError
 
 if TYPE_CHECKING:
-    from arrowimg._format.names import IndexFormat
+    from arrowimg._dataset.index.formats import IndexFormat
 
 COUNTED: tuple[IndexFormat, ...] = ("webdataset", "wids", "hf", "croissant", "sizes")
 OF_TAR = ["images-000000.idx", "images-000000.tar.idx"]
@@ -43,7 +43,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 def test_the_paths_returned_are_the_files_written(out: Path) -> None:
     before = files_below(out)
-    paths = export_index(out, INDEX_FORMATS)
+    paths = export_index(out, tuple(FORMATS))
 
     written = files_below(out).keys() - before.keys()
     assert sorted(paths) == sorted(str(out / name) for name in written)
@@ -60,11 +60,11 @@ def test_the_same_dataset_has_the_same_indexes_anywhere_and_again(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = write_dataset(tmp_path / "elsewhere" / "twin", checksum="sha256")
-    export_index(out, INDEX_FORMATS)
+    export_index(out, tuple(FORMATS))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    export_index(str(other), INDEX_FORMATS)
+    export_index(str(other), tuple(FORMATS))
     once = files_below(other)
-    export_index(other, INDEX_FORMATS)
+    export_index(other, tuple(FORMATS))
 
     assert files_below(out) == once == files_below(other)
 
@@ -84,7 +84,7 @@ def test_another_dataset_has_another_name(out: Path, tmp_path: Path) -> None:
 
 
 def test_no_index_names_a_folder(out: Path) -> None:
-    export_index(out, INDEX_FORMATS)
+    export_index(out, tuple(FORMATS))
 
     for name, data in files_below(out).items():
         if not name.endswith((".tar", ".parquet")):
@@ -125,7 +125,7 @@ def test_a_folder_without_shards_is_refused(tmp_path: Path, folder: str) -> None
 
 def test_an_empty_dataset_has_indexes(tmp_path: Path) -> None:
     write_shards(dataset(1).slice(1), tmp_path, checksum="sha256")
-    export_index(tmp_path, INDEX_FORMATS)
+    export_index(tmp_path, tuple(FORMATS))
 
     assert json.loads((tmp_path / "wids.json").read_bytes())["shardlist"] == []
     assert json.loads((tmp_path / "fsspec.json").read_bytes()) == {"version": 1, "refs": {}}
@@ -135,7 +135,7 @@ def test_only_what_the_manifest_lists_is_in_an_index(out: Path) -> None:
     shutil.copy(out / "images-000000.tar", out / "images-000009.tar")
     shutil.copy(out / "images-000000.parquet", out / "images-000009.parquet")
 
-    written = export_index(out, INDEX_FORMATS)
+    written = export_index(out, tuple(FORMATS))
 
     assert not [path for path in written if "000009" in path]
     assert b"000009" not in b"".join(Path(path).read_bytes() for path in written)
@@ -178,7 +178,7 @@ class TestOpens:
         out = tmp_path / "out"
         stage = ImageWriterStage(out, 4, checksum="sha256")
         stage.process(ImageBatch.from_arrays(windows(9), IDS[:9]))
-        opened = opened_files(out, INDEX_FORMATS, tmp_path / "log")
+        opened = opened_files(out, tuple(FORMATS), tmp_path / "log")
 
         assert len([name for name in opened if name.endswith(".parquet")]) > 3
         assert [name for name in opened if name.endswith(".tar")] == []
@@ -186,7 +186,7 @@ class TestOpens:
 
 class TestVerify:
     def test_indexes_are_not_noticed(self, out: Path) -> None:
-        export_index(out, INDEX_FORMATS)
+        export_index(out, tuple(FORMATS))
         report = verify(out)
 
         assert report.is_sound
@@ -209,7 +209,7 @@ class TestVerify:
 
 class TestReplaced:
     def test_indexes_go_with_the_dataset_and_the_card_stays(self, out: Path) -> None:
-        export_index(out, INDEX_FORMATS)
+        export_index(out, tuple(FORMATS))
         (out / ".nv-meta" / "my-split.yaml").write_text("mine")
         (out / "pack.idx").write_text("mine")
         write_shards(dataset(9), out, 4, if_exists="overwrite")
@@ -222,7 +222,7 @@ class TestReplaced:
         first = ImageBatch.from_arrays(windows(9), IDS[:9])
         ImageWriterStage(tmp_path, 4).process(first)
         shards = content(tmp_path).keys()
-        export_index(tmp_path, [name for name in INDEX_FORMATS if name not in ("hf", "croissant")])
+        export_index(tmp_path, [name for name in tuple(FORMATS) if name not in ("hf", "croissant")])
         second = ImageBatch.from_arrays(windows(9)[::-1].copy(), IDS[:9])
         ImageWriterStage(tmp_path, 4, if_exists="overwrite").process(second)
 
@@ -230,7 +230,7 @@ class TestReplaced:
 
     @pytest.mark.parametrize("if_exists", ["verify", "skip"])
     def test_indexes_stay_when_the_same_is_written_again(self, out: Path, if_exists: Any) -> None:  # noqa: ANN401
-        export_index(out, INDEX_FORMATS)
+        export_index(out, tuple(FORMATS))
         before = files_below(out)
         write_dataset(out, checksum="sha256", if_exists=if_exists)
 

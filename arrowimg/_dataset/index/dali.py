@@ -1,0 +1,42 @@
+"""Indexes of NVIDIA DALI: one of each tar, as its ``wds2idx`` writes it."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from arrowimg._dataset.index.source import Format
+from arrowimg._dataset.index.text import digits, joined_rows
+from arrowimg._format.names import INDEX_SUFFIX, shard_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from arrowimg._dataset.index.source import File, Source
+    from arrowimg._format.layout import Layout
+
+
+def _dali_index(source: Source) -> Iterator[File]:
+    return chain.from_iterable(source.of_each_tar(_tar_index))
+
+
+def _tar_index(layout: Layout) -> list[File]:
+    """Return the index of a tar for ``nvidia.dali.fn.readers.webdataset``; none of an empty tar.
+
+    Version 1.2, as https://github.com/NVIDIA/DALI/blob/main/tools/wds2idx.py writes it: the number
+    of samples, then per sample extension, offset, size and name of each member.
+    """
+    if not len(layout.keys):
+        return []  # DALI refuses an index of no samples
+    columns: list[pa.Array | str] = []
+    for at, extension in enumerate(layout.extensions):
+        start = " " if at else ""
+        offsets, sizes = digits(layout.offsets[:, at]), digits(layout.sizes[:, at])
+        columns += [f"{start}{extension} ", offsets, " ", sizes, " ", layout.keys, f".{extension}"]
+    head = f"v1.2 {len(layout.keys)}\n".encode()
+    return [(f"{shard_of(layout.tar_file)}{INDEX_SUFFIX}", [head, joined_rows([*columns, "\n"])])]
+
+
+DALI = Format(_dali_index, suffix=INDEX_SUFFIX)

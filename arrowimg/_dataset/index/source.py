@@ -1,0 +1,68 @@
+"""What indexes are made of, and what they are: files, from what a dataset says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from arrowimg._core.threads import map_on_threads, usable_cores
+from arrowimg._dataset.folder import Listing
+from arrowimg._dataset.sidecars import read_layout
+from arrowimg._storage.base import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arrowimg._core.checksums import BytesLike
+    from arrowimg._format.layout import Layout
+    from arrowimg._format.manifest import ShardEntry
+
+File: TypeAlias = "tuple[str, Iterable[BytesLike]]"
+"""Path of an index below the folder of the shards, and its content piece by piece."""
+
+_TARS_AHEAD = 8
+
+Result = TypeVar("Result")
+
+
+class Source(Struct, frozen=True):
+    """The dataset that is indexed, read when it is asked for.
+
+    Attributes
+    ----------
+    storage
+        Where its files are.
+    listing
+        Its shards.
+    """
+
+    storage: Storage
+    listing: Listing
+
+    def of_each_tar(self, function: Callable[[Layout], Result]) -> Iterator[Result]:
+        """Yield what a function makes of the layout of each tar, in order, on several threads."""
+
+        def read(shard: ShardEntry) -> Result:
+            return function(read_layout(self.storage, shard))
+
+        return map_on_threads(read, self.listing.shards, usable_cores(), _TARS_AHEAD)
+
+
+class Format(Struct, frozen=True):
+    """A kind of index.
+
+    Attributes
+    ----------
+    files
+        Returns the files of a dataset. What the format refuses, it refuses at once.
+    names
+        Of the files that a dataset has one of; they go when the dataset is replaced.
+    suffix
+        Of the files that each shard has one of, after the shard's name; None where it has none.
+    """
+
+    files: Callable[[Source], Iterable[File]]
+    names: tuple[str, ...] = ()
+    suffix: str | None = None
