@@ -17,6 +17,7 @@ from arrowimg._images.codec import encode_jpegs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fault_tools import Writers
     from reader_data import Dataset
 
 # A slow machine is not a failure. In CI the same examples are tried every time, so that a red run
@@ -58,6 +59,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     from reader_data import write_dataset
 
     return write_dataset(tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture(scope="module")
+def writers() -> Iterator[Writers]:
+    """Start the parent of the writers that tests/faults hurts; it ends with their module."""
+    from fault_tools import Writers
+
+    with Writers() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,11 @@ Only the writer's own calls count: strace is attached to it while it stands stil
 from __future__ import annotations
 
 import shutil
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import (
     Fault,
     Shards,
@@ -31,6 +26,7 @@ from writer_program import Ending, Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CHECK = "errno sweep"
 
@@ -141,12 +137,6 @@ class Figures(msgspec.Struct):
             f"{self.survived:,} survived, {self.errors['StorageError']:,} StorageError, "
             f"others {others}; control: {control} torn"
         )
-
-
-@pytest.fixture(scope="module")
-def writers() -> Iterator[Writers]:
-    with Writers() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import errno
 import itertools
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import Shards, Writers, mounted, require_mounts, say, torn_shards
 from writer_program import Ending, Job, make_batch, make_stage
 
@@ -43,12 +39,6 @@ class Figures(msgspec.Struct):
             f"{len(self.lost)} lost, {len(self.untold)} errors that do not say where or how much; "
             f"control: {control} torn of {of}"
         )
-
-
-@pytest.fixture(scope="module")
-def writers() -> Iterator[Writers]:
-    with Writers() as made:
-        yield made
 
 
 def reference(folder: Path, num_images: int) -> Shards:

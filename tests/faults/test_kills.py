@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import (
     Fault,
     Shards,
@@ -32,6 +27,7 @@ from writer_program import Ending, Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CHECK = "kills"
 
@@ -59,12 +55,6 @@ class Figures(msgspec.Struct):
             f"{self.left_named} by named ones; "
             f"control: {control} torn"
         )
-
-
-@pytest.fixture(scope="module")
-def writers() -> Iterator[Writers]:
-    with Writers() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

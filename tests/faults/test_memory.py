@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import Shards, Writers, content, say, torn_shards
 from writer_program import Ending, Job, make_batch, make_stage
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CHECK = "out of memory"
 MEBIBYTE = 2**20
 NUM_IMAGES, SIDE = 96, 512
-
-
-@pytest.fixture(scope="module")
-def writers() -> Iterator[Writers]:
-    with Writers() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

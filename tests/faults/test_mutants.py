@@ -13,9 +13,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import say
 
 import arrowimg

@@ -11,15 +11,10 @@ import itertools
 import shutil
 import signal
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import (
     Fault,
     Shards,
@@ -39,6 +34,7 @@ from writer_program import Ending, Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CHECK = "power cuts"
 STEPS = [
@@ -89,12 +85,6 @@ class Figures(msgspec.Struct):
             f"{len(self.lost)} acknowledged lost, {len(self.not_retried)} retries gone wrong; "
             f"control: {control}"
         )
-
-
-@pytest.fixture(scope="module")
-def writers() -> Iterator[Writers]:
-    with Writers() as made:
-        yield made
 
 
 @contextlib.contextmanager

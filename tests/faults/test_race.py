@@ -6,21 +6,13 @@ import contextlib
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import Shards, Writers, content, is_torn, say, torn_shards, write_reference
 from writer_program import WRITTEN, Ending, Job
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CHECK = "race"
 NUM_WRITERS = 8
@@ -68,12 +60,6 @@ class Round(msgspec.Struct):
             self.winners[seed] = self.winners.get(seed, 0) + (said == WRITTEN)
         if ending.error:
             self.figures.errors.append(f"{ending.error}: {ending.message}")
-
-
-@pytest.fixture(scope="module")
-def writers() -> Iterator[Writers]:
-    with Writers() as made:
-        yield made
 
 
 def race(

@@ -9,21 +9,14 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import Shards, Writers, content, say, torn_shards
 from writer_program import Job
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Kind = Literal["dataset", "reshard"]
 CHECK: dict[Kind, str] = {"dataset": "resumed datasets", "reshard": "resumed resharding"}
@@ -40,12 +33,6 @@ class Figures(msgspec.Struct):
     torn: list[str] = []
     early: list[str] = []
     other: list[str] = []
-
-
-@pytest.fixture(scope="module")
-def writers() -> Iterator[Writers]:
-    with Writers() as made:
-        yield made
 
 
 def job_of(writer: Kind, tmp_path: Path) -> Job:

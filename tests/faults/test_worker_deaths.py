@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from writer_data import dataset, in_batches
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import say
+from writer_data import dataset, in_batches
 
 import arrowimg
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
 pytestmark = [

@@ -5,22 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_tools import Shards, Writers, content, say, torn_shards, wait_until_stopped
 from writer_program import Job, make_batch
 
 import arrowimg
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CHECK = "zombies"
 
@@ -33,12 +25,6 @@ class Figures(msgspec.Struct):
     torn: list[str] = []
     wrong: list[str] = []
     conflicts: int = 0
-
-
-@pytest.fixture(scope="module")
-def writers() -> Iterator[Writers]:
-    with Writers() as made:
-        yield made
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
