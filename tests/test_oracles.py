@@ -10,7 +10,6 @@ import logging
 import shutil
 import subprocess
 import tarfile
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 import xxhash
+from photographs import SKIMAGE, SKLEARN
 from PIL import Image
 
 from arrowimg import FileGroupTask, ImageBatch, write_shards
@@ -59,13 +59,10 @@ IDS = [
     "right\u202eleft",
 ]
 NAMES = [
-    distribution("scikit-image").locate_file(f"skimage/data/{name}")
-    for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
-] + [
-    distribution("scikit-learn").locate_file(f"sklearn/datasets/images/{name}")
-    for name in ("china.jpg", "flower.jpg")
+    *(SKIMAGE / name for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")),
+    *(SKLEARN / name for name in ("china.jpg", "flower.jpg")),
 ]
-PHOTOGRAPHS = [np.asarray(Image.open(str(name)).convert("RGB")) for name in NAMES]
+PHOTOGRAPHS = [np.asarray(Image.open(name).convert("RGB")) for name in NAMES]
 SOURCES: list[npt.NDArray[np.uint8]] = [
     PHOTOGRAPHS[at % 6][100 : 180 + at, 120 : 240 - 2 * at] for at in range(len(IDS))
 ]

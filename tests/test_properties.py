@@ -7,7 +7,6 @@ import multiprocessing
 import tarfile
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
+from folders import content
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import FileGroupTask, ImageBatch, ImageWriterStage, ShardWriter
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-PHOTOGRAPHS = Path(str(distribution("scikit-image").locate_file("skimage/data")))
-PHOTOGRAPH = np.asarray(Image.open(PHOTOGRAPHS / "chelsea.png"))
-JPEG = (PHOTOGRAPHS / "rocket.jpg").read_bytes()
-PNG = (PHOTOGRAPHS / "microaneurysms.png").read_bytes()
+PHOTOGRAPH = np.asarray(Image.open(SKIMAGE / "chelsea.png"))
+JPEG = (SKIMAGE / "rocket.jpg").read_bytes()
+PNG = (SKIMAGE / "microaneurysms.png").read_bytes()
 
 Pictures = list["npt.NDArray[np.uint8] | None"]
 
@@ -141,10 +141,6 @@ def written(group: FileGroupTask) -> Iterator[tuple[list[dict[str, Any]], dict[s
         yield pq.read_table(parquet_path).to_pylist(), members
 
 
-def content(folder: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-
-
 @settings(max_examples=120)
 @given(tables(), options)
 def test_every_row_comes_out_once_in_order_as_a_member_or_with_an_error(
@@ -202,7 +198,7 @@ def test_the_same_batch_gives_the_same_bytes_in_any_folder_with_any_threads(
             )
             for _ in range(threads):
                 stage.process(batch)
-            contents.append(content(folder))
+            contents.append(content(Path(folder)))
 
     assert contents[0] == contents[1]
 
@@ -218,7 +214,7 @@ def test_a_dataset_does_not_depend_on_how_its_rows_were_batched(
             with ShardWriter(folder, on_error="quarantine", **chosen) as writer:
                 for start, stop in itertools.pairwise(bounds):
                     writer.write(table.slice(start, stop - start))
-            contents.append(content(folder))
+            contents.append(content(Path(folder)))
 
     assert contents[0] == contents[1]
 
@@ -234,7 +230,7 @@ def test_many_threads_give_the_bytes_of_one(tmp_path: Path, many: ImageBatch) ->
     for threads in (1, 2, 5):
         ImageWriterStage(tmp_path / str(threads), 90, encode_threads=threads).process(many)
 
-    first, second, third = (content(str(tmp_path / str(threads))) for threads in (1, 2, 5))
+    first, second, third = (content(tmp_path / str(threads)) for threads in (1, 2, 5))
     assert first == second == third
     assert len(first) == 6
 
@@ -248,4 +244,4 @@ def test_another_process_gives_the_same_bytes(tmp_path: Path, many: ImageBatch) 
         group = pool.submit(there.process, many).result()
 
     assert len(group.paths) == 6
-    assert content(str(tmp_path / "here")) == content(str(tmp_path / "there"))
+    assert content(tmp_path / "here") == content(tmp_path / "there")

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from writer_data import content, dataset, in_batches, windows
+from folders import content
+from writer_data import dataset, in_batches, windows
 
 import arrowimg
 from arrowimg import ImageBatch, PixelOptions, errors

@@ -7,19 +7,18 @@ import json
 import re
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from photographs import SKIMAGE
 
 from arrowimg import __version__
 from arrowimg._cli.help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
 from arrowimg._cli.main import build_parser, main
 
-PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
 CLI_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 HELPS = {
@@ -39,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     for name in NAMES:
-        (photographs / name).write_bytes((PHOTOGRAPHS / name).read_bytes())
+        (photographs / name).write_bytes((SKIMAGE / name).read_bytes())
     return photographs
 
 
@@ -47,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def table(tmp_path: Path) -> Path:
     columns = {
         "image_id": ["cat", "coffee", "rocket"],
-        "image_data": [(PHOTOGRAPHS / name).read_bytes() for name in NAMES],
+        "image_data": [(SKIMAGE / name).read_bytes() for name in NAMES],
         "caption": ["a cat", "a cup", "a rocket"],
     }
     pq.write_table(pa.table(columns), tmp_path / "images.parquet")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from folders import state_of
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg._cli.main import main
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 
 
 @pytest.fixture
@@ -36,13 +37,6 @@ def out(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Pat
     main(["write", str(source), str(folder), "--images-per-tar", "2", "-q"])
     capsys.readouterr()
     return folder
-
-
-def state_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    return {
-        path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
-        for path in folder.iterdir()
-    }
 
 
 def change(path: Path, at: int, data: bytes) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-from importlib.metadata import distribution
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import (
@@ -23,8 +22,8 @@ from arrowimg import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-PHOTOGRAPHS = Path(str(distribution("scikit-image").locate_file("skimage/data")))
 INDEXES = ("*.json", "*.idx")
 HOSTILE_IDS = ["../up", "a.b", "naïve 猫", "x" * 200, "", "-first", "__key__", "row-1", "a/b", "\0"]
 
@@ -93,8 +92,8 @@ def ragged(choose: random.Random, rows: int) -> pa.Array:
 
 
 def files(choose: random.Random, rows: int) -> pa.Array:
-    jpeg = (PHOTOGRAPHS / "rocket.jpg").read_bytes()
-    png = (PHOTOGRAPHS / "microaneurysms.png").read_bytes()
+    jpeg = (SKIMAGE / "rocket.jpg").read_bytes()
+    png = (SKIMAGE / "microaneurysms.png").read_bytes()
     values = [
         choose.choice([jpeg, jpeg, png, None, b"no picture", jpeg[:5000]]) for _ in range(rows)
     ]
@@ -110,7 +109,7 @@ def pairs(choose: random.Random, rows: int) -> pa.Array:
 
 
 def photograph() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return np.asarray(Image.open(PHOTOGRAPHS / "chelsea.png"))
+    return np.asarray(Image.open(SKIMAGE / "chelsea.png"))
 
 
 def digests(folder: Path, *patterns: str) -> dict[str, str]:

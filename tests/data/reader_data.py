@@ -7,11 +7,12 @@ import json
 import os
 import re
 import tarfile
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
+from photographs import SKIMAGE
 from PIL import Image
 
 import arrowimg
@@ -61,9 +62,8 @@ class Dataset(NamedTuple):
 
 def pictures() -> list[bytes]:
     """Cut a JPEG for each id out of photographs, no two of the same size."""
-    folder = Path(str(distribution("scikit-image").locate_file("skimage/data")))
     names = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
-    photographs = [Image.open(folder / name).convert("RGB") for name in names]
+    photographs = [Image.open(SKIMAGE / name).convert("RGB") for name in names]
     files = [io.BytesIO() for _ in IDS]
     for at, file in enumerate(files):
         window = photographs[at % 4].crop((60 + at, 40, 140 + 2 * at, 104))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import distribution
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import ImageBatch
@@ -14,7 +13,7 @@ from arrowimg import ImageBatch
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/astronaut.png")))
+PHOTOGRAPH = SKIMAGE / "astronaut.png"
 
 
 def seven_windows() -> npt.NDArray[np.uint8]:
@@ -28,10 +27,3 @@ def seven_faces() -> ImageBatch:
     ids = [f"id{at}" for at in range(7)]
     made = ImageBatch.from_arrays(seven_windows(), ids, score=np.arange(7.0))
     return ImageBatch(made.data, "faces", "t7", {"epoch": 3})
-
-
-def state_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    return {
-        path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
-        for path in folder.iterdir()
-    }

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import io
-from importlib.metadata import distribution
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import Report, write_shards
 from arrowimg._format.sidecar import Footer, read_footer, write_sidecar
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 Depth = Literal["quick", "checksums", "decode"]
 Places = list[tuple[str, str | None, str]]
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 TAR, SIDECAR, QUARANTINE, MANIFEST = (
     "images-000000.tar",
     "images-000000.parquet",

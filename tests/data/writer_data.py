@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import tarfile
-from importlib.metadata import distribution
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import FileGroupTask, ImageBatch, ShardWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 ROWS = 320
 IDS = [f"id{row:03d}" for row in range(ROWS)]
 
@@ -50,10 +50,6 @@ def write_all(batches: Iterator[pa.Table], folder: Path, **options: Any) -> File
         for batch in batches:
             writer.write(batch)
     return writer.file_group
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def names_in(path: str) -> list[str]:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from file_data import JPEG
-from writer_data import content, dataset
+from folders import content
+from writer_data import dataset
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage

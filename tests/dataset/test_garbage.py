@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 import os
-from importlib.metadata import distribution
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from folders import state_of
+from photographs import SKIMAGE
 
 from arrowimg import collect_garbage, verify, write_shards
 from arrowimg._cli.main import main
@@ -16,7 +16,10 @@ from arrowimg._storage import local_commit as _commit
 from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import StorageError
 
-ROCKET = Path(str(distribution("scikit-image").locate_file("skimage/data/rocket.jpg")))
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROCKET = SKIMAGE / "rocket.jpg"
 WEEK_SECONDS = 7 * 24 * 60 * 60
 LEFT = [".arrowimg-0123456789abcdef.tmp", "images-000007.tar", "quarantine-images-000007.tar"]
 
@@ -38,10 +41,6 @@ def age(folder: Path, seconds: float) -> None:
     for path in folder.iterdir():
         modified = path.stat().st_mtime - seconds
         os.utime(path, (modified, modified))
-
-
-def state_of(folder: Path) -> dict[str, tuple[int, int]]:
-    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
 def names_of(garbage: list[Any]) -> list[str]:

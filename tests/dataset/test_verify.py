@@ -3,8 +3,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from importlib.metadata import distribution
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -12,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from folders import state_of
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import ImageBatch, ImageWriterStage, Report, verify, write_shards
@@ -19,8 +19,9 @@ from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 DEPTHS: tuple[Literal["quick", "checksums", "decode"], ...] = ("quick", "checksums", "decode")
 
 
@@ -76,13 +77,6 @@ SOUND: dict[str, tuple[Callable[[Path], object], tuple[int, int, int]]] = {
         (1, 0, 1),
     ),
 }
-
-
-def state_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    return {
-        path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
-        for path in folder.iterdir()
-    }
 
 
 class TestSound:

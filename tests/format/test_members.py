@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import tarfile
 from decimal import Decimal
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import ImageBatch, ImageWriterStage
 from arrowimg._format.members import check_members, extra_members
 from arrowimg.errors import ErrorCode, SchemaError
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 
 METADATA = pa.table(
     {

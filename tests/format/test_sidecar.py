@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import mmap
 from decimal import Decimal
-from importlib.metadata import distribution, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from photographs import SKIMAGE
 from PIL import Image
 
 import arrowimg
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Write = Callable[..., Path]
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/chelsea.png")))
+PHOTOGRAPH = SKIMAGE / "chelsea.png"
 
 OWN_FIELDS = [
     ("image_id", pa.string()),

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pickle
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import FileGroupTask, ImageBatch
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/chelsea.png")))
+PHOTOGRAPH = SKIMAGE / "chelsea.png"
 
 FILES = [
     WrittenFile("out/a-000000.tar", "tar", 3, 4, 5120, "aa"),

@@ -4,7 +4,6 @@ import io
 import struct
 import subprocess
 import sys
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
+from photographs import SKIMAGE, SKLEARN
 from PIL import Image, ImageOps
 
 from arrowimg import ImageBatch, ImageWriterStage, JpegOptions, PixelOptions, WriteOptions
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 PHOTOGRAPHS = [
-    files("skimage") / "data" / "astronaut.png",
-    files("skimage") / "data" / "chelsea.png",
-    files("skimage") / "data" / "coffee.png",
-    files("skimage") / "data" / "rocket.jpg",
-    files("sklearn") / "datasets" / "images" / "china.jpg",
-    files("sklearn") / "datasets" / "images" / "flower.jpg",
+    SKIMAGE / "astronaut.png",
+    SKIMAGE / "chelsea.png",
+    SKIMAGE / "coffee.png",
+    SKIMAGE / "rocket.jpg",
+    SKLEARN / "china.jpg",
+    SKLEARN / "flower.jpg",
 ]
 SUBSAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 

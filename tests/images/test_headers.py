@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photographs import SKIMAGE, SKLEARN
 from PIL import Image, ImageCms
 
 from arrowimg import ImageWriterStage, PixelOptions
@@ -26,12 +26,12 @@ from arrowimg.errors import ErrorCode, Problem
 
 MAX_PIXELS = 2**26
 PHOTOGRAPHS = {
-    "astronaut.png": files("skimage") / "data" / "astronaut.png",
-    "chelsea.png": files("skimage") / "data" / "chelsea.png",
-    "coffee.png": files("skimage") / "data" / "coffee.png",
-    "rocket.jpg": files("skimage") / "data" / "rocket.jpg",
-    "china.jpg": files("sklearn") / "datasets" / "images" / "china.jpg",
-    "flower.jpg": files("sklearn") / "datasets" / "images" / "flower.jpg",
+    "astronaut.png": SKIMAGE / "astronaut.png",
+    "chelsea.png": SKIMAGE / "chelsea.png",
+    "coffee.png": SKIMAGE / "coffee.png",
+    "rocket.jpg": SKIMAGE / "rocket.jpg",
+    "china.jpg": SKLEARN / "china.jpg",
+    "flower.jpg": SKLEARN / "flower.jpg",
 }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photographs import SKIMAGE, SKLEARN
 from PIL import Image
 
 from arrowimg import ImageWriterStage
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 2**26
 PHOTOGRAPHS = [
-    files("skimage") / "data" / "rocket.jpg",
-    files("sklearn") / "datasets" / "images" / "china.jpg",
-    files("sklearn") / "datasets" / "images" / "flower.jpg",
+    SKIMAGE / "rocket.jpg",
+    SKLEARN / "china.jpg",
+    SKLEARN / "flower.jpg",
 ]
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import ImageBatch, ImageWriterStage, PixelOptions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[Any]
 
 DEFAULT = PixelOptions()
-with (files("skimage") / "data" / "astronaut.png").open("rb") as _file:
+with (SKIMAGE / "astronaut.png").open("rb") as _file:
     PHOTOGRAPH: Pixels = np.asarray(Image.open(_file))[64:160, 160:288].copy()
 GRAY: Pixels = PHOTOGRAPH[:, :, 1].copy()
 RGBA: Pixels = np.dstack([PHOTOGRAPH, PHOTOGRAPH[::-1, :, 0]])

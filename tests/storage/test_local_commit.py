@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import xxhash
+from folders import content
 
 from arrowimg._core.temporary_names import TEMPORARY_PREFIX
 from arrowimg._storage import local_commit as _commit
@@ -22,10 +23,6 @@ def commit(folder: Path, files: dict[str, bytes]) -> None:
         for name, data in files.items():
             transaction.create(name).write(data)
         transaction.publish()
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, function: str, at_call: int) -> None:

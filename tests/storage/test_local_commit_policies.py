@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import xxhash
+from folders import content
 
 from arrowimg._storage.base import Commit, CommittedFile
 from arrowimg._storage.local import LocalStorage
@@ -49,10 +50,6 @@ def described(files: Files) -> list[CommittedFile]:
         CommittedFile(name, len(data), xxhash.xxh3_128_hexdigest(data))
         for name, data in files.items()
     ]
-
-
-def content(folder: Path) -> Files:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def inodes(folder: Path) -> dict[str, tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from folders import content
 from storage_data import pieces_of
 
 from arrowimg._core.temporary_names import TEMPORARY_PREFIX
@@ -60,10 +61,6 @@ def staged(folder: int, path: Path, data: bytes = DATA) -> LocalFile:
     file = LocalFile(folder, str(path), "a.tar", "sha256")
     file.write(data)
     return file
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 class TestAside:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from folders import content
 
 from arrowimg._storage import local_file as _local_file
 from arrowimg._storage.local import LocalStorage
@@ -73,10 +74,6 @@ def staged(folder: int, path: Path, data: bytes = DATA) -> LocalFile:
     file = LocalFile(folder, str(path), "a.tar", "sha256")
     file.write(data)
     return file
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.usefixtures("no_hard_links", "rename")

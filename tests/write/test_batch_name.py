@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from photographs import SKIMAGE
 from PIL import Image
 
 import arrowimg
@@ -26,7 +26,7 @@ from arrowimg import ImageBatch, ImageWriterStage, JpegOptions, PixelOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/camera.png")))
+PHOTOGRAPH = SKIMAGE / "camera.png"
 PIXELS = np.stack([np.asarray(Image.open(PHOTOGRAPH))[at : at + 9, 200:212] for at in range(6)])
 
 TABLE = ImageBatch.from_arrays(

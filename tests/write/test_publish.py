@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import os
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from folders import content, state_of
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import ImageBatch, JpegOptions, ShardWriter, verify, write_shards
@@ -16,7 +17,7 @@ from arrowimg._write import publish as _dataset
 from arrowimg._write import shard as _shards
 from arrowimg.errors import DatasetConflictError, ManifestError, ShardConflictError
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 IDS = [f"id{row:02d}" for row in range(20)]
 
 
@@ -29,14 +30,6 @@ def dataset(count: int = 20, first: int = 0) -> pa.Table:
 
 def torn(count: int) -> pa.Table:
     return pa.table({"image_id": IDS[:count], "image_data": [b"\xff\xd8\xff"] * count})
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def state_of(folder: Path) -> dict[str, tuple[int, int]]:
-    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
 class TestAgain:
@@ -256,7 +249,7 @@ class TestOverwrite:
 
 def plain(count: int, first: int) -> pa.Table:
     """Return pictures as files, which can stand in one table with torn ones."""
-    data = Path(str(distribution("scikit-image").locate_file("skimage/data/rocket.jpg")))
+    data = SKIMAGE / "rocket.jpg"
     return pa.table(
         {"image_id": IDS[first : first + count], "image_data": [data.read_bytes()] * count}
     )

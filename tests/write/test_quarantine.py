@@ -4,7 +4,6 @@ import io
 import tarfile
 import tempfile
 from collections import Counter
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import (
@@ -30,7 +30,7 @@ from arrowimg.errors import ErrorFractionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 
 
 def picture(at: int = 0, format_name: str = "JPEG") -> bytes:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from folders import content
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import FileGroupTask, ImageBatch, ImageWriterStage, ShardWriter, write_shards
@@ -22,7 +23,7 @@ from arrowimg.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 ROWS = 23
 IDS = [f"id{row:02d}" for row in range(ROWS)]
 
@@ -39,10 +40,6 @@ def dataset(**columns: Any) -> pa.Table:  # noqa: ANN401  # any column
 def in_batches(table: pa.Table, rows: int) -> Iterator[pa.Table]:
     for start in range(0, table.num_rows, rows):
         yield table.slice(start, rows)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def interrupt(table: pa.Table, folder: Path, rows: int, after: int, **options: Any) -> None:  # noqa: ANN401

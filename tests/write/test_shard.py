@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
+from folders import content, state_of
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import ImageBatch, JpegOptions, WriteOptions
@@ -24,7 +25,7 @@ from arrowimg.errors import (
     ShardConflictError,
 )
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 COUNT = 5
 
 
@@ -43,17 +44,6 @@ def write(folder: Path, batch: ImageBatch, **options: Any) -> Shard:  # noqa: AN
     chosen = WriteOptions(**options)
     parts = list(encode_batch(check_batch(batch, chosen, "row-"), chosen).parts)
     return write_shard(open_storage(folder), "images-a", parts, chosen)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def state_of(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    return {
-        path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
-        for path in folder.iterdir()
-    }
 
 
 def footer_of(path: Path) -> dict[str, Any]:

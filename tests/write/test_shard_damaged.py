@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import errno
 import os
-from importlib.metadata import distribution
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from folders import content
+from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import ImageBatch, WriteOptions
@@ -21,8 +21,9 @@ from arrowimg.errors import ManifestError, ShardConflictError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-PHOTOGRAPH = Path(str(distribution("scikit-image").locate_file("skimage/data/coffee.png")))
+PHOTOGRAPH = SKIMAGE / "coffee.png"
 
 
 @pytest.fixture
@@ -36,10 +37,6 @@ def write(folder: Path, batch: ImageBatch, **options: Any) -> Shard:  # noqa: AN
     chosen = WriteOptions(**options)
     parts = list(encode_batch(check_batch(batch, chosen, "row-"), chosen).parts)
     return write_shard(open_storage(folder), "images-a", parts, chosen)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 class TestDamaged:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from photographs import SKIMAGE
 
 from arrowimg import ImageBatch, write_shards
 from arrowimg._write.sources import ROWS_PER_BATCH, count_rows, known_ids, read_batches
@@ -19,8 +19,7 @@ from arrowimg.errors import SchemaError, SourceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PHOTOGRAPHS = Path(str(distribution("scikit-image").locate_file("skimage/data")))
-FILES = [PHOTOGRAPHS / name for name in ("rocket.jpg", "color.png", "microaneurysms.png")]
+FILES = [SKIMAGE / name for name in ("rocket.jpg", "color.png", "microaneurysms.png")]
 
 Rows = list[tuple[str | None, bytes, int | None]]
 

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from folders import state_of
 from msgspec import structs
-from stage_data import seven_faces, seven_windows, state_of
+from stage_data import seven_faces, seven_windows
 
 from arrowimg import (
     FileGroupTask,

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from stage_data import seven_faces, seven_windows, state_of
+from folders import state_of
+from stage_data import seven_faces, seven_windows
 
 from arrowimg import (
     ImageBatch,

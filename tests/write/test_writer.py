@@ -11,10 +11,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from folders import content
 from writer_data import (
     IDS,
     ROWS,
-    content,
     dataset,
     in_batches,
     names_in,

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from folders import content
 from index_data import write_batches, write_dataset
-from writer_data import IDS, content, dataset, windows
+from writer_data import IDS, dataset, windows
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, export_index, verify, write_shards

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
+from folders import content
 from hypothesis import given
 from hypothesis import strategies as st
-from writer_data import content, dataset, in_batches
+from writer_data import dataset, in_batches
 
 import arrowimg
 from arrowimg import ImageBatch, WriteOptions
