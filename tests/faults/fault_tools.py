@@ -56,10 +56,12 @@ def require_strace(capsys: pytest.CaptureFixture[str], check: str) -> None:
     """Skip where there is no strace, or where it may not trace."""
     if shutil.which("strace") is None:
         skip(capsys, check, "there is no strace")
-    with subprocess.Popen(["sleep", "0.1"]) as sleeper:
-        command = ["strace", "-qqq", "-e", "trace=close", "-p", str(sleeper.pid)]
-        tried = subprocess.run(command, capture_output=True, check=False)
-    if tried.returncode:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as traced:
+        command = ["strace", "-qqq", "-e", "trace=close", "-p", str(traced.pid)]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as strace:
+            _wait_until_traced(traced.pid, strace)
+            traced.communicate()
+    if strace.returncode:
         skip(capsys, check, "strace may not trace here")
 
 
@@ -166,8 +168,7 @@ class Writers:
         log = self._log_folder / f"{pid}.log"
         command = ["strace", "-qqq", "-o", str(log), "-p", str(pid), *arguments]
         with subprocess.Popen(command, stderr=subprocess.PIPE) as strace:
-            while strace.poll() is None and "TracerPid:\t0\n" in _status(pid):
-                time.sleep(0.0005)
+            _wait_until_traced(pid, strace)
             os.kill(pid, signal.SIGCONT)
             ending = self.wait(pid)
             _, errors = strace.communicate()
@@ -334,6 +335,11 @@ def wait_until_stopped(pid: int) -> None:
     deadline = time.monotonic() + HUNG_SECONDS
     while "State:\tT" not in _status(pid):
         assert time.monotonic() < deadline, f"process {pid} does not stop"
+        time.sleep(0.0005)
+
+
+def _wait_until_traced(pid: int, strace: subprocess.Popen[bytes]) -> None:
+    while strace.poll() is None and "TracerPid:\t0\n" in _status(pid):
         time.sleep(0.0005)
 
 
