@@ -16,13 +16,11 @@ from arrowimg._core.tables import in_one_chunk
 from arrowimg._dataset.sidecars import pictures_of
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
 from arrowimg._format.members import columns_of, extra_members
-from arrowimg._format.names import shard_name
 from arrowimg._format.samples import Samples
 from arrowimg._format.tar import tar_nbytes
 from arrowimg._storage.base import Storage
 from arrowimg._write.options import WriteOptions
-from arrowimg._write.parts import PartStream
-from arrowimg._write.plan import plan_shards
+from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
 from arrowimg.errors import ChecksumError, OptionError, StorageError
 
 if TYPE_CHECKING:
@@ -36,13 +34,13 @@ _READ_ROWS = 1024
 _COPIED = ("image_id", "original_path", "width", "height", "channels", "action", "error")
 
 
-class Rows(Struct, frozen=True):
+class SidecarRows(Struct, frozen=True):
     """Rows of sidecars, of one dataset.
 
     Attributes
     ----------
     storage
-        Where their tars stand.
+        Where their tars are.
     table
         Columns of the sidecars, and new ones.
     """
@@ -55,44 +53,33 @@ class Rows(Struct, frozen=True):
         """Number of rows."""
         return int(self.table.num_rows)
 
-    def slice(self, start: int, stop: int) -> Rows:
+    def slice(self, start: int, stop: int) -> SidecarRows:
         """Return some of the rows; nothing is copied."""
-        return Rows(self.storage, self.table.slice(start, stop - start))
+        return SidecarRows(self.storage, self.table.slice(start, stop - start))
 
 
-class Copy(Struct, frozen=True):
-    """A shard that is to be written. Going through it reads its pictures, each time anew.
+class CopiedParts(Struct, frozen=True):
+    """The rows of a planned shard, part by part. Going through them reads the pictures, each time.
 
     Attributes
     ----------
-    number
-        In the new dataset, from 0.
-    first_row
-        Number of its first row there.
-    pieces
-        Its rows, in order.
+    shard
+        What is to be written.
     metadata_names
-        The user's columns among theirs.
+        The user's columns among those of its rows.
     options
         What the caller chose.
     """
 
-    number: int
-    first_row: int
-    pieces: list[Rows]
+    shard: PlannedShard[SidecarRows]
     metadata_names: list[str]
     options: WriteOptions
-
-    @property
-    def name(self) -> str:
-        """Name of its files, without extension."""
-        return shard_name(self.number)
 
     @property
     def row_names(self) -> list[RowName]:
         """Id and path of each row."""
         columns = ("image_id", "original_path")
-        tables = [piece.table.select(columns) for piece in self.pieces]
+        tables = [rows.table.select(columns) for rows in self.shard.parts]
         return list(zip(*(it.to_pylist() for it in pa.concat_tables(tables).columns), strict=True))
 
     def __iter__(self) -> Iterator[Samples]:
@@ -108,15 +95,15 @@ class Copy(Struct, frozen=True):
         StorageError
             When a tar is not there or cannot be read.
         """
-        first_row = self.first_row
-        for piece in self.pieces:
-            nbytes = piece.table["size"].fill_null(0).to_numpy()
-            for cut in split_by_size(nbytes, _READ_NBYTES, _READ_ROWS):
-                yield self._samples_of(piece.slice(cut.start, cut.stop), first_row)
-                first_row += cut.stop - cut.start
+        first_row = self.shard.first_row
+        for rows in self.shard.parts:
+            nbytes = rows.table["size"].fill_null(0).to_numpy()
+            for part in split_by_size(nbytes, _READ_NBYTES, _READ_ROWS):
+                yield self._read(rows.slice(part.start, part.stop), first_row)
+                first_row += part.stop - part.start
 
     def check(self, sidecar: pa.Table) -> None:
-        """Hold what was written against what is recorded of the source.
+        """Compare what was written with what is recorded of the source.
 
         Pictures are hashed once, when they are written; only where checksums become others, they
         were checked when they were read.
@@ -127,13 +114,13 @@ class Copy(Struct, frozen=True):
             When a picture has another checksum.
         """
         first_row, damaged = 0, list[str]()
-        for piece in self.pieces:
-            written = sidecar["checksum"].slice(first_row, piece.num_rows)
-            stated = piece.table["checksum"]
-            first_row += piece.num_rows
+        for rows in self.shard.parts:
+            written = sidecar["checksum"].slice(first_row, rows.num_rows)
+            stated = rows.table["checksum"]
+            first_row += rows.num_rows
             is_other = pc.and_(pc.not_equal(written, stated), self._is_comparable(stated))
-            places = piece.table.filter(is_other)
-            tars = map(piece.storage.path_of, places["tar_file"].to_pylist())
+            places = rows.table.filter(is_other)
+            tars = map(rows.storage.path_of, places["tar_file"].to_pylist())
             names = places["member_name"].to_pylist()
             damaged += [f"{name} in {tar}" for name, tar in zip(names, tars, strict=True)]
         if damaged:
@@ -143,13 +130,13 @@ class Copy(Struct, frozen=True):
         nbytes = 32 if self.options.checksum == "sha256" else 16
         return pc.equal(pc.binary_length(checksums), nbytes)
 
-    def _samples_of(self, rows: Rows, first_row: int) -> Samples:
+    def _read(self, rows: SidecarRows, first_row: int) -> Samples:
         table = in_one_chunk(rows.table)
         ids = table["image_id"].chunk(0)
         is_rehashed = not pc.all(self._is_comparable(table["checksum"])).as_py()
         stored = {
             "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
-            "image_data": _pictures_of(rows.storage, table, check=is_rehashed),
+            "image_data": _read_pictures(rows.storage, table, check=is_rehashed),
             **{name: table[name] for name in _COPIED},
             "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
         }
@@ -157,7 +144,7 @@ class Copy(Struct, frozen=True):
         return Samples(pa.table(stored), metadata, extra_members(metadata, self.options.members))
 
 
-def _pictures_of(storage: Storage, rows: pa.Table, *, check: bool) -> pa.LargeBinaryArray:
+def _read_pictures(storage: Storage, rows: pa.Table, *, check: bool) -> pa.LargeBinaryArray:
     try:
         return pictures_of(storage, rows, check=check)
     except OSError as error:
@@ -176,7 +163,7 @@ def plan_copies(
     OptionError
         When a sample does not fit `max_bytes_per_tar`.
     """
-    sized = _nbytes_of_rows(selection, options)
+    sized = _row_nbytes(selection, options)
     nbytes, most = np.concatenate([np.zeros(0, np.int64), *sized]), options.max_members_nbytes
     if most is not None and nbytes.max(initial=0) > most:
         option, expected = "max_bytes_per_tar", f"at least {nbytes.max() + 1024:,}, for one sample"
@@ -184,35 +171,31 @@ def plan_copies(
     return plan_shards(nbytes if order is None else nbytes[order], options.images_per_tar, most)
 
 
-def copies_of(
-    selection: Selection,
-    options: WriteOptions,
-    order: npt.NDArray[np.int64] | None,
-    plan: list[slice],
-) -> Iterator[Copy]:
+def fill_shards(
+    selection: Selection, order: npt.NDArray[np.int64] | None, plan: list[slice]
+) -> Iterator[PlannedShard[SidecarRows]]:
     """Yield the new shards; in memory are the rows of one sidecar, or all of them in an order."""
     names = [field.name for field in selection.schema]
-    tables = (Rows(shard.storage, rows) for shard, rows in selection.tables(names))
+    tables = (SidecarRows(shard.storage, rows) for shard, rows in selection.tables(names))
     stream = PartStream(tables if order is None else _in_order(tables, order, plan))
     for number, rows in enumerate(plan):
-        pieces = list(stream.take(rows.stop - rows.start))
-        yield Copy(number, rows.start, pieces, selection.metadata_names, options)
+        yield PlannedShard(number, rows.start, list(stream.take(rows.stop - rows.start)))
 
 
 def _in_order(
-    tables: Iterator[Rows], order: npt.NDArray[np.int64], plan: list[slice]
-) -> Iterator[Rows]:
+    tables: Iterator[SidecarRows], order: npt.NDArray[np.int64], plan: list[slice]
+) -> Iterator[SidecarRows]:
     whole = list(tables)
     if whole:
         table = in_one_chunk(pa.concat_tables([rows.table for rows in whole]))
         for rows in plan:
-            yield Rows(whole[0].storage, table.take(pa.array(order[rows])))
+            yield SidecarRows(whole[0].storage, table.take(pa.array(order[rows])))
 
 
-def _nbytes_of_rows(selection: Selection, options: WriteOptions) -> Iterator[npt.NDArray[np.int64]]:
+def _row_nbytes(selection: Selection, options: WriteOptions) -> Iterator[npt.NDArray[np.int64]]:
     """Yield what each row takes in a tar; without `max_bytes_per_tar`, 1 where it has a member."""
     if options.max_members_nbytes is None:
-        for shard, is_wanted in zip(selection.stored.shards, selection.wanted, strict=True):
+        for shard, is_wanted in zip(selection.source.shards, selection.masks, strict=True):
             yield shard.has_member()[is_wanted].astype(np.int64)
         return
     columns = ["error", "size", *columns_of(options.members)]

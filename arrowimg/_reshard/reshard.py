@@ -7,24 +7,20 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arrowimg._core.option_checks import check_keywords, check_option, is_int
 from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._format.members import check_members
-from arrowimg._format.names import shard_name
 from arrowimg._format.sidecar import check_metadata
-from arrowimg._images.batch import ImageBatch
-from arrowimg._reshard.copies import Copy, copies_of, plan_copies
+from arrowimg._reshard.copies import CopiedParts, SidecarRows, fill_shards, plan_copies
 from arrowimg._reshard.options import ReshardKeywords, stored_options
-from arrowimg._reshard.source import Selection, StoredRows, Wanted, check_unique_ids, open_rows
+from arrowimg._reshard.source import RowMasks, Selection, SourceRows, check_unique_ids, open_sources
 from arrowimg._storage.open import open_storage
-from arrowimg._write.file_group import FileGroupTask, file_group
 from arrowimg._write.options import WriteOptions
-from arrowimg._write.publish import check_room, prepare_folder, publish_manifest
-from arrowimg._write.resume import read_shard
-from arrowimg._write.shard import Shard, write_shard
-from arrowimg.errors import SchemaError, ShardConflictError
+from arrowimg._write.publish import Dataset
+from arrowimg._write.resume import check_no_more_shards, committed_shard
+from arrowimg._write.shard import Shard
+from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
     import os
@@ -34,7 +30,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from arrowimg._storage.base import Storage
+    from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.metadata import MetadataFrame
+    from arrowimg._write.plan import PlannedShard
 
 _MOST_THREADS = 4
 """Each holds a shard in memory, and disks have had enough of fewer."""
@@ -53,7 +51,7 @@ def reshard(
 ) -> FileGroupTask:
     """Write the rows of a dataset, or those that are wanted, as a new one; nothing is decoded.
 
-    Pictures are copied by byte range, and each is held against its checksum on the way. Rows keep
+    Pictures are copied by byte range, and each is compared with its checksum on the way. Rows keep
     their ids, metadata and types; rows with an error are rows like others, which
     ``where="error is null"`` leaves out. Quarantined bytes are not copied.
 
@@ -194,14 +192,14 @@ def _copy(
     new = open_storage(new_dir, argument="new_dir")
     expected = "a folder that is none of the sources"
     check_option(new not in sources, "new_dir", expected, str(new_dir))
-    stored = open_rows(sources)
-    options = stored_options(stored.records, stated)
-    frame = None if metadata is None else _new_columns(metadata, stored)
-    selection = Selection(stored, _wanted(stored, where, frame), frame)
-    if stored.shards:
+    source = open_sources(sources)
+    options = stored_options(source.records, stated)
+    frame = None if metadata is None else _new_columns(metadata, source)
+    selection = Selection(source, _select(source, where, frame), frame)
+    if source.shards:
         columns = [selection.schema.field(name) for name in selection.metadata_names]
         check_members(pa.schema(columns), options.members)
-    check_unique_ids(stored, selection.wanted)
+    check_unique_ids(source, selection.masks)
     order = None if shuffle_seed is None else _order(selection.num_rows, shuffle_seed)
     plan = plan_copies(selection, options, order)
     return _write(selection, options, order, plan, new_dir, progress)
@@ -215,93 +213,61 @@ def _write(
     new_dir: str | os.PathLike[str],
     progress: bool | None,  # noqa: FBT001  # as the caller has it
 ) -> FileGroupTask:
-    storage = open_storage(new_dir, durability=options.durability, argument="new_dir")
-    complete_shards = prepare_folder(storage, options)
-    if plan:
-        check_room(storage, complete_shards, len(plan) - 1)
-    copies = copies_of(selection, options, order, plan)
-    shards = _write_copies(storage, copies, selection.num_rows, progress)
-    if options.if_exists == "skip":
-        _check_ended(storage, len(plan), options)
-    publish_manifest(storage, shards, options)
-    return file_group(shards, new_dir, options, ImageBatch(pa.table({})))
+    dataset = Dataset.at(new_dir, options, argument="new_dir").begin()
+    dataset.check_room(len(plan))
+    shards = _write_copies(dataset, fill_shards(selection, order, plan), selection, progress)
+    check_no_more_shards(dataset.storage, len(plan), options)
+    return dataset.publish(shards)
 
 
 def _order(num_rows: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.Generator(np.random.PCG64(seed)).permutation(num_rows)
 
 
-def _wanted(
-    stored: StoredRows, where: pl.Expr | str | None, metadata: MetadataFrame | None
-) -> Wanted:
+def _select(
+    source: SourceRows, where: pl.Expr | str | None, metadata: MetadataFrame | None
+) -> RowMasks:
     if where is None:
-        return [np.ones(shard.num_rows, np.bool_) for shard in stored.shards]
+        return [np.ones(shard.num_rows, np.bool_) for shard in source.shards]
     from arrowimg._reshard.where import rows_where  # noqa: PLC0415  # imports Polars
 
-    return rows_where(stored, where, metadata)
+    return rows_where(source, where, metadata)
 
 
-def _new_columns(source: object, stored: StoredRows) -> MetadataFrame:
-    """Return new columns, held against the names and the ids that are there."""
+def _new_columns(metadata: object, source: SourceRows) -> MetadataFrame:
+    """Return new columns, checked against the names and the ids that are there."""
     from arrowimg._write.metadata import MetadataFrame  # noqa: PLC0415  # imports Polars
 
-    frame = MetadataFrame(source)
+    frame = MetadataFrame(metadata)
     check_metadata(frame.columns)
     for name in frame.columns.column_names:
-        if name in stored.schema.names:
+        if name in source.schema.names:
             expected, advice = "the name of a new column", f"rename it, say to 'new_{name}'"
             raise SchemaError(name, expected, "a column of the dataset", advice)
-    ids = [it for shard in stored.shards for it in shard.read(["image_id"])["image_id"].chunks]
+    ids = [it for shard in source.shards for it in shard.read(["image_id"])["image_id"].chunks]
     frame.check_ids(pa.chunked_array(ids, pa.string()))
     return frame
 
 
 def _write_copies(
-    storage: Storage,
-    copies: Iterator[Copy],
-    num_rows: int,
+    dataset: Dataset,
+    planned: Iterator[PlannedShard[SidecarRows]],
+    selection: Selection,
     progress: bool | None,  # noqa: FBT001  # as the caller has it
 ) -> list[Shard]:
     """Write shards side by side."""
     from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
 
-    def write(copy: Copy) -> Shard:
-        found = _committed(storage, copy)
-        return found or write_shard(storage, copy.name, copy, copy.options, check=copy.check)
+    def write(shard: PlannedShard[SidecarRows]) -> Shard:
+        parts = CopiedParts(shard, selection.metadata_names, dataset.options)
+        found = committed_shard(dataset.storage, shard.number, parts.row_names, dataset.options)
+        return found or dataset.write(shard.number, parts, parts.check)
 
     threads = min(usable_cores(), _MOST_THREADS)
     shards = list[Shard]()
     disable = None if progress is None else not progress
-    with tqdm(total=num_rows, unit=" images", disable=disable) as bar:
-        for shard in map_on_threads(write, copies, threads, threads):
+    with tqdm(total=selection.num_rows, unit=" images", disable=disable) as bar:
+        for shard in map_on_threads(write, planned, threads, threads):
             shards.append(shard)
             bar.update(shard.tar.num_rows)
     return shards
-
-
-def _committed(storage: Storage, copy: Copy) -> Shard | None:
-    """Return the shard that is there already, where ids are to be trusted.
-
-    Raises
-    ------
-    ShardConflictError
-        When it holds other ids or paths.
-    """
-    if copy.options.if_exists != "skip":
-        return None
-    found = read_shard(storage, copy.name, copy.options)
-    if found is None:
-        return None
-    columns = ["image_id", "original_path"]
-    table = pq.read_table(pa.BufferReader(found.sidecar), columns=columns)
-    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    if rows != copy.row_names:
-        raise ShardConflictError(found.shard.parquet.path, "other rows", "these")
-    return found.shard
-
-
-def _check_ended(storage: Storage, number: int, options: WriteOptions) -> None:
-    """Raise `ShardConflictError` when a committed shard holds rows that were not asked for."""
-    after = read_shard(storage, shard_name(number), options)
-    if after is not None:
-        raise ShardConflictError(after.shard.parquet.path, "other rows", "no more rows")

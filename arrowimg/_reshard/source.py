@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from arrowimg._write.metadata import MetadataFrame  # noqa: TC004  # imports Polars
 
 
-Wanted = list[npt.NDArray[np.bool_]]
-"""Which rows of each shard are wanted, (N,) each."""
+RowMasks = list[npt.NDArray[np.bool_]]
+"""True for the rows of each shard that are wanted, (N,) each."""
 
 _ID = "image_id"
 
 
-class StoredShard(Struct, frozen=True):
-    """A committed shard.
+class ListedShard(Struct, frozen=True):
+    """A shard of a dataset that is there.
 
     Attributes
     ----------
     storage
-        Where its files stand.
+        Where its files are.
     sidecar
         Name of its sidecar.
     num_rows, num_errors
@@ -65,11 +65,11 @@ class StoredShard(Struct, frozen=True):
         """Return which rows have no error: (N,)."""
         if not self.num_errors:
             return np.ones(self.num_rows, np.bool_)
-        is_sound: npt.NDArray[np.bool_] = self.read(["error"])["error"].is_null().to_numpy()
-        return is_sound
+        has_member: npt.NDArray[np.bool_] = self.read(["error"])["error"].is_null().to_numpy()
+        return has_member
 
 
-class StoredRows(Struct, frozen=True):
+class SourceRows(Struct, frozen=True):
     """The rows of one or more datasets, in order.
 
     Attributes
@@ -83,12 +83,12 @@ class StoredRows(Struct, frozen=True):
         The options that were recorded, and where: in a manifest, or else in a sidecar.
     """
 
-    shards: list[StoredShard]
+    shards: list[ListedShard]
     schema: pa.Schema
     records: list[tuple[str, dict[str, Any]]]
 
 
-def open_rows(datasets: Iterable[Storage]) -> StoredRows:
+def open_sources(datasets: Iterable[Storage]) -> SourceRows:
     """Look at every sidecar of these datasets; no row is read, and no tar opened.
 
     Raises
@@ -98,7 +98,7 @@ def open_rows(datasets: Iterable[Storage]) -> StoredRows:
     SchemaError
         When two shards have other columns.
     """
-    shards, records = list[StoredShard](), list[tuple[str, dict[str, Any]]]()
+    shards, records = list[ListedShard](), list[tuple[str, dict[str, Any]]]()
     schema = pa.schema([])
     for storage in datasets:
         manifest = read_manifest(storage)
@@ -108,7 +108,7 @@ def open_rows(datasets: Iterable[Storage]) -> StoredRows:
             path = storage.path_of(name)
             with open_sidecar(storage, name) as found:
                 footer = parse_footer(found.metadata.metadata, path)
-                shard = StoredShard(storage, name, found.metadata.num_rows, footer.num_errors)
+                shard = ListedShard(storage, name, found.metadata.num_rows, footer.num_errors)
                 columns = _without_images(found.schema_arrow)
             if manifest is None:
                 records.append((path, footer.options))
@@ -117,16 +117,16 @@ def open_rows(datasets: Iterable[Storage]) -> StoredRows:
             else:
                 schema = columns
             shards.append(shard)
-    return StoredRows(shards, schema, records)
+    return SourceRows(shards, schema, records)
 
 
-def check_unique_ids(stored: StoredRows, wanted: Wanted) -> None:
-    """Raise `DuplicateIdError` when an id stands in two of these rows.
+def check_unique_ids(source: SourceRows, masks: RowMasks) -> None:
+    """Raise `DuplicateIdError` when an id is in two of these rows.
 
     Memory: the ids of one shard, and see `HashPartitions`.
     """
-    paths = [shard.path for shard in stored.shards]
-    shards = dict(zip(paths, zip(stored.shards, wanted, strict=True), strict=True))
+    paths = [shard.path for shard in source.shards]
+    shards = dict(zip(paths, zip(source.shards, masks, strict=True), strict=True))
 
     def ids_in(path: str) -> pa.ChunkedArray:
         shard, is_wanted = shards[path]
@@ -154,38 +154,38 @@ class Selection(Struct, frozen=True):
 
     Attributes
     ----------
-    stored
+    source
         The rows that are there.
-    wanted
+    masks
         Which of them.
     metadata
         New columns for them, by id.
     """
 
-    stored: StoredRows
-    wanted: Wanted
+    source: SourceRows
+    masks: RowMasks
     metadata: MetadataFrame | None
 
     @property
     def num_rows(self) -> int:
         """Number of rows."""
-        return sum(int(is_wanted.sum()) for is_wanted in self.wanted)
+        return sum(int(is_wanted.sum()) for is_wanted in self.masks)
 
     @property
     def schema(self) -> pa.Schema:
         """All columns, the new ones last."""
         joined = self.metadata.columns.schema if self.metadata else []
-        return pa.schema([*self.stored.schema, *joined])
+        return pa.schema([*self.source.schema, *joined])
 
     @property
     def metadata_names(self) -> list[str]:
         """Names of the user's columns."""
         return [name for name in self.schema.names if name not in RESERVED]
 
-    def tables(self, names: list[str]) -> Iterator[tuple[StoredShard, pa.Table]]:
+    def tables(self, names: list[str]) -> Iterator[tuple[ListedShard, pa.Table]]:
         """Yield some columns of the rows of each shard, in the order that they have there."""
-        ours = [name for name in names if name in self.stored.schema.names]
-        for shard, is_wanted in zip(self.stored.shards, self.wanted, strict=True):
+        ours = [name for name in names if name in self.source.schema.names]
+        for shard, is_wanted in zip(self.source.shards, self.masks, strict=True):
             if not is_wanted.any():
                 continue
             if self.metadata is None:

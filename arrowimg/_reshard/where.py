@@ -15,21 +15,23 @@ from arrowimg.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arrowimg._reshard.source import StoredRows, StoredShard, Wanted
+    from arrowimg._reshard.source import ListedShard, RowMasks, SourceRows
     from arrowimg._write.metadata import MetadataFrame
 
 _ID = "image_id"
 
 
-def rows_where(stored: StoredRows, where: pl.Expr | str, metadata: MetadataFrame | None) -> Wanted:
+def rows_where(
+    source: SourceRows, where: pl.Expr | str, metadata: MetadataFrame | None
+) -> RowMasks:
     """Return the rows for which an expression is true.
 
     The columns that it names are read of all shards before it is evaluated, once, so that it may
-    hold a row against all others.
+    compare a row with all others.
 
     Parameters
     ----------
-    stored
+    source
         The rows.
     where
         An expression, or the SQL text of one.
@@ -41,13 +43,13 @@ def rows_where(stored: StoredRows, where: pl.Expr | str, metadata: MetadataFrame
     OptionError
         When `where` is no expression over these columns that is true or false for each row.
     """
-    sizes = [shard.num_rows for shard in stored.shards]
+    sizes = [shard.num_rows for shard in source.shards]
     if not sizes:
         return []
     try:
         expression = pl.sql_expr(where) if isinstance(where, str) else where
-        names = _names_in(expression, stored, metadata)
-        tables = [_read(shard, names, metadata) for shard in stored.shards]
+        names = _names_in(expression, source, metadata)
+        tables = [_read(shard, names, metadata) for shard in source.shards]
         frame = pl.DataFrame(pa.concat_tables(tables))
         found = frame.select(_ID, wanted=expression)["wanted"]
     except (AttributeError, pa.ArrowException, pl.exceptions.PolarsError) as error:
@@ -59,10 +61,10 @@ def rows_where(stored: StoredRows, where: pl.Expr | str, metadata: MetadataFrame
 
 
 def _names_in(
-    expression: pl.Expr, stored: StoredRows, metadata: MetadataFrame | None
+    expression: pl.Expr, source: SourceRows, metadata: MetadataFrame | None
 ) -> Sequence[str]:
     """Return the columns that an expression names: all of them where it says so by a pattern."""
-    names = [*stored.schema.names, *(metadata.columns.column_names if metadata else [])]
+    names = [*source.schema.names, *(metadata.columns.column_names if metadata else [])]
     if expression.meta.has_multiple_outputs():
         return names
     named = {_ID, *expression.meta.root_names()}
@@ -73,7 +75,7 @@ def _names_in(
     return [name for name in names if name in named]
 
 
-def _read(shard: StoredShard, names: Sequence[str], metadata: MetadataFrame | None) -> pa.Table:
+def _read(shard: ListedShard, names: Sequence[str], metadata: MetadataFrame | None) -> pa.Table:
     joined = metadata.columns.column_names if metadata else []
     rows = shard.read([name for name in names if name not in joined])
     # Without new columns nothing is looked up.

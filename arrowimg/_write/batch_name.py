@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -18,28 +18,32 @@ from arrowimg.errors import Problem
 
 if TYPE_CHECKING:
     from arrowimg._images.batch import ImageBatch
-    from arrowimg._write.options import WriteOptions
 
 _DIGEST_NBYTES = 12
 _SCHEME = 1
 
 
-def batch_digest(batch: ImageBatch, options: WriteOptions) -> str:
+def batch_digest(batch: ImageBatch, image_column: str, recorded_options: dict[str, Any]) -> str:
     """Return 96 bits in hexadecimal that tell this batch from every other.
 
     Order, ids, paths, dataset name, task id and the options that change bytes count. The picture
     counts in rows that have neither id nor path only: hashing all pixels would cost several per
     cent of the writing.
+
+    Parameters
+    ----------
+    recorded_options
+        Those that change bytes, see `WriteOptions.recorded`.
     """
-    identity = Identity.of(batch.data, options.image_column)
+    identity = Identity.of(batch.data, image_column)
     names = (identity.image_ids, identity.original_paths)
     unnamed = pc.and_(*(texts.is_null() for texts in names)).to_numpy(zero_copy_only=False)
-    pictures = image_views(batch.data, options.image_column) if unnamed.any() else []
+    pictures = image_views(batch.data, image_column) if unnamed.any() else []
     content = (
         _SCHEME,
         batch.dataset_name,
         batch.task_id,
-        options.recorded(),
+        recorded_options,
         [_texts_digest(texts) for texts in names],
         [_picture_digest(pictures[row]) for row in np.flatnonzero(unnamed).tolist()],
     )

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from arrowimg._images.batch import ImageBatch
-    from arrowimg._write.options import WriteOptions
     from arrowimg._write.shard import Shard
 
 
@@ -115,14 +114,14 @@ class FileGroupTask(Task, frozen=True, eq=False, tag=True):
     @property
     def tar_paths(self) -> list[str]:
         """Paths of the tars, in shard order."""
-        return self._paths_of("tar")
+        return self._paths("tar")
 
     @property
     def parquet_paths(self) -> list[str]:
         """Paths of the sidecars, in shard order."""
-        return self._paths_of("parquet")
+        return self._paths("parquet")
 
-    def _paths_of(self, kind: str) -> list[str]:
+    def _paths(self, kind: str) -> list[str]:
         rows = self.data.select(["path", "kind"]).to_pylist()
         return [row["path"] for row in rows if row["kind"] == kind]
 
@@ -130,19 +129,20 @@ class FileGroupTask(Task, frozen=True, eq=False, tag=True):
 def file_group(
     shards: Sequence[Shard],
     output_dir: str | os.PathLike[str],
-    options: WriteOptions,
-    batch: ImageBatch,
+    images_per_tar: int,
+    batch: ImageBatch | None = None,
 ) -> FileGroupTask:
     """Return the file group of these shards, with the names and metadata of `batch`."""
+    names = (batch.dataset_name, batch.task_id) if batch else ("", "")
     num_images = sum(shard.tar.num_images for shard in shards)
     num_rows = sum(shard.tar.num_rows for shard in shards)
-    metadata = batch.metadata | {
+    metadata = (batch.metadata if batch else {}) | {
         "output_dir": os.fspath(output_dir),
-        "images_per_tar": options.images_per_tar,
+        "images_per_tar": images_per_tar,
         "num_images": num_images,
         "num_rows": num_rows,
         "num_errors": num_rows - num_images,
         "num_unchanged": sum(shard.unchanged for shard in shards),
     }
     files = [file for shard in shards for file in (shard.tar, shard.parquet)]
-    return FileGroupTask.from_files(files, batch.dataset_name, batch.task_id, metadata)
+    return FileGroupTask.from_files(files, *names, metadata)

@@ -158,6 +158,11 @@ class WriteOptions(
             check_option(is_of_use, name, expected, value)
 
     @property
+    def keeps_images(self) -> bool:
+        """Whether sidecars keep the stored pictures too: what `remove_image_data` denies."""
+        return not self.remove_image_data
+
+    @property
     def threads(self) -> int:
         """Threads that encode: `encode_threads`, or as many as there are cores for this process."""
         return self.encode_threads or usable_cores()

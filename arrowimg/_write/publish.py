@@ -1,7 +1,8 @@
-"""The dataset as a whole: one folder, one manifest, no shards of another run."""
+"""The life of a dataset: one folder, its shards in one contiguous row, the manifest last."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,76 +19,198 @@ from arrowimg._format.names import (
     is_ours,
     kind_of,
     quarantine_name,
+    shard_name,
     shard_of,
 )
+from arrowimg._storage.base import Storage
 from arrowimg._storage.commit import twice
+from arrowimg._storage.names import is_file_name
+from arrowimg._storage.open import open_storage
+from arrowimg._write.file_group import FileGroupTask, file_group
 from arrowimg._write.options import WriteOptions, option_differences
-from arrowimg.errors import DatasetConflictError
+from arrowimg._write.shard import Shard, write_shard
+from arrowimg.errors import DatasetConflictError, ManifestError
 
 if TYPE_CHECKING:
-    from arrowimg._storage.base import Storage
-    from arrowimg._write.shard import Shard
+    from collections.abc import Callable, Iterable, Sequence
+
+    import pyarrow as pa
+
+    from arrowimg._format.samples import Samples
 
 _OF_SHARD = (FileKind.TAR, FileKind.QUARANTINE, FileKind.SIDECAR)
 
 
-def prepare_folder(storage: Storage, options: WriteOptions) -> int | None:
-    """Refuse a folder that holds another dataset, or make way where it is to be replaced.
+class Dataset(Struct, frozen=True):
+    """A dataset that is written: begun, shard by shard, published.
 
-    The manifest of a dataset that is replaced goes first, so that no reader takes new shards for
-    those that it lists, and its indexes, which would lead into the middle of other pictures.
-    Returns how many shards a dataset has that is there and complete.
+    It holds no open file and can be sent to other processes, which may write its shards.
 
-    Raises
-    ------
-    DatasetConflictError
-        When the folder holds a dataset, and `options` are others or forbid it.
+    Attributes
+    ----------
+    output_dir
+        Its folder, as the caller gave it.
+    options
+        What the caller chose.
+    storage
+        Where its files are.
+    complete_shards
+        Number of shards of a dataset that was there when this one began, and complete; None where
+        there was none, or it is replaced.
+    replaced
+        Files of a dataset that is replaced.
     """
-    if options.if_exists == "overwrite":
-        storage.remove([MANIFEST_NAME, *indexes_among(storage.names())])
-        return None
-    manifest = read_manifest(storage)
-    if manifest is None:
-        return None
-    differences = option_differences(manifest.options, options.recorded())
-    if options.if_exists == "error":
-        differences = ['a dataset is there, and if_exists="error"', *differences]
-    if differences:
-        raise DatasetConflictError(storage.path_of(MANIFEST_NAME), differences)
-    return manifest.num_shards
+
+    output_dir: str
+    options: WriteOptions
+    storage: Storage
+    complete_shards: int | None = None
+    replaced: frozenset[str] = frozenset()
+
+    @classmethod
+    def at(
+        cls,
+        output_dir: str | os.PathLike[str],
+        options: WriteOptions,
+        *,
+        argument: str = "output_dir",
+    ) -> Dataset:
+        """Return the dataset of a folder; nothing is looked at yet.
+
+        Raises
+        ------
+        OptionError
+            When `output_dir`, which the caller calls `argument`, is no place for files.
+        """
+        storage = open_storage(output_dir, durability=options.durability, argument=argument)
+        return cls(os.fspath(output_dir), options, storage)
+
+    def begin(self) -> Dataset:
+        """Refuse a folder that holds another dataset, or make way where it is to be replaced.
+
+        The manifest of a dataset that is replaced goes first, so that no reader takes new shards
+        for those that it lists, and its indexes, which would lead into the middle of other
+        pictures.
+
+        Raises
+        ------
+        DatasetConflictError
+            When the folder holds a dataset, and the options are others or forbid it.
+        """
+        if self.options.if_exists == "overwrite":
+            replaced = _listed_files(self.storage)
+            self.storage.remove([MANIFEST_NAME, *indexes_among(self.storage.names())])
+            return structs.replace(self, replaced=replaced)
+        manifest = read_manifest(self.storage)
+        if manifest is None:
+            return self
+        differences = option_differences(manifest.options, self.options.recorded())
+        if self.options.if_exists == "error":
+            differences = ['a dataset is there, and if_exists="error"', *differences]
+        if differences:
+            raise DatasetConflictError(self.storage.path_of(MANIFEST_NAME), differences)
+        return structs.replace(self, complete_shards=manifest.num_shards)
+
+    def check_no_shards(self) -> None:
+        """Refuse a folder that holds a shard where that is an error, though no dataset.
+
+        Raises
+        ------
+        DatasetConflictError
+            With ``if_exists="error"``.
+        """
+        names = self.storage.names() if self.options.if_exists == "error" else []
+        there = [name for name in names if _is_of_shard(name)]
+        if there:
+            difference = f'{there[0]} is there, and if_exists="error"'
+            raise DatasetConflictError(self.storage.path_of(there[0]), [difference])
+
+    def check_room(self, num_shards: int) -> None:
+        """Refuse more shards than a dataset has that is complete.
+
+        Raises
+        ------
+        DatasetConflictError
+            When there would be a shard after its last.
+        """
+        if self.complete_shards is not None and num_shards > self.complete_shards:
+            difference = f"num_shards: {self.complete_shards:,} there, more here"
+            raise DatasetConflictError(self.storage.path_of(MANIFEST_NAME), [difference])
+
+    def write(
+        self,
+        number: int,
+        parts: Iterable[Samples],
+        check: Callable[[pa.Table], None] | None = None,
+    ) -> Shard:
+        """Write the shard of a number, from 0; see `write_shard`.
+
+        Raises
+        ------
+        DatasetConflictError
+            When it would come after the last of a dataset that is complete.
+        """
+        self.check_room(number + 1)
+        return write_shard(self.storage, shard_name(number), parts, self.options, check=check)
+
+    def publish(self, shards: Sequence[Shard]) -> FileGroupTask:
+        """Commit the manifest of these shards; the other shards of what they replace go first.
+
+        Raises
+        ------
+        ShardConflictError
+            When a manifest of other shards is there.
+        """
+        if self.options.if_exists == "overwrite":
+            self.storage.remove(self._stale_files(shards))
+        manifest = _manifest(shards, self.options)
+        twice(lambda: self._publish_once(manifest))
+        return file_group(shards, self.output_dir, self.options.images_per_tar)
+
+    def _publish_once(self, manifest: Manifest) -> None:
+        with self.storage.begin(self.options.checksum) as transaction:
+            transaction.create(MANIFEST_NAME).write(manifest.to_json())
+            transaction.publish(
+                self.options.if_exists, lambda: _is_same(read_manifest(self.storage), manifest)
+            )
+
+    def _stale_files(self, shards: Sequence[Shard]) -> list[str]:
+        """Return files of shards that are not among these, sidecars before their tars."""
+        needed = {name for shard in shards for name in shard.names}
+        stale = [
+            name
+            for name in self.storage.names()
+            if name not in needed and (name in self.replaced or _is_numbered_file(name))
+        ]
+        return sorted(stale, key=lambda name: (kind_of(name) is not FileKind.SIDECAR, name))
 
 
-def check_room(storage: Storage, complete_shards: int | None, number: int) -> None:
-    """Refuse a shard that would come after the last of a dataset that is complete.
-
-    Raises
-    ------
-    DatasetConflictError
-        When `number`, from 0, is `complete_shards` or more.
-    """
-    if complete_shards is not None and number >= complete_shards:
-        difference = f"num_shards: {complete_shards:,} there, more here"
-        raise DatasetConflictError(storage.path_of(MANIFEST_NAME), [difference])
-
-
-def publish_manifest(storage: Storage, shards: list[Shard], options: WriteOptions) -> None:
-    """Commit the manifest of these shards; where a dataset is replaced, its other shards go first.
-
-    Raises
-    ------
-    ShardConflictError
-        When a manifest of other shards is there.
-    """
-    if options.if_exists == "overwrite":
-        storage.remove(_stale_files(storage, shards))
-    manifest = _manifest(shards, options)
-    twice(lambda: _publish_once(storage, manifest, options))
+def _listed_files(storage: Storage) -> frozenset[str]:
+    """Return the files of a dataset's shards; none where the manifest cannot be read."""
+    try:
+        manifest = read_manifest(storage)
+    except ManifestError:
+        return frozenset()
+    names = [
+        name
+        for entry in (manifest.shards if manifest else [])
+        for name in (entry.parquet, entry.tar, quarantine_name(shard_of(entry.tar)))
+    ]
+    # Whatever a manifest says, no file of others is removed.
+    return frozenset(
+        name
+        for name in names
+        if is_file_name(name) and kind_of(name) in _OF_SHARD and is_ours(shard_of(name))
+    )
 
 
-def _publish_once(storage: Storage, manifest: Manifest, options: WriteOptions) -> None:
-    with storage.begin(options.checksum) as transaction:
-        transaction.create(MANIFEST_NAME).write(manifest.to_json())
-        transaction.publish(options.if_exists, lambda: _is_same(read_manifest(storage), manifest))
+def _is_of_shard(name: str) -> bool:
+    is_sidecar = kind_of(name) is FileKind.SIDECAR and is_ours(shard_of(name))
+    return is_sidecar or _is_numbered_file(name)
+
+
+def _is_numbered_file(name: str) -> bool:
+    return kind_of(name) in _OF_SHARD and is_numbered(shard_of(name))
 
 
 def _is_same(committed: Manifest | None, offered: Manifest) -> bool:
@@ -95,14 +218,7 @@ def _is_same(committed: Manifest | None, offered: Manifest) -> bool:
     return committed is not None and structs.replace(committed, writer=offered.writer) == offered
 
 
-def _stale_files(storage: Storage, shards: list[Shard]) -> list[str]:
-    """Return files of shards that are not among these, sidecars before their tars."""
-    needed = {name for shard in shards for name in shard.names}
-    stale = [name for name in storage.names() if _is_numbered_file(name) and name not in needed]
-    return sorted(stale, key=lambda name: (kind_of(name) is not FileKind.SIDECAR, name))
-
-
-def _manifest(shards: list[Shard], options: WriteOptions) -> Manifest:
+def _manifest(shards: Sequence[Shard], options: WriteOptions) -> Manifest:
     entries = [
         ShardEntry(
             tar=Path(shard.tar.path).name,
@@ -124,59 +240,3 @@ def _manifest(shards: list[Shard], options: WriteOptions) -> Manifest:
         num_rows=sum(entry.num_rows for entry in entries),
         shards=entries,
     )
-
-
-class Folder(Struct, frozen=True):
-    """What a folder holds before anything is written.
-
-    Attributes
-    ----------
-    replaced
-        Files of a dataset that is to be replaced.
-    complete_shards
-        Number of shards of a dataset that is complete; None where there is none, or it is to be
-        replaced.
-    """
-
-    replaced: list[str]
-    complete_shards: int | None
-
-
-def open_dataset(storage: Storage, options: WriteOptions) -> Folder:
-    """Refuse a folder that holds something else, or make way where it is to be replaced.
-
-    Raises
-    ------
-    DatasetConflictError
-        When the folder holds a dataset, and `options` are others or forbid it.
-    """
-    replaced: list[str] = []
-    if options.if_exists == "overwrite":
-        manifest = read_manifest(storage)
-        for entry in manifest.shards if manifest else []:
-            replaced += [entry.parquet, entry.tar, quarantine_name(shard_of(entry.tar))]
-    if options.if_exists == "error":
-        there = [name for name in storage.names() if _is_of_shard(name)]
-        if there:
-            difference = f'{there[0]} is there, and if_exists="error"'
-            raise DatasetConflictError(storage.path_of(there[0]), [difference])
-    return Folder(replaced, prepare_folder(storage, options))
-
-
-def close_dataset(
-    storage: Storage, shards: list[Shard], options: WriteOptions, replaced: list[str]
-) -> None:
-    """Commit the manifest of these shards, and remove what they replace."""
-    publish_manifest(storage, shards, options)
-    needed = {name for shard in shards for name in shard.names}
-    needed |= {quarantine_name(shard_of(Path(shard.tar.path).name)) for shard in shards}
-    storage.remove([name for name in replaced if name not in needed])
-
-
-def _is_of_shard(name: str) -> bool:
-    is_sidecar = kind_of(name) is FileKind.SIDECAR and is_ours(shard_of(name))
-    return is_sidecar or _is_numbered_file(name)
-
-
-def _is_numbered_file(name: str) -> bool:
-    return kind_of(name) in _OF_SHARD and is_numbered(shard_of(name))

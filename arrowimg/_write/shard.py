@@ -116,7 +116,7 @@ def _write_once(
             tar.name,
             offsets,
             checksums,
-            keep_images=not options.remove_image_data,
+            keep_images=options.keeps_images,
         )
         if check is not None:
             check(table)
@@ -126,8 +126,8 @@ def _write_once(
             options.if_exists, lambda: _is_same_shard(storage, parquet.name, table, footer)
         )
     return Shard(
-        tar=_written(storage, commit.files[0], "tar", footer),
-        parquet=_written(storage, commit.files[-1], "parquet", footer),
+        tar=written_file(storage, commit.files[0], "tar", footer),
+        parquet=written_file(storage, commit.files[-1], "parquet", footer),
         quarantine_file=footer.quarantine_file,
         unchanged=commit.unchanged,
     )
@@ -187,9 +187,10 @@ def _footer(
     )
 
 
-def _written(
+def written_file(
     storage: Storage, file: CommittedFile, kind: Literal["tar", "parquet"], footer: Footer
 ) -> WrittenFile:
+    """Return a committed file as one of the shard that a footer describes."""
     return WrittenFile(
         path=storage.path_of(file.name),
         kind=kind,

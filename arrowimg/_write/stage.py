@@ -24,7 +24,7 @@ from arrowimg._format.tar import column_members
 from arrowimg._format.tar_writer import TarWriter
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.check import check_run
-from arrowimg._images.columns import Files, ImageRun
+from arrowimg._images.columns import Files, ImageRun, image_runs
 from arrowimg._images.encode import encode_run
 from arrowimg._storage.open import open_storage
 from arrowimg._write.batch_name import batch_digest
@@ -35,9 +35,8 @@ from arrowimg._write.options import (
     check_error_fraction,
     write_options,
 )
-from arrowimg._write.parts import PartStream, ReplayedParts
-from arrowimg._write.plan import plan_shards
-from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
+from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
+from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows
 from arrowimg._write.resume import committed_batch
 from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import ImageError, OptionError, RowProblem
@@ -210,20 +209,20 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
             When the folder cannot be written. Shards before are committed; processing the same
             batch again completes the rest.
         """
+        options, storage = self.options, self._storage
         base_name = self.construct_base_name(task)
-        if self.options.if_exists == "skip":
-            committed = committed_batch(self._storage, base_name, self.options)
-            if committed is not None:
-                return file_group(committed, self.output_dir, self.options, task)
+        committed = committed_batch(storage, base_name, options)
+        if committed is not None:
+            return file_group(committed, self.output_dir, options.images_per_tar, task)
         unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(SHARD_PREFIX)}-"
-        batch = check_batch(task, self.options, unnamed_prefix)
-        encoded = encode_batch(batch, self.options)
-        check_error_fraction(encoded.error_codes, batch.num_rows, self.options)
-        if self.options.if_exists == "overwrite":
-            # They would lead into the middle of other pictures.
-            self._storage.remove(indexes_among(self._storage.names()))
-        shards = self._write_shards(base_name, encoded, side_by_side=batch.is_copied)
-        return file_group(shards, self.output_dir, self.options, task)
+        rows = name_rows(task.data, options, unnamed_prefix)
+        runs = image_runs(task.data, options.image_column)
+        checked = check_batch(rows, runs, options)
+        encoded = encode_batch(checked, options)
+        check_error_fraction(encoded.error_codes, rows.num_rows, options)
+        plan = plan_shards(encoded.tar_nbytes, options.images_per_tar, options.max_members_nbytes)
+        shards = self._write_shards(storage, base_name, plan, encoded)
+        return file_group(shards, self.output_dir, options.images_per_tar, task)
 
     def construct_base_name(self, batch: ImageBatch) -> str:
         """Return ``images-<24 hexadecimal digits>``, what the batch's shards are called.
@@ -231,39 +230,36 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         The same batch always has the same name, in any process; see `batch_digest` for what
         counts. With ``deterministic_name=False``, 128 random bits that no other process has.
         """
-        unique = batch_digest(batch, self.options) if self.deterministic_name else uuid.uuid4().hex
-        return f"{SHARD_PREFIX}{unique}"
+        if not self.deterministic_name:
+            return f"{SHARD_PREFIX}{uuid.uuid4().hex}"
+        image_column, recorded = self.options.image_column, self.options.recorded()
+        return f"{SHARD_PREFIX}{batch_digest(batch, image_column, recorded)}"
 
     def _write_shards(
-        self, base_name: str, encoded: EncodedBatch, *, side_by_side: bool
+        self, storage: Storage, base_name: str, plan: list[slice], batch: EncodedBatch
     ) -> list[Shard]:
-        plan = plan_shards(encoded.tar_nbytes, self.images_per_tar, self.options.max_members_nbytes)
-        stream = PartStream(encoded.parts)
+        if self.options.if_exists == "overwrite":
+            # They would lead into the middle of other pictures.
+            storage.remove(indexes_among(storage.names()))
+        stream = PartStream(batch.parts)
 
-        def shards() -> Iterator[tuple[str, Iterable[Samples]]]:
+        def planned() -> Iterator[tuple[str, Iterable[Samples]]]:
             for number, rows in enumerate(plan):
                 parts = stream.take(rows.stop - rows.start)
                 name = batch_shard_name(base_name, number)
-                yield name, list(parts) if side_by_side else ReplayedParts(parts)
+                yield name, list(parts) if batch.is_copied else ReplayedParts(parts)
 
         def write(shard: tuple[str, Iterable[Samples]]) -> Shard:
-            return self._write_shard(*shard, len(plan))
+            written = write_shard(storage, *shard, self.options, len(plan))
+            if self.verbose:
+                tar = written.tar
+                counts = (tar.num_images, tar.num_rows, tar.nbytes)
+                logger.info("%s: %d images, %d rows, %d bytes", tar.path, *counts)
+            return written
 
         # While one shard is written its successor is encoded; copied files leave the threads free.
-        at_once = self.options.threads if side_by_side else 1
-        return list(map_on_threads(write, shards(), at_once, at_once))
-
-    def _write_shard(self, name: str, parts: Iterable[Samples], batch_shards: int) -> Shard:
-        shard = write_shard(self._storage, name, parts, self.options, batch_shards)
-        if self.verbose:
-            logger.info(
-                "%s: %d images, %d rows, %d bytes",
-                shard.tar.path,
-                shard.tar.num_images,
-                shard.tar.num_rows,
-                shard.tar.nbytes,
-            )
-        return shard
+        at_once = self.options.threads if batch.is_copied else 1
+        return list(map_on_threads(write, planned(), at_once, at_once))
 
     def _encode_image_to_bytes(self, image: npt.NDArray[Any]) -> tuple[bytes, str]:
         """Return the JPEG of one picture, the same bytes as `process` writes, and ``".jpg"``."""
@@ -299,7 +295,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         table = plain_table(
             rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows))
         )
-        if self.remove_image_data and self.options.image_column in table.column_names:
+        if not self.options.keeps_images and self.options.image_column in table.column_names:
             table = table.drop_columns([self.options.image_column])
         with self._storage.begin(self.options.checksum) as transaction:
             parquet = transaction.create(sidecar_name(base_name))

@@ -7,27 +7,22 @@ from itertools import chain
 from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
-import pyarrow as pa
 
 from arrowimg._core.tables import as_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, check_unique
-from arrowimg._format.names import shard_name
 from arrowimg._images.batch import ImageBatch
+from arrowimg._images.columns import image_runs
 from arrowimg._images.identity import Identity
-from arrowimg._storage.open import open_storage
-from arrowimg._write.file_group import FileGroupTask, file_group
 from arrowimg._write.options import (
     ROWS_TO_JUDGE,
     WriteKeywords,
     check_error_fraction,
     write_options,
 )
-from arrowimg._write.parts import PartStream, ReplayedParts
-from arrowimg._write.plan import plan_shards
-from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
-from arrowimg._write.publish import check_room, prepare_folder, publish_manifest
+from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
+from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows
+from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import CommittedRows
-from arrowimg._write.shard import Shard, write_shard
 from arrowimg._write.sources import count_rows, known_ids, read_batches
 from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
@@ -36,9 +31,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    import pyarrow as pa
+
     from arrowimg._format.samples import Samples
-    from arrowimg._storage.base import Storage
+    from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.metadata import MetadataFrame
+    from arrowimg._write.shard import Shard
 
 
 class ShardWriter:
@@ -94,10 +92,9 @@ class ShardWriter:
             others=("output_dir", "metadata"),
         )
         self._metadata = _metadata_frame(metadata)
-        self._storage: Storage = open_storage(output_dir, durability=self.options.durability)
+        self._dataset = Dataset.at(output_dir, self.options)
+        self._committed = CommittedRows(self._dataset.storage, self.options)
         self._is_open = False
-        self._complete_shards: int | None = None
-        self._committed: CommittedRows | None = None
         self._pending: list[Samples] = []
         self._failure: str | None = None
         self._num_rows = 0
@@ -106,9 +103,7 @@ class ShardWriter:
         self._file_group: FileGroupTask | None = None
 
     def __enter__(self) -> Self:
-        self._complete_shards = prepare_folder(self._storage, self.options)
-        if self.options.if_exists == "skip":
-            self._committed = CommittedRows(self._storage, self.options)
+        self._dataset = self._dataset.begin()
         self._is_open = True
         return self
 
@@ -166,14 +161,15 @@ class ShardWriter:
         if num_committed == task.num_items:
             self._confirm(task.num_items, Counter())
             return
-        fresh = ImageBatch(joined.data.slice(num_committed))
+        fresh = joined.data.slice(num_committed)
         first_row = self._num_rows + num_committed
-        checked = check_batch(fresh, self.options, UNNAMED_PREFIX, first_row)
+        rows = name_rows(fresh, self.options, UNNAMED_PREFIX, first_row)
+        checked = check_batch(rows, image_runs(fresh, self.options.image_column), self.options)
         if self._pending:
-            check_same_columns(self._pending[0].metadata.schema, checked.metadata.schema)
+            check_same_columns(self._pending[0].metadata.schema, rows.metadata.schema)
         encoded = encode_batch(checked, self.options)
         self._confirm(task.num_items, encoded.error_codes)
-        if self._committed is not None and not self._pending and not self._shards:
+        if not self._has_fresh_rows():
             self._committed.check_more_rows_fit()
         self._check_error_fraction(ROWS_TO_JUDGE)
         self._add(encoded)
@@ -206,9 +202,13 @@ class ShardWriter:
             raise
         self._failure = None
 
+    def _has_fresh_rows(self) -> bool:
+        """Tell whether rows came that no writer before this one committed."""
+        return bool(self._pending or self._shards)
+
     def _match_committed(self, batch: ImageBatch) -> int:
-        """Return how many rows of a batch stand in shards of a writer before this one."""
-        if self._committed is None or self._pending or self._shards:
+        """Return how many rows of a batch are in shards of a writer before this one."""
+        if self.options.if_exists != "skip" or self._has_fresh_rows():
             return 0
         return self._committed.match(Identity.of(batch.data, self.options.image_column))
 
@@ -216,15 +216,14 @@ class ShardWriter:
         """Count a batch as taken, now that nothing can refuse it any more."""
         if self._metadata is not None:
             self._metadata.confirm()
-        if self._committed is not None:
-            self._committed.confirm()
+        self._committed.confirm()
         self._num_rows += num_rows
         self._error_codes.update(error_codes)
 
     def _check_error_fraction(self, rows_to_judge: int = 0) -> None:
         if self._num_rows >= rows_to_judge:
-            passed = self._committed.error_codes if self._committed else Counter[str]()
-            check_error_fraction(self._error_codes + passed, self._num_rows, self.options)
+            codes = self._error_codes + self._committed.error_codes
+            check_error_fraction(codes, self._num_rows, self.options)
 
     def _finish(self) -> None:
         if self._failure is not None:
@@ -234,21 +233,13 @@ class ShardWriter:
         self._check_error_fraction()
         if self._pending:
             self._write_shard(self._pending)
-        elif self._committed is not None and not self._shards:
+        elif self.options.if_exists == "skip" and not self._shards:
             self._committed.check_ended()
-        publish_manifest(self._storage, self._all_shards(), self.options)
-        self._file_group = file_group(
-            self._all_shards(), self.output_dir, self.options, ImageBatch(pa.table({}))
-        )
-
-    def _all_shards(self) -> list[Shard]:
-        return [*(self._committed.passed if self._committed else []), *self._shards]
+        self._file_group = self._dataset.publish([*self._committed.passed, *self._shards])
 
     def _write_shard(self, parts: Iterable[Samples]) -> None:
-        number = len(self._shards) + (len(self._committed.passed) if self._committed else 0)
-        check_room(self._storage, self._complete_shards, number)
-        name = shard_name(number)
-        self._shards.append(write_shard(self._storage, name, parts, self.options))
+        number = len(self._committed.passed) + len(self._shards)
+        self._shards.append(self._dataset.write(number, parts))
 
 
 def write_shards(
@@ -343,5 +334,4 @@ def _join(batch: ImageBatch, metadata: MetadataFrame | None) -> ImageBatch:
         return batch
     from arrowimg._write.metadata import with_metadata  # noqa: PLC0415  # imports Polars
 
-    joined = with_metadata(batch.data, metadata.take)
-    return ImageBatch(joined, batch.dataset_name, batch.task_id, batch.metadata)
+    return ImageBatch(with_metadata(batch.data, metadata.take))

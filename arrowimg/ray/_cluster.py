@@ -16,10 +16,10 @@ from ray.exceptions import RayTaskError
 from arrowimg._dataset.duplicates import Hashes, hashes_of_ids, rows_of_hashes
 from arrowimg._storage.open import local_path
 from arrowimg._write.distributed.worker_metadata import (
-    Lookup,
-    ParquetLookup,
+    MetadataSource,
+    ParquetMetadata,
     frame_table,
-    lookup_of,
+    open_metadata,
 )
 from arrowimg._write.metadata import MetadataFrame
 from arrowimg.errors import ArrowimgError
@@ -61,18 +61,18 @@ def send_metadata(metadata: object) -> SentMetadata | None:
         return None
     if isinstance(metadata, (str, Path)):
         path = str(Path(metadata).absolute())
-        return SentMetadata(path, ParquetLookup(path).num_rows)
+        return SentMetadata(path, ParquetMetadata(path).num_rows)
     table = frame_table(metadata)
     return SentMetadata(ray.put(table), table.num_rows)
 
 
-def received_metadata(metadata: object) -> Lookup | None:
+def received_metadata(metadata: object) -> MetadataSource | None:
     """Return what a worker looks metadata up in; a frame that was sent is prepared once."""
     if isinstance(metadata, SentMetadata):
         metadata = metadata.source
     if metadata is None:
         return None
-    return _frame_of(metadata) if isinstance(metadata, ray.ObjectRef) else lookup_of(metadata)
+    return _frame_of(metadata) if isinstance(metadata, ray.ObjectRef) else open_metadata(metadata)
 
 
 @contextmanager
@@ -98,10 +98,10 @@ def through_ray(
     **arguments: Any,  # noqa: ANN401  # what map_batches takes
 ) -> ray.data.Dataset:
     """Return a dataset that does work on the rows of a table, so many at once."""
-    pieces = [
+    tables = [
         asked.slice(start, rows_per_task) for start in range(0, asked.num_rows, rows_per_task)
     ]
-    return ray.data.from_arrow(pieces).map_batches(work, batch_format="pyarrow", **arguments)
+    return ray.data.from_arrow(tables).map_batches(work, batch_format="pyarrow", **arguments)
 
 
 def rows_per_task(num_rows: int) -> int:
@@ -109,7 +109,7 @@ def rows_per_task(num_rows: int) -> int:
     return -(-num_rows // _TASKS)
 
 
-def structs_of(dataset: ray.data.Dataset, kind: type[Made]) -> Iterator[Made]:
+def read_structs(dataset: ray.data.Dataset, kind: type[Made]) -> Iterator[Made]:
     """Yield the rows of a dataset as structs, as they come in."""
     for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in table.to_pylist():

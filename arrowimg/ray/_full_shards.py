@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 import numpy as np
@@ -12,13 +12,11 @@ import ray.data
 
 from arrowimg._dataset.duplicates import check_ids
 from arrowimg._images.arrays import nested_lists
-from arrowimg._images.batch import ImageBatch
-from arrowimg._storage.open import open_storage
 from arrowimg._write.distributed.collect import check_metadata_used
 from arrowimg._write.distributed.spools import (
     SPOOLS_FOLDER,
-    PlannedShard,
     Spool,
+    SpoolRows,
     discard_spools,
     join_shard,
     plan_spools,
@@ -28,12 +26,13 @@ from arrowimg._write.distributed.tasks import (
     JOINED,
     PROCESS_NBYTES,
     dataset_options,
-    images_of,
+    read_block,
     task_options,
 )
-from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
+from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask
 from arrowimg._write.options import ROWS_TO_JUDGE, check_error_fraction
-from arrowimg._write.publish import check_room, close_dataset, open_dataset
+from arrowimg._write.plan import PlannedShard
+from arrowimg._write.publish import Dataset
 from arrowimg._write.shard import Shard
 from arrowimg.errors import IncompleteError, SchemaError
 from arrowimg.ray._cluster import (
@@ -41,11 +40,11 @@ from arrowimg.ray._cluster import (
     absolute,
     hashes_in,
     in_order,
+    read_structs,
     received_metadata,
     rows_in,
     rows_per_task,
     send_metadata,
-    structs_of,
     through_ray,
 )
 from arrowimg.ray._map_batches import task_memory
@@ -61,13 +60,6 @@ ROWS_PER_SPOOL = 1000
 """Most rows encoded at once: a task has this many in memory, however large its block is."""
 
 _ROWS_PER_PARTITION = 2000
-
-
-class _Folders(NamedTuple):
-    """Where the spools and the shards of a dataset stand."""
-
-    spools: Storage
-    shards: Storage
 
 
 def write_shards(
@@ -130,34 +122,36 @@ def write_shards(
         When the folder holds another dataset.
     """
     chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
-    folders = _folders(output_dir, chosen)
+    target = Dataset.at(absolute(output_dir), chosen)
+    spools = target.storage.at(SPOOLS_FOLDER)
     images, sent, num_metadata = _with_metadata(dataset, metadata)
-    folder = open_dataset(folders.shards, chosen)
+    target.check_no_shards()
+    begun = target.begin()
     resources = {**(ray_remote_args or {}), "concurrency": concurrency}
     encoded = images.map_batches(
         _encode,
         batch_format="pyarrow",
         batch_size=ROWS_PER_SPOOL,
-        fn_kwargs={"folders": folders, "metadata": sent, "options": task_options(chosen)},
+        fn_kwargs={"spools": spools, "metadata": sent, "options": task_options(chosen)},
         **({"memory": task_memory(remove_image_data=chosen.remove_image_data)} | resources),
     )
     with in_order(encoded.context):
-        plan = list(plan_spools(_judged(structs_of(encoded, Spool), chosen), chosen))
-    if plan:
-        check_room(folders.shards, folder.complete_shards, plan[-1].number)
-    check_metadata_used(num_metadata, sum(_num_rows(shard) for shard in plan))
-    shards = _join(plan, folders, chosen, resources)
+        judged = _judged(read_structs(encoded, Spool), chosen)
+        plan = list(plan_spools(judged, chosen.images_per_tar, chosen.max_members_nbytes))
+    begun.check_room(len(plan))
+    check_metadata_used(num_metadata, sum(shard.num_rows for shard in plan))
+    shards = _join(plan, spools, target, resources)
     check_ids([shard.parquet.path for shard in shards], hashes_in, rows_in)
-    close_dataset(folders.shards, shards, chosen, folder.replaced)
-    discard_spools(folders.spools)
-    return file_group(shards, output_dir, chosen, ImageBatch(pa.table({})))
+    group = begun.publish(shards)
+    discard_spools(spools)
+    return group
 
 
 def _encode(
-    batch: pa.Table, folders: _Folders, metadata: SentMetadata | None, options: WriteOptions
+    batch: pa.Table, spools: Storage, metadata: SentMetadata | None, options: WriteOptions
 ) -> pa.Table:
-    images = images_of(batch, options.image_column, received_metadata(metadata))
-    spool = write_spool(folders.spools, images, options)
+    images = read_block(batch, options.image_column, received_metadata(metadata))
+    spool = write_spool(spools, images, options)
     return pa.Table.from_pylist([msgspec.to_builtins(spool)], _SPOOL_SCHEMA)
 
 
@@ -174,7 +168,10 @@ def _judged(spools: Iterable[Spool], options: WriteOptions) -> Iterator[Spool]:
 
 
 def _join(
-    plan: list[PlannedShard], folders: _Folders, options: WriteOptions, resources: dict[str, Any]
+    plan: list[PlannedShard[SpoolRows]],
+    spools: Storage,
+    dataset: Dataset,
+    resources: dict[str, Any],
 ) -> list[Shard]:
     """Have workers join the planned shards; returns them in order."""
     if not plan:
@@ -185,22 +182,25 @@ def _join(
         asked,
         rows_per_task(len(plan)),
         batch_size=1,
-        fn_kwargs={"folders": folders, "options": task_options(options)},
+        fn_kwargs={
+            "spools": spools,
+            "dataset": msgspec.structs.replace(dataset, options=task_options(dataset.options)),
+        },
         **resources,
-        memory=PROCESS_NBYTES + 2 * max(shard.nbytes for shard in plan),
+        memory=PROCESS_NBYTES + 2 * max(shard.nbytes or 0 for shard in plan),
     )
     with in_order(joined.context):
-        shards = list(structs_of(joined, Shard))
+        shards = list(read_structs(joined, Shard))
     for planned, shard in zip(plan, shards, strict=True):
-        if _num_rows(planned) != shard.tar.num_rows:
+        if planned.num_rows != shard.tar.num_rows:
             counted = f"rows in {shard.tar.path}"
-            raise IncompleteError(counted, _num_rows(planned), shard.tar.num_rows)
+            raise IncompleteError(counted, planned.num_rows, shard.tar.num_rows)
     return shards
 
 
-def _join_shards(asked: pa.Table, folders: _Folders, options: WriteOptions) -> pa.Table:
-    plan = msgspec.convert(asked.to_pylist(), list[PlannedShard])
-    shards = [join_shard(folders.spools, folders.shards, shard, options) for shard in plan]
+def _join_shards(asked: pa.Table, spools: Storage, dataset: Dataset) -> pa.Table:
+    plan = msgspec.convert(asked.to_pylist(), list[PlannedShard[SpoolRows]])
+    shards = [join_shard(spools, dataset, shard) for shard in plan]
     return pa.Table.from_pylist([msgspec.to_builtins(shard) for shard in shards], _SHARD_SCHEMA)
 
 
@@ -258,15 +258,6 @@ def _is_plain_tensor(kind: pa.DataType) -> bool:
     return list(kind.permutation or range(len(kind.shape))) == list(range(len(kind.shape)))
 
 
-def _num_rows(shard: PlannedShard) -> int:
-    return sum(piece.num_rows for piece in shard.pieces)
-
-
-def _folders(output_dir: str | os.PathLike[str], options: WriteOptions) -> _Folders:
-    shards = open_storage(absolute(output_dir), durability=options.durability)
-    return _Folders(shards.at(SPOOLS_FOLDER), shards)
-
-
 _SPOOL_SCHEMA = pa.schema(
     [
         ("name", pa.string()),
@@ -274,12 +265,12 @@ _SPOOL_SCHEMA = pa.schema(
         ("error_codes", pa.list_(pa.string())),
     ]
 )
-_PIECE_TYPE = pa.struct([("spool", pa.string()), ("start", pa.int64()), ("num_rows", pa.int64())])
+_ROWS_TYPE = pa.struct([("spool", pa.string()), ("start", pa.int64()), ("num_rows", pa.int64())])
 _PLAN_SCHEMA = pa.schema(
     [
         ("number", pa.int64()),
         ("first_row", pa.int64()),
-        ("pieces", pa.list_(_PIECE_TYPE)),
+        ("parts", pa.list_(_ROWS_TYPE)),
         ("nbytes", pa.int64()),
     ]
 )

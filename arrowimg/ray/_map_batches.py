@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import ray.data
 
 from arrowimg._storage.open import local_path
-from arrowimg._write.distributed.tasks import dataset_options, images_of, stage_of, task_nbytes
+from arrowimg._write.distributed.tasks import dataset_options, make_stage, read_block, task_nbytes
 from arrowimg.errors import OptionError
 from arrowimg.ray._cluster import received_metadata
 
@@ -74,7 +74,8 @@ class BatchWriter:
         if chosen.if_exists == "error":
             option, expected = "if_exists", '"verify", "skip" or "overwrite" in Ray'
             raise OptionError(option, expected, "error")
-        self._stage = stage_of(output_dir, chosen)
+        chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
+        self._stage = make_stage(output_dir, chosen)
         self._image_column = chosen.image_column
         self._metadata = received_metadata(metadata)
 
@@ -86,7 +87,7 @@ class BatchWriter:
         pyarrow.Table
             One row per file: the columns of `FileGroupTask.data`.
         """
-        return self._stage.process(images_of(batch, self._image_column, self._metadata)).data
+        return self._stage.process(read_block(batch, self._image_column, self._metadata)).data
 
 
 def write_batch(
@@ -135,4 +136,4 @@ def task_memory(*, remove_image_data: bool = True) -> int:
     """
     context = ray.data.DataContext.get_current()
     block_nbytes = context.target_max_block_size or _BLOCK_NBYTES
-    return task_nbytes(block_nbytes, remove_image_data=remove_image_data)
+    return task_nbytes(block_nbytes, keeps_images=not remove_image_data)

@@ -10,13 +10,10 @@ import ray.data
 from ray.data.block import BlockAccessor
 
 from arrowimg._core.tables import as_table
-from arrowimg._dataset.duplicates import check_ids
-from arrowimg._images.batch import ImageBatch
-from arrowimg._storage.open import open_storage
-from arrowimg._write.distributed.collect import check_counts, check_metadata_used, shards_of
-from arrowimg._write.distributed.tasks import dataset_options, images_of, stage_of
-from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
-from arrowimg._write.publish import Folder, close_dataset, open_dataset
+from arrowimg._write.distributed.collect import check_metadata_used, publish_shards
+from arrowimg._write.distributed.tasks import dataset_options, make_stage, read_block
+from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask
+from arrowimg._write.publish import Dataset
 from arrowimg.errors import OptionError
 from arrowimg.ray._cluster import absolute, hashes_in, received_metadata, rows_in, send_metadata
 
@@ -28,8 +25,7 @@ if TYPE_CHECKING:
     from ray.data.block import Block
     from ray.data.datasource import WriteResult
 
-    from arrowimg._storage.base import Storage
-    from arrowimg._write.options import WriteKeywords, WriteOptions
+    from arrowimg._write.options import WriteKeywords
 
 
 class ShardSink(ray.data.Datasink[pa.Table]):
@@ -81,11 +77,10 @@ class ShardSink(ray.data.Datasink[pa.Table]):
         self._options = dataset_options(
             images_per_tar, options, remove_image_data=remove_image_data
         )
-        self._output_dir = absolute(output_dir)
-        self._stage = stage_of(self._output_dir, self._options)
+        self._dataset = Dataset.at(absolute(output_dir), self._options)
+        self._stage = make_stage(self._dataset.output_dir, self._options)
         self._metadata = send_metadata(metadata)
         self._min_rows_per_write = min_rows_per_write
-        self._folder = Folder([], None)
 
     @property
     def min_rows_per_write(self) -> int | None:
@@ -95,14 +90,15 @@ class ShardSink(ray.data.Datasink[pa.Table]):
     def on_write_start(self, schema: pa.Schema | None = None) -> None:
         """Refuse a folder that holds another dataset. On the driver, before the first task."""
         del schema
-        self._folder = open_dataset(_storage(self._output_dir, self._options), self._options)
+        self._dataset.check_no_shards()
+        self._dataset = self._dataset.begin()
 
     def write(self, blocks: Iterable[Block], ctx: TaskContext) -> pa.Table:
         """Write the blocks of one task; returns one row per file."""
         del ctx  # a retried task has the same number, a task of another run has it too
         metadata = received_metadata(self._metadata)
         name = self._options.image_column
-        batches = (images_of(table, name, metadata) for table in _tables_of(blocks))
+        batches = (read_block(table, name, metadata) for table in _tables_of(blocks))
         groups = [self._stage.process(batch) for batch in batches]
         return pa.concat_tables([FILE_GROUP_SCHEMA.empty_table(), *(it.data for it in groups)])
 
@@ -122,16 +118,14 @@ class ShardSink(ray.data.Datasink[pa.Table]):
         """
         num_rows = int(write_result.num_rows)
         check_metadata_used(self._metadata.num_rows if self._metadata else None, num_rows)
-        _publish(
-            write_result.write_returns, self._output_dir, self._options, num_rows, self._folder
-        )
+        publish_shards(self._dataset, write_result.write_returns, num_rows, hashes_in, rows_in)
 
     def on_write_failed(self, error: Exception) -> None:
         """Say what is there, and how to go on. On the driver."""
         error.add_note(
-            f"arrowimg: the shards in {self._output_dir} are whole, and there is no manifest of "
-            "them. Mend what failed and write the same dataset again, with the same options and "
-            'if_exists="skip": batches that are there are not encoded again.'
+            f"arrowimg: the shards in {self._dataset.output_dir} are whole, and there is no "
+            "manifest of them. Mend what failed and write the same dataset again, with the same "
+            'options and if_exists="skip": batches that are there are not encoded again.'
         )
 
 
@@ -171,27 +165,8 @@ def publish_manifest(
     """
     chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
     tables = [files] if isinstance(files, pa.Table) else list(_batches_of(files))
-    folder = open_dataset(_storage(output_dir, chosen), chosen)
-    return _publish(tables, output_dir, chosen, num_rows, folder)
-
-
-def _publish(
-    files: Iterable[pa.Table],
-    output_dir: str | os.PathLike[str],
-    options: WriteOptions,
-    num_rows: int | None,
-    folder: Folder,
-) -> FileGroupTask:
-    storage = _storage(output_dir, options)
-    shards = shards_of(files)
-    check_counts(storage, shards, options, num_rows)
-    check_ids([shard.parquet.path for shard in shards], hashes_in, rows_in)
-    close_dataset(storage, shards, options, folder.replaced)
-    return file_group(shards, output_dir, options, ImageBatch(pa.table({})))
-
-
-def _storage(output_dir: str | os.PathLike[str], options: WriteOptions) -> Storage:
-    return open_storage(output_dir, durability=options.durability)
+    dataset = Dataset.at(output_dir, chosen).begin()
+    return publish_shards(dataset, tables, num_rows, hashes_in, rows_in)
 
 
 def _batches_of(dataset: ray.data.Dataset) -> Iterator[pa.Table]:

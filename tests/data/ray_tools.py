@@ -133,27 +133,27 @@ class DyingSink(arrowimg.ray.ShardSink):
             return super().write(tables, ctx)
 
 
-def encode_and_die(batch: pa.Table, folders: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
-    marks = Path(f"{folders.shards.folder}-marks")
+def encode_and_die(batch: pa.Table, spools: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
+    marks = Path(f"{spools.folder.parent}-marks")
     with deaths(marks, f"encode-{batch['image_id'][0].as_py()}"):
-        return _full_shards._encode(batch, folders, **arguments)
+        return _full_shards._encode(batch, spools, **arguments)
 
 
-def encode_last_first(batch: pa.Table, folders: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
+def encode_last_first(batch: pa.Table, spools: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
     """Encode the first block once another was; opening a pipe waits for its other end."""
-    pipe = Path(f"{folders.shards.folder}-pipe")
+    pipe = Path(f"{spools.folder.parent}-pipe")
     if batch["image_id"][0].as_py() == "id000":
         pipe.open().close()
-        return _full_shards._encode(batch, folders, **arguments)
-    spool = _full_shards._encode(batch, folders, **arguments)
+        return _full_shards._encode(batch, spools, **arguments)
+    spool = _full_shards._encode(batch, spools, **arguments)
     pipe.open("w").close()
     return spool
 
 
-def join_and_die(asked: pa.Table, folders: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
-    marks = Path(f"{folders.shards.folder}-marks")
+def join_and_die(asked: pa.Table, dataset: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
+    marks = Path(f"{dataset.output_dir}-marks")
     with deaths(marks, f"join-{asked['number'][0].as_py()}"):
-        return _full_shards._join_shards(asked, folders, **arguments)
+        return _full_shards._join_shards(asked, dataset=dataset, **arguments)
 
 
 def write_anew_and_die(batch: pa.Table, output_dir: Path, marks: Path) -> pa.Table:

@@ -8,7 +8,15 @@ import numpy as np
 from photographs import SKIMAGE
 from PIL import Image
 
-from arrowimg import ImageBatch
+from arrowimg import ImageBatch, WriteOptions
+from arrowimg._images.columns import image_runs
+from arrowimg._write.prepare import (
+    CheckedBatch,
+    EncodedBatch,
+    check_batch,
+    encode_batch,
+    name_rows,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,3 +35,13 @@ def seven_faces() -> ImageBatch:
     ids = [f"id{at}" for at in range(7)]
     made = ImageBatch.from_arrays(seven_windows(), ids, score=np.arange(7.0))
     return ImageBatch(made.data, "faces", "t7", {"epoch": 3})
+
+
+def checked_batch(batch: ImageBatch, options: WriteOptions, first_row: int = 0) -> CheckedBatch:
+    rows = name_rows(batch.data, options, "row-", first_row)
+    return check_batch(rows, image_runs(batch.data, options.image_column), options)
+
+
+def encoded_batch(batch: ImageBatch, options: WriteOptions) -> EncodedBatch:
+    """Return a batch as the stage encodes it."""
+    return encode_batch(checked_batch(batch, options), options)

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 import xxhash
 from file_data import FILES, JPEG
+from stage_data import encoded_batch
 from tar_data import archive_of, members_of
 
 from arrowimg import ImageBatch, WriteOptions
 from arrowimg._format.tar_writer import TarWriter
 from arrowimg._storage.open import open_storage
-from arrowimg._write.prepare import check_batch, encode_batch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def samples_of(files: list[bytes | None], **options: Any) -> Samples:  # noqa: A
     data = pa.array(files, pa.binary())
     table = pa.table({"image_id": ids, "image_data": data, "caption": captions})
     chosen = WriteOptions(on_error="quarantine", **options)
-    (samples,) = encode_batch(check_batch(ImageBatch(table), chosen, "row-"), chosen).parts
+    (samples,) = encoded_batch(ImageBatch(table), chosen).parts
     return samples
 
 

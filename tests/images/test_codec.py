@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 from photographs import SKIMAGE, SKLEARN
 from PIL import Image, ImageOps
+from stage_data import encoded_batch
 
 from arrowimg import ImageBatch, ImageWriterStage, JpegOptions, PixelOptions, WriteOptions
 from arrowimg._images.check import check_run
 from arrowimg._images.codec import decode_image, encode_jpegs
 from arrowimg._images.columns import Files, ImageRun
 from arrowimg._images.encode import StoredImages, encode_run
-from arrowimg._write.prepare import check_batch, encode_batch
 from arrowimg.errors import ErrorCode, ImageError, Problem
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class TestEncodeJpeg:
         written = []
         for threads in (1, 4):
             options = WriteOptions(encode_threads=threads, pixels=PixelOptions(layout="hwc"))
-            parts = [*encode_batch(check_batch(table, options, "row-"), options).parts]
+            parts = [*encoded_batch(table, options).parts]
             tables = pa.concat_tables([part.stored for part in parts])
             written.append(tables["image_data"].to_pylist())
 

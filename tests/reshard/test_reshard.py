@@ -19,6 +19,7 @@ from writer_data import IDS, dataset
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, merge, reshard, verify, write_shards
+from arrowimg._write.publish import Dataset
 from arrowimg.errors import (
     ChecksumError,
     DatasetConflictError,
@@ -538,33 +539,33 @@ class TestAgain:
         for name in ("manifest.json", "images-000001.parquet", "images-000003.parquet"):
             (tmp_path / "new" / name).unlink()
         (tmp_path / "new" / "images-000003.tar").unlink()
-        written = list[str]()
-        write = arrowimg._reshard.reshard.write_shard  # type: ignore[attr-defined]
+        written = list[int]()
+        write = Dataset.write
 
-        def watch(storage: Any, name: str, *rest: Any, **options: Any) -> Any:  # noqa: ANN401
-            written.append(name)
-            return write(storage, name, *rest, **options)
+        def watch(dataset: Dataset, number: int, *rest: Any) -> Any:  # noqa: ANN401
+            written.append(number)
+            return write(dataset, number, *rest)
 
-        monkeypatch.setattr("arrowimg._reshard.reshard.write_shard", watch)
+        monkeypatch.setattr(Dataset, "write", watch)
         group = reshard(old, tmp_path / "new", images_per_tar=4, if_exists="skip")
 
         assert files(tmp_path / "new") == files(tmp_path / "whole")
-        assert sorted(written) == ["images-000001", "images-000003"]
+        assert sorted(written) == [1, 3]
         assert group.metadata["num_unchanged"] == 3
 
     def test_an_error_in_the_middle_leaves_whole_shards_to_go_on_from(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = source(tmp_path / "old")
-        write = arrowimg._reshard.reshard.write_shard  # type: ignore[attr-defined]
+        write = Dataset.write
 
-        def failing(storage: Any, name: str, *rest: Any, **options: Any) -> Any:  # noqa: ANN401
-            if name == "images-000002":
+        def failing(dataset: Dataset, number: int, *rest: Any) -> Any:  # noqa: ANN401
+            if number == 2:
                 raise MemoryError
-            return write(storage, name, *rest, **options)
+            return write(dataset, number, *rest)
 
         with monkeypatch.context() as patch:
-            patch.setattr("arrowimg._reshard.reshard.write_shard", failing)
+            patch.setattr(Dataset, "write", failing)
             with pytest.raises(MemoryError):
                 reshard(old, tmp_path / "new", images_per_tar=4)
         is_there = (tmp_path / "new" / "manifest.json").exists()

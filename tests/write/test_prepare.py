@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from file_data import FILES, JPEG, SMALL, save
-from stage_data import seven_windows
+from stage_data import checked_batch, encoded_batch, seven_windows
 from tar_data import framed
 
 from arrowimg import ImageBatch, WriteOptions
 from arrowimg._format.tar import sample_members, tar_nbytes
 from arrowimg._write import prepare as _batches
-from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch
+from arrowimg._write.prepare import EncodedBatch, encode_batch, name_rows
 from arrowimg.errors import ErrorCode, ImageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def pixels_batch(**columns: Any) -> ImageBatch:  # noqa: ANN401  # any column
 
 def encode(batch: ImageBatch, **options: Any) -> EncodedBatch:  # noqa: ANN401  # any option
     chosen = WriteOptions(**{"on_error": "quarantine", **options})
-    return encode_batch(check_batch(batch, chosen, "row-"), chosen)
+    return encoded_batch(batch, chosen)
 
 
 def content(parts: Sequence[Samples]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bytes]:
@@ -155,31 +155,36 @@ class TestKnown:
         assert made.tar_nbytes[4:].tolist() == [0, 0, 0]
 
     @pytest.mark.parametrize(
-        ("files", "is_copied", "is_certain"),
+        ("files", "is_copied", "has_files_to_decode"),
         [
-            ([JPEG, None], True, True),
-            ([JPEG, save(SMALL, "PNG")], False, False),
-            ([], True, True),
+            ([JPEG, None], True, False),
+            ([JPEG, save(SMALL, "PNG")], False, True),
+            ([], True, False),
         ],
     )
     def test_what_is_known_before(
         self,
         files: list[bytes | None],
         is_copied: bool,  # noqa: FBT001
-        is_certain: bool,  # noqa: FBT001
+        has_files_to_decode: bool,  # noqa: FBT001
     ) -> None:
-        options = WriteOptions(on_error="quarantine")
-        limited = WriteOptions(on_error="quarantine", max_bytes_per_tar=10**6)
-        checked = check_batch(files_batch(files), options, "row-")
+        checked = checked_batch(files_batch(files), WriteOptions(on_error="quarantine"))
 
-        assert (checked.is_copied, checked.is_certain(options)) == (is_copied, is_certain)
-        assert not checked.is_certain(limited)
+        assert checked.is_copied == is_copied
+        assert checked.has_files_to_decode == has_files_to_decode
+
+    def test_where_tars_have_a_limit_pixels_are_encoded_first(self, encoded: list[int]) -> None:
+        made = encode(pixels_batch(), encode_threads=1, max_bytes_per_tar=10**6)
+        before = len(encoded)
+
+        assert sum(part.num_rows for part in made.parts) == 7
+        assert before == len(encoded) == 5
 
 
 class TestRefused:
     def test_every_bad_row_is_named_before_anything_is_encoded(self, encoded: list[int]) -> None:
         with pytest.raises(ImageError) as caught:
-            check_batch(pixels_batch(), WriteOptions(), "row-", first_row=100)
+            checked_batch(pixels_batch(), WriteOptions(), first_row=100)
 
         assert [(problem.row, problem.image_id) for problem in caught.value.problems] == [
             (101, "id1"),
@@ -190,7 +195,7 @@ class TestRefused:
     def test_files_that_cannot_be_decoded_are_named_together(self) -> None:
         options = WriteOptions()
         batch = files_batch([JPEG, TORN_PNG, save(SMALL, "PNG"), TORN_PNG])
-        checked = check_batch(batch, options, "row-", first_row=100)
+        checked = checked_batch(batch, options, first_row=100)
         with pytest.raises(ImageError) as caught:
             encode_batch(checked, options)
 
@@ -201,9 +206,9 @@ class TestRefused:
 
     def test_rows_without_an_id_are_numbered_from_the_first(self) -> None:
         batch = ImageBatch.from_arrays(WINDOWS)
-        checked = check_batch(batch, WriteOptions(), "row-", first_row=5)
+        rows = name_rows(batch.data, WriteOptions(), "row-", first_row=5)
 
-        assert checked.names["key"].to_pylist() == [f"row-{row:09d}" for row in range(5, 12)]
+        assert rows.names["key"].to_pylist() == [f"row-{row:09d}" for row in range(5, 12)]
 
 
 class TestSamples:

@@ -14,11 +14,11 @@ import xxhash
 from folders import content, state_of
 from photographs import SKIMAGE
 from PIL import Image
+from stage_data import encoded_batch
 
 from arrowimg import ImageBatch, JpegOptions, WriteOptions
 from arrowimg._storage.open import open_storage
 from arrowimg._write import shard as _shards
-from arrowimg._write.prepare import check_batch, encode_batch
 from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import (
     DatasetConflictError,
@@ -42,7 +42,7 @@ def batch(windows: np.ndarray[Any, np.dtype[np.uint8]]) -> ImageBatch:
 
 def write(folder: Path, batch: ImageBatch, **options: Any) -> Shard:  # noqa: ANN401  # any option
     chosen = WriteOptions(**options)
-    parts = list(encode_batch(check_batch(batch, chosen, "row-"), chosen).parts)
+    parts = list(encoded_batch(batch, chosen).parts)
     return write_shard(open_storage(folder), "images-a", parts, chosen)
 
 

@@ -11,11 +11,11 @@ import pytest
 from folders import content
 from photographs import SKIMAGE
 from PIL import Image
+from stage_data import encoded_batch
 
 from arrowimg import ImageBatch, WriteOptions
 from arrowimg._storage.open import open_storage
 from arrowimg._write import shard as _shards
-from arrowimg._write.prepare import check_batch, encode_batch
 from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import ManifestError, ShardConflictError, StorageError
 
@@ -35,7 +35,7 @@ def batch() -> ImageBatch:
 
 def write(folder: Path, batch: ImageBatch, **options: Any) -> Shard:  # noqa: ANN401  # any option
     chosen = WriteOptions(**options)
-    parts = list(encode_batch(check_batch(batch, chosen, "row-"), chosen).parts)
+    parts = list(encoded_batch(batch, chosen).parts)
     return write_shard(open_storage(folder), "images-a", parts, chosen)
 
 

@@ -1,4 +1,4 @@
-"""What workers wrote, gathered: counted, held against what went in, and listed in a manifest."""
+"""What workers wrote: counted, checked against what went in, and listed in a manifest."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrowimg._format.names import shard_of
-from arrowimg._write.file_group import WrittenFile
+from arrowimg._dataset.duplicates import Hashes, check_ids, hashes_of_ids, rows_of_hashes
+from arrowimg._format.names import quarantine_name, shard_of
+from arrowimg._write.file_group import FileGroupTask, WrittenFile
 from arrowimg._write.options import check_error_fraction
+from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import read_shard
 from arrowimg._write.shard import Shard
 from arrowimg.errors import IncompleteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import os
+    from collections.abc import Callable, Iterable
 
     from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteOptions
@@ -30,8 +33,68 @@ SAME_BATCH = (
 )
 
 
-def shards_of(files: Iterable[pa.Table]) -> list[Shard]:
-    """Return the shards of these file groups, sorted by name.
+def publish_manifest(
+    output_dir: str | os.PathLike[str],
+    files: Iterable[FileGroupTask | pa.Table],
+    options: WriteOptions,
+    num_rows: int | None = None,
+) -> FileGroupTask:
+    """Publish the manifest of shards that stages wrote, in whatever processes.
+
+    Parameters
+    ----------
+    output_dir
+        Folder of the shards.
+    files
+        The file groups that the stages returned, or the tables in them.
+    options
+        What the stages were told; ``max_error_fraction`` is judged over all rows.
+    num_rows
+        How many rows went in, where that is known; then the shards must hold as many.
+
+    Returns
+    -------
+    FileGroupTask
+        The files, sorted by name. The manifest is not one of them.
+
+    Raises
+    ------
+    IncompleteError, DuplicateIdError, ErrorFractionError
+        When the rows do not add up, an id is in two rows, or too many rows are bad.
+    DatasetConflictError, ShardConflictError
+        When the shards were written with other options, or the folder holds another dataset.
+    """
+    tables = [it if isinstance(it, pa.Table) else it.data for it in files]
+    dataset = Dataset.at(output_dir, options).begin()
+    return publish_shards(dataset, tables, num_rows, hashes_of_ids, rows_of_hashes)
+
+
+def publish_shards(
+    dataset: Dataset,
+    files: Iterable[pa.Table],
+    num_rows: int | None,
+    read_hashes: Callable[[list[str]], Iterable[Hashes]],
+    find_ids: Callable[[list[str], Hashes], Iterable[tuple[str, str]]],
+) -> FileGroupTask:
+    """Publish a dataset that was begun, of the shards that workers wrote.
+
+    Parameters
+    ----------
+    files
+        What the workers returned, see `FileGroupTask.data`.
+    num_rows
+        How many rows went in, where that is known.
+    read_hashes, find_ids
+        As `check_ids` has them.
+    """
+    shards = pair_files(files, dataset.options)
+    check_counts(dataset, shards, num_rows)
+    check_ids([shard.parquet.path for shard in shards], read_hashes, find_ids)
+    return dataset.publish(shards)
+
+
+def pair_files(files: Iterable[pa.Table], options: WriteOptions) -> list[Shard]:
+    """Return the shards that these files are, sorted by name.
 
     Raises
     ------
@@ -45,15 +108,19 @@ def shards_of(files: Iterable[pa.Table]) -> list[Shard]:
         counted = "different files in all file groups"
         raise IncompleteError(counted, len(rows), len(tars) + len(sidecars), SAME_BATCH)
     return [
-        Shard(_file_of(tars[name]), _file_of(sidecars[name]), None, unchanged=False)
+        Shard(
+            msgspec.convert(tars[name], WrittenFile),
+            msgspec.convert(sidecars[name], WrittenFile),
+            # File groups do not list it; where it was not needed, it is not there.
+            quarantine_name(name) if options.keep_quarantined else None,
+            unchanged=False,
+        )
         for name in sorted(tars)
     ]
 
 
-def check_counts(
-    storage: Storage, shards: list[Shard], options: WriteOptions, num_rows: int | None
-) -> None:
-    """Hold the shards against the rows that went in, and against the options.
+def check_counts(dataset: Dataset, shards: list[Shard], num_rows: int | None) -> None:
+    """Check the shards against the rows that went in, and against the options.
 
     Raises
     ------
@@ -64,6 +131,7 @@ def check_counts(
     DatasetConflictError
         When they were written with other options.
     """
+    storage, options = dataset.storage, dataset.options
     found = sum(shard.tar.num_rows for shard in shards)
     if num_rows is not None and found != num_rows:
         counted = "rows in the shards"
@@ -100,7 +168,3 @@ def _error_codes(storage: Storage, shards: list[Shard]) -> Counter[str]:
 
 def _shard_of(row: dict[str, Any]) -> str:
     return shard_of(Path(row["path"]).name)
-
-
-def _file_of(row: dict[str, object]) -> WrittenFile:
-    return msgspec.convert(row, WrittenFile)

@@ -9,23 +9,20 @@ that whoever writes it again finds it there.
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pyarrow as pa
 from msgspec import Struct, structs
 
 from arrowimg._core.tables import canonical_table, check_same_columns
 from arrowimg._core.temporary_names import TEMPORARY_PREFIX
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
-from arrowimg._format.names import shard_name
 from arrowimg._format.samples import Samples
+from arrowimg._images.columns import image_runs
 from arrowimg._storage.commit import twice
 from arrowimg._write.batch_name import batch_digest
-from arrowimg._write.plan import plan_shards
-from arrowimg._write.prepare import check_batch, encode_batch
-from arrowimg._write.shard import Shard, write_shard
+from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
+from arrowimg._write.prepare import check_batch, encode_batch, name_rows
 from arrowimg.errors import StorageError
 
 if TYPE_CHECKING:
@@ -34,11 +31,13 @@ if TYPE_CHECKING:
     from arrowimg._images.batch import ImageBatch
     from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteOptions
+    from arrowimg._write.publish import Dataset
+    from arrowimg._write.shard import Shard
 
 SPOOLS_FOLDER = f"{TEMPORARY_PREFIX}spools"
 
 _TABLES = ("stored", "metadata", "members")
-_PIECE = 64
+_ROWS_AT_ONCE = 64
 """Rows of a spool that are read at once."""
 
 
@@ -60,33 +59,26 @@ class Spool(Struct, frozen=True):
     error_codes: list[str]
 
 
-class Piece(Struct, frozen=True):
-    """Consecutive rows of a spool."""
+class SpoolRows(Struct, frozen=True):
+    """Consecutive rows of a spool.
+
+    Attributes
+    ----------
+    spool
+        Name of its file.
+    start
+        The first of them, in the spool.
+    num_rows
+        How many there are.
+    """
 
     spool: str
     start: int
     num_rows: int
 
-
-class PlannedShard(Struct, frozen=True):
-    """A shard that is to be joined.
-
-    Attributes
-    ----------
-    number
-        In the dataset, from 0.
-    first_row
-        Number of its first row in the dataset.
-    pieces
-        Where its rows are, in order.
-    nbytes
-        Bytes of its members.
-    """
-
-    number: int
-    first_row: int
-    pieces: list[Piece]
-    nbytes: int
+    def slice(self, start: int, stop: int) -> SpoolRows:
+        """Return some of the rows."""
+        return SpoolRows(self.spool, self.start + start, stop - start)
 
 
 def write_spool(storage: Storage, batch: ImageBatch, options: WriteOptions) -> Spool:
@@ -101,49 +93,48 @@ def write_spool(storage: Storage, batch: ImageBatch, options: WriteOptions) -> S
     """
     if not batch.num_items:
         return Spool("", [], [])
-    name = f"{batch_digest(batch, options)}.arrow"
+    name = f"{batch_digest(batch, options.image_column, options.recorded())}.arrow"
     if options.if_exists == "skip":
         try:
-            return _spool_of(name, read_parts(storage, name))
+            return _describe(name, read_parts(storage, name))
         except FileNotFoundError:
             pass
-    parts = list(encode_batch(check_batch(batch, options, UNNAMED_PREFIX), options).parts)
+    rows = name_rows(batch.data, options, UNNAMED_PREFIX)
+    checked = check_batch(rows, image_runs(batch.data, options.image_column), options)
+    parts = list(encode_batch(checked, options).parts)
     table = _as_table(parts)
     twice(lambda: _write_once(storage, name, table, options))
-    return _spool_of(name, parts)
+    return _describe(name, parts)
 
 
-def plan_spools(spools: Iterable[Spool], options: WriteOptions) -> Iterator[PlannedShard]:
+def plan_spools(
+    spools: Iterable[Spool], images_per_tar: int, max_members_nbytes: int | None
+) -> Iterator[PlannedShard[SpoolRows]]:
     """Yield the shards of these spools, in order, each as soon as its last row is known.
 
     They are the shards that `plan_shards` makes of all rows in one list.
     """
-    waiting: list[Piece] = []
+    waiting: list[SpoolRows] = []
     sizes: list[int] = []
     number = first_row = 0
-
-    def cut(rows: slice) -> PlannedShard:
-        num_rows = rows.stop - rows.start
-        nbytes = sum(sizes[rows])
-        return PlannedShard(number, first_row, _pieces_of(waiting, rows.start, num_rows), nbytes)
-
     for spool in spools:
-        waiting.append(Piece(spool.name, 0, len(spool.row_nbytes)))
+        if not spool.row_nbytes:
+            continue
+        waiting.append(SpoolRows(spool.name, 0, len(spool.row_nbytes)))
         sizes += spool.row_nbytes
-        plan = plan_shards(sizes, options.images_per_tar, options.max_members_nbytes)
+        plan = plan_shards(sizes, images_per_tar, max_members_nbytes)
+        stream = PartStream(waiting)
         for rows in plan[:-1]:
-            yield cut(rows)
-            number, first_row = number + 1, first_row + rows.stop - rows.start
-        start = plan[-1].start if plan else 0
-        waiting, sizes = _pieces_of(waiting, start, len(sizes) - start), sizes[start:]
+            num_rows = rows.stop - rows.start
+            yield PlannedShard(number, first_row, list(stream.take(num_rows)), sum(sizes[rows]))
+            number, first_row = number + 1, first_row + num_rows
+        waiting, sizes = stream.rest(), sizes[plan[-1].start :]
     if sizes:
-        yield cut(slice(0, len(sizes)))
+        yield PlannedShard(number, first_row, waiting, sum(sizes))
 
 
-def join_shard(
-    spools: Storage, storage: Storage, shard: PlannedShard, options: WriteOptions
-) -> Shard:
-    """Write a shard of the rows of its pieces; the same bytes as `ShardWriter` writes.
+def join_shard(spools: Storage, dataset: Dataset, shard: PlannedShard[SpoolRows]) -> Shard:
+    """Write a planned shard; the same bytes as `ShardWriter` writes.
 
     Raises
     ------
@@ -154,41 +145,39 @@ def join_shard(
     ShardConflictError, DatasetConflictError
         When its name is taken by other content.
     """
-    read = [
-        part
-        for piece in shard.pieces
-        for part in read_parts(
-            spools, piece.spool, slice(piece.start, piece.start + piece.num_rows)
-        )
-    ]
+    read = [part for rows in shard.parts for part in _read_rows(spools, rows)]
     parts, row = list[Samples](), shard.first_row
     for part in read:
         check_same_columns(read[0].metadata.schema, part.metadata.schema)
-        parts.append(_numbered(part, row, options))
+        parts.append(_with_keys(part, row, dataset.options.keys))
         row += part.num_rows
-    return write_shard(storage, shard_name(shard.number), parts, options)
+    return dataset.write(shard.number, parts)
+
+
+def _read_rows(storage: Storage, rows: SpoolRows) -> list[Samples]:
+    return read_parts(storage, rows.spool, slice(rows.start, rows.start + rows.num_rows))
 
 
 def read_parts(storage: Storage, name: str, rows: slice | None = None) -> list[Samples]:
-    """Return rows of a spool, all of them unless told which, in the pieces it is written in."""
+    """Return rows of a spool, all of them unless told which, in parts as they were written."""
     with storage.open(name) as source, pa.ipc.open_file(source) as file:
-        start, stop = (rows.start, rows.stop) if rows else (0, file.num_record_batches * _PIECE)
-        return [
-            _as_samples(_rows_of(file.get_batch(at), start - at * _PIECE, stop - at * _PIECE))
-            for at in range(start // _PIECE, -(-stop // _PIECE))
-        ]
+        rows = rows or slice(0, file.num_record_batches * _ROWS_AT_ONCE)
+        first, end = rows.start // _ROWS_AT_ONCE, -(-rows.stop // _ROWS_AT_ONCE)
+        return [_as_samples(_read_batch(file, number, rows)) for number in range(first, end)]
 
 
-def _rows_of(batch: pa.RecordBatch, start: int, stop: int) -> pa.Table:
-    first = max(start, 0)
-    return pa.Table.from_batches([batch.slice(first, stop - first)])
+def _read_batch(file: pa.ipc.RecordBatchFileReader, number: int, rows: slice) -> pa.Table:
+    """Return those of some rows of a spool that are in its record batch of a number."""
+    before = number * _ROWS_AT_ONCE
+    start, stop = max(rows.start - before, 0), rows.stop - before
+    return pa.Table.from_batches([file.get_batch(number).slice(start, stop - start)])
 
 
 def _write_once(storage: Storage, name: str, table: pa.Table, options: WriteOptions) -> None:
     with storage.begin(options.checksum) as transaction:
         file = transaction.create(name)
         with pa.ipc.new_file(pa.PythonFile(file, "w"), table.schema) as writer:
-            writer.write_table(table, _PIECE)
+            writer.write_table(table, _ROWS_AT_ONCE)
         transaction.publish(options.if_exists)
 
 
@@ -198,7 +187,7 @@ def discard_spools(spools: Storage) -> None:
         spools.clear()
 
 
-def _spool_of(name: str, parts: list[Samples]) -> Spool:
+def _describe(name: str, parts: list[Samples]) -> Spool:
     return Spool(
         name,
         [nbytes for part in parts for nbytes in part.tar_nbytes().tolist()],
@@ -206,24 +195,12 @@ def _spool_of(name: str, parts: list[Samples]) -> Spool:
     )
 
 
-def _pieces_of(pieces: list[Piece], start: int, num_rows: int) -> list[Piece]:
-    """Return `num_rows` rows of these pieces, from the row `start` of all of them."""
-    ends = np.cumsum([0, *(piece.num_rows for piece in pieces)]).tolist()
-    found = []
-    for piece, (first, end) in zip(pieces, pairwise(ends), strict=True):
-        low, high = max(start, first), min(start + num_rows, end)
-        if low < high:
-            found.append(Piece(piece.spool, piece.start + low - first, high - low))
-    return found
-
-
-def _numbered(samples: Samples, first_row: int, options: WriteOptions) -> Samples:
+def _with_keys(samples: Samples, first_row: int, keys: Literal["escaped", "verbatim"]) -> Samples:
     """Return samples with the keys that their rows have in the dataset."""
     image_ids = samples.stored["image_id"].chunk(0)
-    keys = sample_key_column(image_ids, UNNAMED_PREFIX, first_row, options.keys)
+    key_column = sample_key_column(image_ids, UNNAMED_PREFIX, first_row, keys)
     at = samples.stored.column_names.index("key")
-    stored = samples.stored.set_column(at, "key", keys)
-    return structs.replace(samples, stored=stored)
+    return structs.replace(samples, stored=samples.stored.set_column(at, "key", key_column))
 
 
 def _as_table(parts: list[Samples]) -> pa.Table:

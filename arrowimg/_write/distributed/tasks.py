@@ -16,7 +16,7 @@ from arrowimg.errors import MetadataJoinError, SchemaError
 if TYPE_CHECKING:
     import os
 
-    from arrowimg._write.distributed.worker_metadata import Lookup
+    from arrowimg._write.distributed.worker_metadata import MetadataSource
 
 JOINED = "arrowimg_joined"
 """Column that a join on the cluster brings along: null where an image found no metadata."""
@@ -58,13 +58,13 @@ def task_options(options: WriteOptions) -> WriteOptions:
     return structs.replace(options, if_exists=if_exists, max_error_fraction=None)
 
 
-def stage_of(output_dir: str | os.PathLike[str], options: WriteOptions) -> ImageWriterStage:
+def make_stage(output_dir: str | os.PathLike[str], options: WriteOptions) -> ImageWriterStage:
     """Return the stage that writes a task's batches."""
     return ImageWriterStage(output_dir, options=task_options(options))
 
 
-def images_of(
-    table: pa.Table, image_column: str = "image_data", metadata: Lookup | None = None
+def read_block(
+    table: pa.Table, image_column: str = "image_data", metadata: MetadataSource | None = None
 ) -> ImageBatch:
     """Return a block as a batch, with the metadata of its ids.
 
@@ -91,12 +91,12 @@ def images_of(
     kind = table.schema.field(image_column).type if image_column in table.column_names else None
     if getattr(kind, "extension_name", None) == _RAGGED:
         at = table.column_names.index(image_column)
-        chunks = [_unpadded(chunk.storage) for chunk in table[at].chunks]
+        chunks = [_without_first_axis(chunk.storage) for chunk in table[at].chunks]
         table = table.set_column(at, image_column, pa.chunked_array(chunks))
     return ImageBatch(table if metadata is None else with_metadata(table, metadata.take))
 
 
-def _unpadded(storage: pa.StructArray) -> pa.StructArray:
+def _without_first_axis(storage: pa.StructArray) -> pa.StructArray:
     """Return ragged tensors without the axis of one that Ray puts first; data is not copied."""
     shapes = storage.field("shape")
     plain = [
@@ -112,11 +112,11 @@ def _unpadded(storage: pa.StructArray) -> pa.StructArray:
     )
 
 
-def task_nbytes(block_nbytes: int, *, remove_image_data: bool) -> int:
+def task_nbytes(block_nbytes: int, *, keeps_images: bool) -> int:
     """Return the memory that one task takes at most, beside its blocks, which Ray holds.
 
     Twice the stored pictures of one batch, once more those of one shard, and where the sidecar
     keeps them three times these; a stored picture is taken to be no larger than the row it came
     from.
     """
-    return PROCESS_NBYTES + (3 if remove_image_data else 6) * block_nbytes
+    return PROCESS_NBYTES + (6 if keeps_images else 3) * block_nbytes

@@ -1,7 +1,7 @@
 """Metadata looked up batch by batch, by workers that know nothing of one another.
 
-That each row of metadata has an image, and only one, no worker can tell; who gathers what they
-wrote compares the counts.
+That each row of metadata has an image, and only one, no worker can tell; whoever puts together
+what they wrote compares the counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ID = "image_id"
 _INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
 
 
-class Lookup(Protocol):
+class MetadataSource(Protocol):
     """Metadata by ``image_id``."""
 
     def take(self, image_ids: pa.ChunkedArray) -> pa.Table:
@@ -36,7 +36,7 @@ class Lookup(Protocol):
         ...
 
 
-class ParquetLookup:
+class ParquetMetadata:
     """Metadata in a Parquet file, or a folder of them.
 
     Row groups whose statistics say that none of the ids is in them are not read. A file that is
@@ -65,7 +65,7 @@ class ParquetLookup:
         return int(self._dataset.count_rows())
 
     def take(self, image_ids: pa.ChunkedArray) -> pa.Table:
-        """Return the metadata of these images, see `Lookup`."""
+        """Return the metadata of these images, see `MetadataSource`."""
         ids = image_ids.drop_null()
         if pa.types.is_integer(self._kind):
             ids = ids.filter(pc.match_substring_regex(ids, _INTEGER)).cast(pa.int64())
@@ -79,12 +79,12 @@ class ParquetLookup:
         return MetadataFrame(found).take(image_ids)
 
 
-def lookup_of(metadata: object) -> Lookup:
+def open_metadata(metadata: object) -> MetadataSource:
     """Return what looks metadata up: in a Parquet file where it is a path, else in a frame."""
     if isinstance(metadata, MetadataFrame):
         return metadata
     if isinstance(metadata, (str, Path)):
-        return ParquetLookup(metadata)
+        return ParquetMetadata(metadata)
     return MetadataFrame(metadata)
 
 

@@ -14,9 +14,8 @@ from writer_data import dataset, in_batches
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, WriteOptions
 from arrowimg._dataset.duplicates import check_ids, hashes_of_ids, rows_of_hashes
-from arrowimg._storage.open import open_storage
-from arrowimg._write.distributed.collect import check_counts, check_metadata_used, shards_of
-from arrowimg._write.publish import close_dataset, open_dataset
+from arrowimg._write.distributed.collect import check_counts, check_metadata_used, pair_files
+from arrowimg._write.publish import Dataset
 from arrowimg.errors import (
     DatasetConflictError,
     DuplicateIdError,
@@ -42,7 +41,7 @@ def write(folder: Path, *tables: pa.Table, options: WriteOptions = OPTIONS) -> l
 def test_shards_are_those_of_the_rows_sorted_by_name(tmp_path: Path) -> None:
     files = write(tmp_path, *in_batches(dataset(70), 35))
 
-    shards = shards_of(reversed(files))
+    shards = pair_files(reversed(files), OPTIONS)
 
     paths = [shard.tar.path for shard in shards]
     assert paths == sorted(map(str, tmp_path.glob("*.tar")))
@@ -54,7 +53,7 @@ def test_a_shard_that_two_tasks_wrote_is_refused(tmp_path: Path) -> None:
     table = dataset(10).drop_columns(["image_id"])
 
     with pytest.raises(IncompleteError, match="image_id"):
-        shards_of(write(tmp_path, table, table))
+        pair_files(write(tmp_path, table, table), OPTIONS)
 
 
 @pytest.mark.parametrize("cut", [slice(1, None), slice(0, 1)])
@@ -62,31 +61,31 @@ def test_a_tar_without_its_sidecar_is_refused(tmp_path: Path, cut: slice) -> Non
     (files,) = write(tmp_path, dataset(10))
 
     with pytest.raises(IncompleteError):
-        shards_of([files.slice(cut.start, (cut.stop or 2) - cut.start)])
+        pair_files([files.slice(cut.start, (cut.stop or 2) - cut.start)], OPTIONS)
 
 
 def test_counts_that_add_up_pass(tmp_path: Path) -> None:
-    shards = shards_of(write(tmp_path, dataset(50)))
+    shards = pair_files(write(tmp_path, dataset(50)), OPTIONS)
 
-    check_counts(open_storage(tmp_path), shards, OPTIONS, 50)
-    check_counts(open_storage(tmp_path), shards, OPTIONS, None)
+    check_counts(Dataset.at(tmp_path, OPTIONS), shards, 50)
+    check_counts(Dataset.at(tmp_path, OPTIONS), shards, None)
 
 
 @pytest.mark.parametrize("num_rows", [49, 51])
 def test_other_counts_are_refused(tmp_path: Path, num_rows: int) -> None:
-    shards = shards_of(write(tmp_path, dataset(50)))
+    shards = pair_files(write(tmp_path, dataset(50)), OPTIONS)
 
     with pytest.raises(IncompleteError) as failure:
-        check_counts(open_storage(tmp_path), shards, OPTIONS, num_rows)
+        check_counts(Dataset.at(tmp_path, OPTIONS), shards, num_rows)
     assert (failure.value.expected, failure.value.found) == (num_rows, 50)
 
 
 def test_shards_of_other_options_are_refused(tmp_path: Path) -> None:
-    shards = shards_of(write(tmp_path, dataset(50)))
+    shards = pair_files(write(tmp_path, dataset(50)), OPTIONS)
     others = WriteOptions(images_per_tar=21, remove_image_data=True)
 
     with pytest.raises(DatasetConflictError, match="images_per_tar"):
-        check_counts(open_storage(tmp_path), shards, others, 50)
+        check_counts(Dataset.at(tmp_path, others), shards, 50)
 
 
 def test_too_many_bad_rows_are_refused_with_their_codes(tmp_path: Path) -> None:
@@ -96,14 +95,13 @@ def test_too_many_bad_rows_are_refused_with_their_codes(tmp_path: Path) -> None:
             "image_data": pa.array([None] * 30, pa.binary()),
         }
     )
-    shards = shards_of(write(tmp_path, dataset(70), table))
-    limited = WriteOptions(images_per_tar=20, remove_image_data=True, on_error="quarantine")
-    allowed = structs.replace(limited, max_error_fraction=0.3)
-    refused = structs.replace(limited, max_error_fraction=0.29)
+    shards = pair_files(write(tmp_path, dataset(70), table), OPTIONS)
+    allowed = structs.replace(OPTIONS, max_error_fraction=0.3)
+    refused = structs.replace(OPTIONS, max_error_fraction=0.29)
 
-    check_counts(open_storage(tmp_path), shards, allowed, 100)
+    check_counts(Dataset.at(tmp_path, allowed), shards, 100)
     with pytest.raises(ErrorFractionError) as failure:
-        check_counts(open_storage(tmp_path), shards, refused, 100)
+        check_counts(Dataset.at(tmp_path, refused), shards, 100)
     assert failure.value.codes == {"missing": 30}
     assert (failure.value.num_errors, failure.value.num_rows) == (30, 100)
 
@@ -121,7 +119,7 @@ def hashes_of(sidecars: list[str]) -> Any:  # noqa: ANN401
 
 def test_an_id_in_two_sidecars_is_named_with_both(tmp_path: Path) -> None:
     table = dataset(60)
-    shards = shards_of(write(tmp_path, table.slice(0, 20), table.slice(19, 20)))
+    shards = pair_files(write(tmp_path, table.slice(0, 20), table.slice(19, 20)), OPTIONS)
     sidecars = [shard.parquet.path for shard in shards]
 
     with pytest.raises(DuplicateIdError) as failure:
@@ -135,14 +133,14 @@ def test_ids_that_share_a_hash_are_not_accused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(xxhash, "xxh3_64_intdigest", lambda text: len(text) + 2**60)
-    shards = shards_of(write(tmp_path, *in_batches(dataset(60), 20)))
+    shards = pair_files(write(tmp_path, *in_batches(dataset(60), 20)), OPTIONS)
 
     check_ids([shard.parquet.path for shard in shards], hashes_of, rows_of_hashes)
 
 
 def test_rows_without_ids_are_no_duplicates(tmp_path: Path) -> None:
     table = dataset(40).drop_columns(["image_id"])
-    shards = shards_of(write(tmp_path, table.slice(0, 20), table.slice(20)))
+    shards = pair_files(write(tmp_path, table.slice(0, 20), table.slice(20)), OPTIONS)
 
     check_ids([shard.parquet.path for shard in shards], hashes_of, rows_of_hashes)
 
@@ -150,10 +148,9 @@ def test_rows_without_ids_are_no_duplicates(tmp_path: Path) -> None:
 class TestFolders:
     def commit(self, folder: Path, table: pa.Table, **options: Any) -> None:  # noqa: ANN401
         chosen = WriteOptions(images_per_tar=20, remove_image_data=True, **options)
-        storage = open_storage(folder)
-        opened = open_dataset(storage, chosen)
-        shards = shards_of(write(folder, table, options=chosen))
-        close_dataset(storage, shards, chosen, opened.replaced)
+        begun = Dataset.at(folder, chosen).begin()
+        shards = pair_files(write(folder, table, options=chosen), chosen)
+        begun.publish(shards)
 
     def test_the_manifest_makes_it_a_dataset(self, tmp_path: Path) -> None:
         self.commit(tmp_path, dataset(50))
@@ -201,14 +198,16 @@ class TestFolders:
         (tmp_path / name).touch()
 
         with pytest.raises(DatasetConflictError, match=name):
-            open_dataset(open_storage(tmp_path), WriteOptions(if_exists="error"))
+            Dataset.at(tmp_path, WriteOptions(if_exists="error")).check_no_shards()
 
     def test_other_files_are_not_in_the_way(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").touch()
 
-        opened = open_dataset(open_storage(tmp_path), WriteOptions(if_exists="error"))
+        dataset = Dataset.at(tmp_path, WriteOptions(if_exists="error"))
+        dataset.check_no_shards()
+        begun = dataset.begin()
 
-        assert (opened.replaced, opened.complete_shards) == ([], None)
+        assert (begun.replaced, begun.complete_shards) == (frozenset(), None)
 
 
 def test_hashes_of_sidecars_are_numbers_of_64_bits(tmp_path: Path) -> None:

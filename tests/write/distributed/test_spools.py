@@ -27,6 +27,7 @@ from arrowimg._write.distributed.spools import (
     write_spool,
 )
 from arrowimg._write.plan import plan_shards
+from arrowimg._write.publish import Dataset
 from arrowimg.errors import DuplicateIdError, SchemaError, ShardConflictError
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def files(count: int = 120) -> pa.Table:
 def join_all(table: pa.Table, folder: Path, rows: int, **options: Any) -> None:  # noqa: ANN401
     """Write a table by spools of so many rows."""
     chosen = WriteOptions(remove_image_data=True, **options)
-    spools, shards = open_storage(folder / SPOOLS_FOLDER), open_storage(folder)
+    spools, joined = open_storage(folder / SPOOLS_FOLDER), Dataset.at(folder, chosen)
     written = [write_spool(spools, ImageBatch(it), chosen) for it in in_batches(table, rows)]
-    for planned in plan_spools(written, chosen):
-        join_shard(spools, shards, planned, chosen)
+    for planned in plan_spools(written, chosen.images_per_tar, chosen.max_members_nbytes):
+        join_shard(spools, joined, planned)
     discard_spools(spools)
 
 
@@ -128,12 +129,14 @@ def test_the_plan_is_that_of_all_rows_in_one_list(
     rows = [(spool.name, row) for spool in given_spools for row in range(len(spool.row_nbytes))]
     sizes = [size for spool in given_spools for size in spool.row_nbytes]
 
-    planned = list(plan_spools(given_spools, options))
+    limits = (images_per_tar, options.max_members_nbytes)
 
-    whole = plan_shards(sizes, images_per_tar, options.max_members_nbytes)
+    planned = list(plan_spools(given_spools, *limits))
+
+    whole = plan_shards(sizes, *limits)
     assert [shard.number for shard in planned] == list(range(len(whole)))
     for shard, expected in zip(planned, whole, strict=True):
-        taken = [(it.spool, it.start + at) for it in shard.pieces for at in range(it.num_rows)]
+        taken = [(it.spool, it.start + at) for it in shard.parts for at in range(it.num_rows)]
         assert taken == rows[expected]
         assert shard.first_row == expected.start
         assert shard.nbytes == sum(sizes[expected])
@@ -147,7 +150,7 @@ def test_a_shard_is_planned_as_soon_as_its_rows_are_known() -> None:
             read.append(at)
             yield Spool(f"{at}", [1024] * 4, [])
 
-    next(plan_spools(spools(), WriteOptions(images_per_tar=6)))
+    next(plan_spools(spools(), 6, None))
 
     assert read == [0, 1]
 
@@ -205,4 +208,4 @@ def test_spools_with_other_columns_are_refused(tmp_path: Path) -> None:
     ]
 
     with pytest.raises(SchemaError, match="score"):
-        [join_shard(storage, storage, shard, options) for shard in plan_spools(spools, options)]
+        join_shard(storage, Dataset.at(tmp_path, options), *plan_spools(spools, 1000, None))

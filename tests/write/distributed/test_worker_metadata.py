@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from arrowimg._write.distributed.worker_metadata import ParquetLookup, frame_table, lookup_of
+from arrowimg._write.distributed.worker_metadata import ParquetMetadata, frame_table, open_metadata
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:
@@ -33,25 +33,25 @@ def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> object:
 
 
 def test_each_id_finds_its_row(metadata: object) -> None:
-    assert lookup_of(metadata).take(IDS).to_pydict() == {"caption": ["B", "A", None]}
+    assert open_metadata(metadata).take(IDS).to_pydict() == {"caption": ["B", "A", None]}
 
 
 def test_a_row_is_found_as_often_as_it_is_asked_for(metadata: object) -> None:
-    lookup = lookup_of(metadata)
+    lookup = open_metadata(metadata)
 
     assert lookup.take(IDS) == lookup.take(IDS)
 
 
 def test_an_id_without_metadata_is_named(metadata: object) -> None:
     with pytest.raises(MetadataJoinError) as failure:
-        lookup_of(metadata).take(pa.chunked_array([["a", "nobody"]]))
+        open_metadata(metadata).take(pa.chunked_array([["a", "nobody"]]))
 
     assert failure.value.image_ids == ("nobody",)
 
 
 def test_an_id_that_stands_twice_in_a_file_is_named(tmp_path: Path) -> None:
     pl.concat([FRAME, FRAME.tail(1)]).write_parquet(tmp_path / "rows.parquet")
-    lookup = lookup_of(tmp_path / "rows.parquet")
+    lookup = open_metadata(tmp_path / "rows.parquet")
 
     assert lookup.take(pa.chunked_array([["a"]])).to_pydict() == {"caption": ["A"]}
     with pytest.raises(MetadataJoinError, match="'b'"):
@@ -63,7 +63,7 @@ def test_ids_of_integers_match_their_decimals(tmp_path: Path, kind: pa.DataType)
     pq.write_table(
         pa.table({"image_id": pa.array([7, 10], kind), "score": [0.7, 1.0]}), tmp_path / "rows"
     )
-    lookup = lookup_of(tmp_path / "rows")
+    lookup = open_metadata(tmp_path / "rows")
 
     assert lookup.take(pa.chunked_array([["10", "7"]]))["score"].to_pylist() == [1.0, 0.7]
     with pytest.raises(MetadataJoinError) as failure:
@@ -75,7 +75,7 @@ def test_row_groups_that_hold_none_of_the_ids_are_not_read(tmp_path: Path) -> No
     rows = pa.table({"image_id": [f"{at:04d}" for at in range(1000)], "at": range(1000)})
     path = tmp_path / "rows.parquet"
     pq.write_table(rows, path, row_group_size=100)
-    lookup = lookup_of(path)
+    lookup = open_metadata(path)
     # Whatever is read of the others cannot be decoded any more.
     damaged = bytearray(path.read_bytes())
     for at in (0, 3, 9):
@@ -99,13 +99,13 @@ def test_a_file_without_ids_is_refused(tmp_path: Path, name: str) -> None:
     )
 
     with pytest.raises(SchemaError, match="image_id"):
-        ParquetLookup(tmp_path / "rows.parquet")
+        ParquetMetadata(tmp_path / "rows.parquet")
 
 
 def test_rows_of_a_file_are_counted(tmp_path: Path) -> None:
     FRAME.write_parquet(tmp_path / "rows.parquet")
 
-    assert ParquetLookup(tmp_path / "rows.parquet").num_rows == 4
+    assert ParquetMetadata(tmp_path / "rows.parquet").num_rows == 4
 
 
 def test_a_frame_is_checked_once_for_all() -> None:
