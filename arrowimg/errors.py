@@ -414,17 +414,19 @@ class BrokenWriterError(ArrowimgError, RuntimeError):
 
 
 class StorageError(ArrowimgError, OSError):
-    """The file system failed, twice. No record of what was being written is visible.
+    """The storage failed, or a lock on it could not be had.
 
-    Where only the last sync of the folder failed, the record is visible, and sound; whether it
-    would survive a power cut is not known. Writing the same again settles it.
+    Shards and manifests are written once more after a failure, and tars of a source read once more;
+    then it failed twice. Of what was being written, no record is visible. Where only the last sync
+    of the folder failed, the record is visible, and sound; whether it would survive a power cut is
+    not known. Writing the same again settles it.
 
     Attributes
     ----------
     path
-        The folder that was written to, or the tar that was read.
+        The folder that was listed, written to or to be locked, or the tar that was read.
     reason
-        What the operating system said.
+        What the operating system said, or who holds the lock.
     free_nbytes, free_inodes
         What its file system had left just after; None where that cannot be told.
     """

@@ -203,11 +203,17 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         ------
         ImageError, SchemaError, SampleKeyError, DuplicateIdError
             When the batch cannot be written. Nothing was.
+        ErrorFractionError
+            When too many of its rows are bad. Nothing was written.
         ShardConflictError
             When a name is taken by other content; that content was left as it is.
-        OSError
-            When the folder cannot be written. Shards before are committed; processing the same
+        DatasetConflictError
+            When a shard of the name is there that was written with other options.
+        StorageError
+            When the folder cannot be written to. Shards before are committed; processing the same
             batch again completes the rest.
+        ManifestError
+            With ``if_exists="skip"``, when a sidecar of the name is there and cannot be read.
         """
         options, storage = self.options, self._storage
         base_name = self.construct_base_name(task)

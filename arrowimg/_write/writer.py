@@ -142,8 +142,17 @@ class ShardWriter:
         ------
         ImageError, SchemaError, SampleKeyError, DuplicateIdError, MetadataJoinError
             When the batch cannot be written. None of its rows was.
+        ErrorFractionError
+            When too many rows are bad, of 1,000 or more. None of the batch was written.
         ShardConflictError
             When a name is taken by other content.
+        DatasetConflictError
+            When a shard is there that was written with other options, or the folder holds a dataset
+            of fewer shards.
+        StorageError
+            When the folder cannot be written to. The rows are kept, and written with the next.
+        ManifestError
+            With ``if_exists="skip"``, when a sidecar that is there cannot be read.
         NotOpenError
             Outside of the writer's with-block.
         BrokenWriterError
@@ -288,8 +297,15 @@ def write_shards(
     ImageError, SchemaError, SampleKeyError, DuplicateIdError, MetadataJoinError
         When rows cannot be written; shards of the rows before are there, the manifest is not.
         Ids of a source that is in memory as a whole are checked before anything is written.
-    ShardConflictError
-        When `output_dir` holds another dataset.
+    ErrorFractionError
+        When too many rows are bad; shards of the rows before are there, the manifest is not.
+    ShardConflictError, DatasetConflictError
+        When `output_dir` holds another dataset, or one of other options.
+    StorageError
+        When `output_dir` cannot be written to; shards before are there, the manifest is not.
+    ManifestError
+        When `output_dir` has a manifest, or with ``if_exists="skip"`` a sidecar, that cannot be
+        read.
 
     Examples
     --------
