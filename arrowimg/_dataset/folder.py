@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum
 from arrowimg._format.manifest import Manifest, ShardEntry
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
-from arrowimg._format.sidecar import Footer, read_footer
+from arrowimg._format.sidecar import Footer, is_sidecar, read_footer
 from arrowimg._storage.names import check_file_name
 from arrowimg.errors import ManifestError
 
@@ -126,7 +128,24 @@ def sidecar_names(storage: Storage, manifest: Manifest | None) -> list[str]:
         for entry in manifest.shards:
             check_file_name(storage, entry.parquet)
         return [entry.parquet for entry in manifest.shards]
-    names = [name for name in storage.names() if kind_of(name) is FileKind.SIDECAR]
+    names = find_sidecars(storage, storage.names())
     if not names:
         raise ManifestError(storage.path_of(""), "a manifest or sidecars (*.parquet)", "neither")
     return names
+
+
+def find_sidecars(storage: Storage, names: list[str]) -> list[str]:
+    """Return which of these files are sidecars; other Parquet files may be among them.
+
+    A file that cannot be read counts as one: that it is damaged is for its reader to say.
+    """
+    found = (name for name in names if kind_of(name) is FileKind.SIDECAR)
+    return [name for name in found if _may_be_sidecar(storage, name)]
+
+
+def _may_be_sidecar(storage: Storage, name: str) -> bool:
+    try:
+        with storage.open(name) as file:
+            return is_sidecar(pq.read_metadata(file))
+    except (pa.ArrowException, OSError):
+        return True

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from arrowimg._dataset.folder import find_sidecars
 from arrowimg._dataset.sidecars import open_sidecar
-from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
+from arrowimg._format.names import MANIFEST_NAME, shard_of
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError
@@ -74,8 +75,8 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
         When there are no sidecars, or one was not written by arrowimg.
     """
     storage = open_storage(folder, argument="folder")
-    files = [file for page in storage.pages() for file in page]
-    sidecars = [file for file in files if kind_of(file.name) is FileKind.SIDECAR]
+    files = {file.name: file for page in storage.pages() for file in page}
+    sidecars = [files[name] for name in find_sidecars(storage, list(files))]
     if not sidecars:
         raise ManifestError(str(folder), "a folder with sidecars (*.parquet)", "none")
     footers = [_read_footer(storage, file.name) for file in sidecars]
@@ -85,7 +86,7 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
         columns = {field.name: str(field.type) for field in file.schema_arrow}
     return Inspection(
         path=str(folder),
-        has_manifest=any(file.name == MANIFEST_NAME for file in files),
+        has_manifest=MANIFEST_NAME in files,
         writer=footers[0].writer,
         shards=[
             ShardSummary(

@@ -64,8 +64,8 @@ class Report(Struct, frozen=True):
     damages
         What is not as it was written. Empty: all is well.
     notices
-        Names of files that no shard needs: temporary files, tars without a sidecar, shards that the
-        manifest does not list, files of others.
+        A line for each file that no shard needs: its name and what it is, a temporary file, a tar
+        without a sidecar, of a shard that the manifest does not list, of others.
     """
 
     path: str

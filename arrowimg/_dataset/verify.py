@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from arrowimg._core.checksums import checksum
 from arrowimg._core.option_checks import check_option
-from arrowimg._dataset.folder import read_manifest
+from arrowimg._dataset.folder import find_sidecars, read_manifest
 from arrowimg._dataset.index.formats import indexes_with
 from arrowimg._dataset.report import Damage, DamageKind, Depth, Report
 from arrowimg._format.names import (
@@ -74,7 +74,7 @@ def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Re
     storage = open_storage(output_dir)
     manifest = read_manifest(storage)
     names = storage.names()
-    sidecars = [name for name in names if kind_of(name) is FileKind.SIDECAR]
+    sidecars = find_sidecars(storage, names)
     if manifest is None and not sidecars:
         raise ManifestError(str(output_dir), "a manifest or sidecars (*.parquet)", "neither")
     listed = sidecars if manifest is None else [entry.parquet for entry in manifest.shards]
@@ -92,7 +92,7 @@ def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Re
         num_images=sum(shard.footer.num_images for shard in shards),
         num_rows=sum(shard.footer.num_rows for shard in shards),
         damages=damages,
-        notices=_unneeded(names, listed, shards),
+        notices=_unneeded(names, sidecars, listed, shards),
     )
 
 
@@ -291,23 +291,27 @@ def _check_ids(shards: list[_ShardRead]) -> Iterator[Damage]:
             first_seen.setdefault(image_id, shard.name)
 
 
-def _unneeded(names: list[str], listed: list[str], shards: list[_ShardRead]) -> list[str]:
+def _unneeded(
+    names: list[str], sidecars: list[str], listed: list[str], shards: list[_ShardRead]
+) -> list[str]:
     # A listed sidecar that cannot be read is damage already; its tar is not to be taken for lost.
     names_of_shards = [shard_of(name) for name in listed]
     needed = {MANIFEST_NAME, README, *listed, *map(tar_name, names_of_shards)}
     needed |= indexes_with(names_of_shards)
     needed.update(*(shard.footer.tar_checksums for shard in shards))
-    return [f"{name}: {_what_it_is(name, names)}" for name in names if name not in needed]
+    return [f"{name}: {_what_it_is(name, sidecars)}" for name in names if name not in needed]
 
 
-def _what_it_is(name: str, names: list[str]) -> str:
+def _what_it_is(name: str, sidecars: list[str]) -> str:
     kind = kind_of(name)
     if kind is FileKind.TEMPORARY:
         return "a temporary file"
     if kind is FileKind.QUARANTINE:
         return "quarantined bytes that no sidecar names"
-    if kind is FileKind.TAR and sidecar_name(shard_of(name)) not in names:
+    if kind is FileKind.TAR and sidecar_name(shard_of(name)) not in sidecars:
         return "a tar that no sidecar names"
+    if kind is FileKind.SIDECAR and name not in sidecars:
+        return "a Parquet file that is no sidecar"
     if kind in (FileKind.TAR, FileKind.SIDECAR, FileKind.INDEX):
         return "of a shard that is not listed"
     return "not ours"

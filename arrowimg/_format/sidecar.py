@@ -177,6 +177,18 @@ def read_footer(file: IO[bytes], path: str) -> Footer:
     return parse_footer(metadata, path)
 
 
+def is_sidecar(metadata: pq.FileMetaData) -> bool:
+    """Tell whether a Parquet file is a sidecar, or was one: it has the footer document or columns.
+
+    Parameters
+    ----------
+    metadata
+        Of the whole file.
+    """
+    columns = set(RESERVED) - {"image_data"}
+    return FOOTER_KEY.encode() in (metadata.metadata or {}) or columns <= {*metadata.schema.names}
+
+
 def parse_footer(metadata: Mapping[bytes, bytes] | None, path: str) -> Footer:
     """Return the footer document among the key-value metadata of a Parquet file.
 
