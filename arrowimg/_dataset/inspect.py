@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from arrowimg._dataset.folder import find_sidecars
 from arrowimg._dataset.sidecars import open_sidecar
-from arrowimg._format.names import MANIFEST_NAME, shard_of
+from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
 from arrowimg._format.sidecar import Footer, read_footer
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError
@@ -78,7 +78,9 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
     files = {file.name: file for page in storage.pages() for file in page}
     sidecars = [files[name] for name in find_sidecars(storage, list(files))]
     if not sidecars:
-        raise ManifestError(str(folder), "a folder with sidecars (*.parquet)", "none")
+        others = [name for name in files if kind_of(name) is FileKind.SIDECAR]
+        found = f"{others[0]}, which is none" if others else "none"
+        raise ManifestError(str(folder), "a folder with sidecars (*.parquet)", found)
     footers = [_read_footer(storage, file.name) for file in sidecars]
     with open_sidecar(storage, sidecars[0].name) as file:
         names = [name for name in file.schema_arrow.names if name != "image_data"]

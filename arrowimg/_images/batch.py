@@ -87,7 +87,6 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
         *,
         dataset_name: str = "",
         task_id: str = "",
-        metadata: dict[str, Any] | None = None,
         **columns: Any,  # noqa: ANN401  # whatever pyarrow.array takes
     ) -> Self:
         """Return a batch of NumPy pictures.
@@ -99,10 +98,11 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
             single stacked array (N, H, W, C) is not copied, others are copied once.
         image_ids, image_paths
             One per image, or None.
-        dataset_name, task_id, metadata
+        dataset_name, task_id
             Of the batch, not of its rows. Columns of these names need `from_table`.
         **columns
-            Metadata: anything `pyarrow.array` takes, one value per image.
+            Metadata: anything `pyarrow.array` takes, one value per image. A column may be called
+            ``metadata``; that of the batch is given to `from_table`.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
         SchemaError
             When columns differ in length, or one is given twice.
         SourceError
-            When `dataset_name`, `task_id` or `metadata` is of another type.
+            When `dataset_name` or `task_id` is no str.
         """
         arrays = {"image_data": column_of_images(images, image_ids)}
         for name, texts in (("image_id", image_ids), ("image_path", image_paths)):
@@ -126,7 +126,7 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
         for name, values in arrays.items():
             if len(values) != len(images):
                 raise SchemaError(name, f"{len(images):,} values", f"{len(values):,}")
-        return cls(pa.table(arrays), dataset_name, task_id, {} if metadata is None else metadata)
+        return cls(pa.table(arrays), dataset_name, task_id)
 
     @classmethod
     def from_files(

@@ -212,7 +212,8 @@ class TestInspect:
         status = main(["inspect", str(tmp_path)])
 
         assert status == 1
-        assert "foreign.parquet: expected a Parquet sidecar of arrowimg" in capsys.readouterr().err
+        expected = "expected a folder with sidecars (*.parquet), found foreign.parquet"
+        assert expected in capsys.readouterr().err
 
 
 class TestDemo:

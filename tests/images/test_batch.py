@@ -284,18 +284,15 @@ class TestFromArrays:
     def test_names_of_the_batch_are_no_columns(self, pixels: npt.NDArray[np.uint8]) -> None:
         batch = ImageBatch.from_arrays(
             pixels,
-            score=[1, 2, 3],
+            metadata=["x", "y", "z"],
             dataset_name="birds",
             task_id="7",
-            metadata={"epoch": 3},
         )
 
-        assert (batch.dataset_name, batch.task_id, batch.metadata) == ("birds", "7", {"epoch": 3})
-        assert batch.data.column_names == ["image_data", "score"]
+        assert (batch.dataset_name, batch.task_id, batch.metadata) == ("birds", "7", {})
+        assert batch.data.column_names == ["image_data", "metadata"]
 
-    @pytest.mark.parametrize(
-        "names", [{"dataset_name": 7}, {"task_id": ["a", "b", "c"]}, {"metadata": ["a", "b", "c"]}]
-    )
+    @pytest.mark.parametrize("names", [{"dataset_name": 7}, {"task_id": ["a", "b", "c"]}])
     def test_names_of_the_batch_are_checked(
         self,
         pixels: npt.NDArray[np.uint8],
