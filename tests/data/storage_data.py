@@ -1,16 +1,82 @@
-"""Files and memory for the tests of storages."""
+"""Storages, files and memory for the tests of the storage room."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 
 from arrowimg._core.pieces import Pieces
+from arrowimg._storage.base import CommittedFile
+from arrowimg._storage.memory import MemoryStorage
+from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from arrowimg._storage.base import Commit, IfExists, Storage
+
+Files = dict[str, bytes]
+
+PAIR = {"a.tar": b"tar" * 1000, "a.parquet": b"parquet"}
+SINGLE = {"manifest.json": b"{}"}
+OTHERS: list[Files] = [
+    {"a.tar": b"other" * 1000, "a.parquet": b"other parquet"},
+    {"manifest.json": b"[]"},
+]
+
+STORAGES = ("local", "memory")
+
+
+def new_storage(kind: str, folder: Path) -> Storage:
+    """Return an empty storage of a kind; a local one is a folder below `folder`."""
+    return MemoryStorage() if kind == "memory" else open_storage(folder / "storage")
+
+
+def commit(
+    storage: Storage,
+    files: Files,
+    if_exists: IfExists = "verify",
+    is_same: Callable[[], bool] | None = None,
+) -> Commit:
+    """Commit files, the last one as the record."""
+    with storage.begin("xxh3_128") as transaction:
+        for name, data in files.items():
+            transaction.create(name).write(data)
+        return transaction.publish(if_exists, is_same)
+
+
+def put(storage: Storage, name: str, data: bytes) -> None:
+    """Have a file be there, whatever was before."""
+    commit(storage, {name: data}, "overwrite")
+
+
+def content(storage: Storage) -> Files:
+    """Return what is visible."""
+    found = {}
+    for name in storage.names():
+        with storage.open(name) as file:
+            found[name] = file.read()
+    return found
+
+
+def fingerprints(storage: Storage) -> dict[str, object]:
+    """Return of each file what is another as soon as it is written again, be it the same bytes."""
+    if isinstance(storage, MemoryStorage):
+        return {path: id(entry) for path, entry in storage._contents.items()}
+    stats = {name: Path(storage.path_of(name)).stat() for name in storage.names()}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
+
+
+def described(files: Files) -> list[CommittedFile]:
+    """Return names, sizes and checksums of files."""
+    return [
+        CommittedFile(name, len(data), xxhash.xxh3_128_hexdigest(data))
+        for name, data in files.items()
+    ]
 
 
 def pieces_of(data: Sequence[bytes | memoryview]) -> Pieces:
@@ -18,6 +84,5 @@ def pieces_of(data: Sequence[bytes | memoryview]) -> Pieces:
     zeros = np.zeros(len(data), np.int64)
     sizes = np.array([len(piece) for piece in data], np.int64)
     buffers = [pa.py_buffer(piece) for piece in data]
-    return Pieces(
-        buffers, np.arange(len(data)), zeros, sizes, [memoryview(piece) for piece in data]
-    )
+    views = [memoryview(piece) for piece in data]
+    return Pieces(buffers, np.arange(len(data)), zeros, sizes, views)

@@ -20,6 +20,7 @@ import arrowimg
 CHECK = "mutants"
 TESTS = Path(__file__).parents[1]
 COMMIT = "storage/test_local_commit.py"
+TRANSACTIONS = "storage/test_transactions.py"
 IN_ORDER = f"{COMMIT}::TestPublish::test_files_appear_in_order_each_durable_before_the_next"
 
 
@@ -78,7 +79,7 @@ MUTANTS = [
         "        try:\n            self._link(self.name)\n"
         "        except FileExistsError:\n            return False\n        return True\n",
         "        self.replace()\n        return True\n",
-        (COMMIT,),
+        (COMMIT, TRANSACTIONS),
     ),
     Mutant(
         "OpenCV's refusal is ignored",
@@ -92,7 +93,7 @@ MUTANTS = [
         "_storage/commit.py",
         "        return target.describe(file.name) == _committed(file)\n",
         "        return bool(target.describe(file.name))\n",
-        (COMMIT,),
+        (COMMIT, TRANSACTIONS),
     ),
     Mutant(
         "an error of a write is swallowed",

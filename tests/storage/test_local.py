@@ -8,23 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
+from storage_data import commit
 
 from arrowimg import ImageBatch, ImageWriterStage
 from arrowimg._storage import local_commit as _commit
-from arrowimg._storage.base import Commit, CommittedFile, FileStat
+from arrowimg._storage.base import CommittedFile, FileStat
 from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import (
-    DatasetConflictError,
     ShardConflictError,
     StorageError,
 )
-
-
-def commit(storage: LocalStorage, files: dict[str, bytes]) -> Commit:
-    with storage.begin("xxh3_128") as transaction:
-        for name, data in files.items():
-            transaction.create(name).write(data)
-        return transaction.publish()
 
 
 def record_syncs(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -47,9 +40,6 @@ class TestReading:
         (tmp_path / "folder").mkdir()
 
         assert LocalStorage(tmp_path).names() == [".hidden", "a.parquet", "b.tar"]
-
-    def test_a_folder_that_is_not_there_has_no_names(self, tmp_path: Path) -> None:
-        assert LocalStorage(tmp_path / "nowhere").names() == []
 
     def test_a_folder_that_cannot_be_listed_is_an_error_of_storage(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -75,12 +65,70 @@ class TestReading:
         assert found == CommittedFile("a.tar", 4, xxhash.xxh3_128_hexdigest(b"data"))
         assert storage.stat("a.tar") == FileStat("a.tar", 4, 2000.0)
 
-    @pytest.mark.parametrize("method", ["open", "describe", "stat"])
-    def test_a_file_that_is_not_there_is_not_found(self, tmp_path: Path, method: str) -> None:
-        arguments = ["a.tar", "xxh3_128"] if method == "describe" else ["a.tar"]
 
-        with pytest.raises(FileNotFoundError, match=r"a\.tar"):
-            getattr(LocalStorage(tmp_path), method)(*arguments)
+class TestFolders:
+    def test_a_relative_folder_stays_where_it_was(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path)
+        storage = LocalStorage("out")
+        below = storage.at("below")
+        commit(storage, {"a.tar": b"before"})
+        monkeypatch.chdir("elsewhere")
+        commit(storage, {"b.tar": b"after"})
+        commit(below, {"c.tar": b"below"})
+
+        assert storage.names() == ["a.tar", "b.tar"]
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+            "a.tar",
+            "b.tar",
+            "below",
+        ]
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+        assert storage.path_of("a.tar") == "out/a.tar"
+        assert below.path_of("c.tar") == "out/below/c.tar"
+        assert storage != LocalStorage("out")
+
+    def test_errors_name_a_relative_folder_as_it_was_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "a.parquet").write_bytes(b"older")
+
+        with pytest.raises(ShardConflictError) as caught:
+            commit(LocalStorage("out"), {"a.parquet": b"record"})
+
+        assert caught.value.path == "out/a.parquet"
+
+    def test_one_folder_is_one_place_by_whatever_path(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "out")
+        monkeypatch.chdir(tmp_path)
+        places = [LocalStorage(it) for it in (tmp_path / "out", "out", "link", "out/../out/")]
+
+        assert set(places) == {LocalStorage(tmp_path / "out")}
+        assert LocalStorage("other") not in places
+
+    def test_files_that_go_while_they_are_listed_are_left_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "a.tar").write_bytes(b"data")
+        storage = LocalStorage(tmp_path)
+        monkeypatch.setattr(storage, "names", lambda: ["a.tar", "gone.tar"])
+
+        assert [[file.name for file in page] for page in storage.pages()] == [["a.tar"]]
+
+    def test_a_folder_that_cannot_be_cleared_is_an_error_of_storage(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"data")
+
+        with pytest.raises(StorageError, match="Not a directory") as caught:
+            LocalStorage(tmp_path / "file").clear()
+
+        assert caught.value.path == str(tmp_path / "file")
 
 
 class TestRemoving:
@@ -229,6 +277,22 @@ class TestErrors:
         assert isinstance(error.__cause__, OSError)
         assert list(tmp_path.iterdir()) == []
 
+    def test_an_error_without_a_number_is_said_in_its_own_words(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def failing(_: int) -> None:
+            message = "gone"
+            raise OSError(message)
+
+        monkeypatch.setattr(os, "fsync", failing)
+
+        with pytest.raises(StorageError) as caught:
+            commit(LocalStorage(tmp_path), {"a.tar": b"data"})
+
+        assert (caught.value.reason, caught.value.errno) == ("gone", 0)
+        assert caught.value.free_nbytes is not None
+        assert f"{caught.value.free_nbytes:,} bytes" in str(caught.value)
+
     def test_a_folder_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
 
@@ -237,31 +301,6 @@ class TestErrors:
 
         assert caught.value.path == str(tmp_path / "file" / "out")
         assert (caught.value.errno, caught.value.free_nbytes) == (errno.ENOTDIR, None)
-
-    @pytest.mark.parametrize(
-        "error",
-        [
-            ShardConflictError("a.tar", "one", "other"),
-            DatasetConflictError("a.parquet", ["quality: 92 there, 90 here"]),
-            StorageError("elsewhere", "full", errno.ENOSPC, 0, 0),
-            ZeroDivisionError("not the file system's"),
-            KeyboardInterrupt(),
-        ],
-        ids=lambda error: type(error).__name__,
-    )
-    def test_other_errors_pass_through_as_they_are(
-        self, tmp_path: Path, error: BaseException
-    ) -> None:
-        def interrupted() -> None:
-            with LocalStorage(tmp_path).begin("xxh3_128") as transaction:
-                transaction.create("a.tar").write(b"data")
-                raise error
-
-        with pytest.raises(type(error)) as caught:
-            interrupted()
-
-        assert caught.value is error
-        assert list(tmp_path.iterdir()) == []
 
     def test_the_stage_says_which_folder_it_could_not_make(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+import storage_data
 import xxhash
 from folders import content
 
@@ -19,10 +19,7 @@ FILES = {"a.tar": b"tar" * 1000, "a.parquet": b"parquet"}
 
 
 def commit(folder: Path, files: dict[str, bytes]) -> None:
-    with LocalStorage(folder).begin("xxh3_128") as transaction:
-        for name, data in files.items():
-            transaction.create(name).write(data)
-        transaction.publish()
+    storage_data.commit(LocalStorage(folder), files)
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, function: str, at_call: int) -> None:
@@ -40,7 +37,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, function: str, at_call: int) -> None:
     monkeypatch.setattr(os, function, failing)
 
 
-class TestStaging:
+class TestAside:
     def test_nothing_is_visible_before_publish(self, tmp_path: Path) -> None:
         with LocalStorage(tmp_path).begin("xxh3_128") as transaction:
             transaction.create("a.tar").write(b"data")
@@ -53,24 +50,7 @@ class TestStaging:
     def test_temporary_names_are_hidden_from_dataset_readers(self) -> None:
         assert TEMPORARY_PREFIX.startswith(".")
 
-    def test_what_is_not_published_leaves_no_trace(self, tmp_path: Path) -> None:
-        with LocalStorage(tmp_path).begin("xxh3_128") as transaction:
-            transaction.create("a.tar").write(b"data")
-
-        assert content(tmp_path) == {}
-
-    def test_an_exception_leaves_no_trace(self, tmp_path: Path) -> None:
-        def interrupted() -> None:
-            with LocalStorage(tmp_path).begin("sha256") as transaction:
-                transaction.create("a.tar").write(b"data")
-                raise ZeroDivisionError
-
-        with pytest.raises(ZeroDivisionError):
-            interrupted()
-
-        assert content(tmp_path) == {}
-
-    def test_the_folder_is_made_when_first_staged(self, tmp_path: Path) -> None:
+    def test_the_folder_is_made_when_a_transaction_begins(self, tmp_path: Path) -> None:
         storage = LocalStorage(tmp_path / "not" / "yet")
         before = list(tmp_path.iterdir())
         with storage.begin("xxh3_128") as transaction:
@@ -81,27 +61,6 @@ class TestStaging:
 
     def test_paths_are_given_back_as_the_folder_was_given(self) -> None:
         assert LocalStorage("some/folder").path_of("a.tar") == "some/folder/a.tar"
-
-    def test_a_staged_file_counts_and_hashes_what_it_is_given(self, tmp_path: Path) -> None:
-        data = bytes(range(256)) * 9
-        with LocalStorage(tmp_path).begin("xxh3_128") as transaction:
-            file = transaction.create("a.tar")
-            for piece in (data[:100], memoryview(data)[100:1000], data[1000:]):
-                file.write(piece)
-            nbytes = file.nbytes
-            transaction.publish()
-
-        assert nbytes == len(data)
-        assert file.closed
-        assert file.checksum == xxhash.xxh3_128_hexdigest(data)
-        assert content(tmp_path) == {"a.tar": data}
-
-    def test_checksums_may_be_sha256(self, tmp_path: Path) -> None:
-        with LocalStorage(tmp_path).begin("sha256") as transaction:
-            file = transaction.create("a.tar")
-            file.write(b"data")
-
-        assert file.checksum == hashlib.sha256(b"data").hexdigest()
 
 
 class TestPublish:
@@ -156,13 +115,6 @@ class TestPublish:
         assert caught.value.path == str(tmp_path / "a.parquet")
         assert caught.value.committed == xxhash.xxh3_128_hexdigest(b"older")
         assert caught.value.offered == xxhash.xxh3_128_hexdigest(FILES["a.parquet"])
-
-    def test_an_orphan_tar_of_the_same_bytes_is_completed(self, tmp_path: Path) -> None:
-        (tmp_path / "a.tar").write_bytes(FILES["a.tar"])
-
-        commit(tmp_path, FILES)
-
-        assert content(tmp_path) == FILES
 
     def test_an_orphan_tar_of_other_bytes_is_replaced(self, tmp_path: Path) -> None:
         (tmp_path / "a.tar").write_bytes(b"of a writer that died")

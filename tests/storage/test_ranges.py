@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from storage_data import STORAGES, new_storage, put
 from writer_data import dataset
 
 import arrowimg
 from arrowimg._storage import local_ranges, ranges
-from arrowimg._storage.open import open_files
+from arrowimg._storage.memory import MemoryStorage
+from arrowimg._storage.open import open_storage
 from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ChecksumError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from arrowimg._storage.base import Storage
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +46,68 @@ def members(out: Path) -> list[tuple[int, int, int, bytes]]:
     return found
 
 
-def places_of(out: Path, rows: list[tuple[int, int, int, bytes] | None]) -> Places:
+@pytest.fixture(scope="module", params=STORAGES)
+def storage(request: pytest.FixtureRequest, out: Path) -> Storage:
+    """Return a storage that holds the tars."""
+    if request.param == "local":
+        return open_storage(out)
+    storage = MemoryStorage()
+    for path in out.glob("*.tar"):
+        put(storage, path.name, path.read_bytes())
+    return storage
+
+
+def places_of(storage: Storage, rows: list[tuple[int, int, int, bytes] | None]) -> Places:
     known = [(-1, 0, 0) if row is None else row[:3] for row in rows]
     tars, offsets, sizes = np.array(known, np.int64).reshape(-1, 3).T
-    files = open_files(str(path) for path in sorted(out.glob("*.tar")))
+    files = [(storage, name) for name in storage.names() if name.endswith(".tar")]
     return Places(files, tars, offsets, sizes, [f"row {row}" for row in range(len(rows))])
 
 
 @given(st.data())
 def test_any_rows_in_any_order_are_read(
-    out: Path, members: list[tuple[int, int, int, bytes]], data: st.DataObject
+    storage: Storage, members: list[tuple[int, int, int, bytes]], data: st.DataObject
 ) -> None:
     rows = data.draw(st.lists(st.none() | st.sampled_from(members), max_size=60))
-    pictures = read_pictures(places_of(out, list(rows)), None)
+    pictures = read_pictures(places_of(storage, list(rows)), None)
 
     assert pictures.to_pylist() == [None if row is None else row[3] for row in rows]
     pictures.validate(full=True)
 
 
-class TestReads:
+def test_every_bad_picture_is_named(
+    storage: Storage, members: list[tuple[int, int, int, bytes]]
+) -> None:
+    places = places_of(storage, [*members[28:32]])
+
+    with pytest.raises(ChecksumError) as caught:
+        read_pictures(places, [bytes(16), None, bytes(32), b""])
+    assert [place.partition(" in ")[0] for place in caught.value.places] == [
+        "row 0",
+        "row 1",
+        "row 2",
+        "row 3",
+    ]
+
+
+def test_a_tar_that_ends_before_a_picture_does_is_named_with_both_sizes(
+    tmp_path: Path, members: list[tuple[int, int, int, bytes]]
+) -> None:
+    rows = [member for member in members if member[0] == 0]
+    stop = rows[3][1] + rows[3][2]
+    for kind in STORAGES:
+        storage = new_storage(kind, tmp_path)
+        put(storage, "a.tar", bytes(stop - 1))
+
+        with pytest.raises(ChecksumError) as caught:
+            read_pictures(places_of(storage, [*rows[:4]]), None)
+
+        place = f"row 3 in {storage.path_of('a.tar')}"
+        sizes = f"which ends at byte {stop - 1:,} instead of {stop:,}"
+        assert caught.value.places == (f"{place}, {sizes}",)
+
+
+class TestReadsOfLocalFiles:
     @pytest.fixture
     def read(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """Return the bytes of each read."""
@@ -77,7 +124,7 @@ class TestReads:
     def test_neighbours_are_read_in_one_go(
         self, out: Path, members: list[tuple[int, int, int, bytes]], read: list[int]
     ) -> None:
-        read_pictures(places_of(out, [*members[:20][::-1]]), None)
+        read_pictures(places_of(open_storage(out), [*members[:20][::-1]]), None)
 
         assert len(read) == 1
 
@@ -85,7 +132,7 @@ class TestReads:
         self, out: Path, members: list[tuple[int, int, int, bytes]], read: list[int]
     ) -> None:
         wanted = members[::10]
-        read_pictures(places_of(out, [*wanted]), None)
+        read_pictures(places_of(open_storage(out), [*wanted]), None)
 
         assert len(read) == 10
         assert sum(read) == sum(size for _, _, size, _ in wanted)
@@ -93,7 +140,7 @@ class TestReads:
     def test_no_gap_is_larger_than_it_may_be(
         self, out: Path, members: list[tuple[int, int, int, bytes]], read: list[int]
     ) -> None:
-        read_pictures(places_of(out, [*members]), None)
+        read_pictures(places_of(open_storage(out), [*members]), None)
         wanted = sum(size for _, _, size, _ in members)
 
         assert sum(read) <= wanted + 100 * local_ranges.GAP_NBYTES
@@ -109,7 +156,7 @@ class TestReads:
     ) -> None:
         monkeypatch.setattr(local_ranges, "_VECTORS_AT_ONCE", vectors)
         monkeypatch.setattr(ranges, "_READ_NBYTES", 4000)
-        pictures = read_pictures(places_of(out, [*members]), None)
+        pictures = read_pictures(places_of(open_storage(out), [*members]), None)
 
         assert pictures.to_pylist() == [data for *_, data in members]
 
@@ -127,7 +174,7 @@ class TestReads:
             return len(buffer)
 
         monkeypatch.setattr(os, "preadv", short)
-        pictures = read_pictures(places_of(out, [*members[:5]]), None)
+        pictures = read_pictures(places_of(open_storage(out), [*members[:5]]), None)
 
         assert pictures.to_pylist() == [data for *_, data in members[:5]]
 
@@ -140,17 +187,4 @@ class TestReads:
         monkeypatch.setattr(os, "preadv", lambda *_: 0)
 
         with pytest.raises(OSError, match="became shorter"):
-            read_pictures(places_of(out, [*members[:5]]), None)
-
-
-def test_every_bad_picture_is_named(out: Path, members: list[tuple[int, int, int, bytes]]) -> None:
-    places = places_of(out, [*members[28:32]])
-
-    with pytest.raises(ChecksumError) as caught:
-        read_pictures(places, [bytes(16), None, bytes(32), b""])
-    assert [place.partition(" in ")[0] for place in caught.value.places] == [
-        "row 0",
-        "row 1",
-        "row 2",
-        "row 3",
-    ]
+            read_pictures(places_of(open_storage(out), [*members[:5]]), None)
