@@ -54,7 +54,7 @@ def put(storage: Storage, name: str, data: bytes) -> None:
     commit(storage, {name: data}, "overwrite")
 
 
-def content(storage: Storage) -> Files:
+def files_in(storage: Storage) -> Files:
     """Return what is visible."""
     found = {}
     for name in storage.names():

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage_data import OTHERS, PAIR, commit, content, described
+from storage_data import OTHERS, PAIR, commit, described, files_in
 
 from arrowimg._storage.base import Commit
 from arrowimg._storage.local import LocalStorage
@@ -99,7 +99,7 @@ class TestOrder:
         done = commit(LocalStorage(tmp_path), files)
 
         assert done == Commit(described(files), unchanged=False)
-        assert content(LocalStorage(tmp_path)) == files
+        assert files_in(LocalStorage(tmp_path)) == files
 
 
 # Commits the same two files under another name for each line it is sent.
@@ -136,6 +136,6 @@ class TestAtOnce:
         assert ready == ["ready\n"] * 2
         assert found == [["False\n", "True\n"]] * 20
         assert [twin.returncode for twin in twins] == [0, 0]
-        assert content(LocalStorage(tmp_path)) == {
+        assert files_in(LocalStorage(tmp_path)) == {
             f"{at}.{kind}": PAIR[f"a.{kind}"] for at in range(20) for kind in ("tar", "parquet")
         }

@@ -10,7 +10,7 @@ import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
-from storage_data import STORAGES, commit, content, new_storage, put
+from storage_data import STORAGES, commit, files_in, new_storage, put
 
 from arrowimg._storage import local, memory
 from arrowimg._storage.base import CommittedFile
@@ -115,14 +115,14 @@ class TestRanges:
         self, kind: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
     ) -> None:
         storage = new_storage(kind, tmp_path_factory.getbasetemp() / "any-ranges")
-        content = np.random.default_rng(7).bytes(20_000)
-        put(storage, "a.tar", content)
+        whole = np.random.default_rng(7).bytes(20_000)
+        put(storage, "a.tar", whole)
         bounds = st.integers(0, 20_000)
         pairs = data.draw(st.lists(st.tuples(bounds, bounds).map(sorted), max_size=30))
         ranges = sorted((start, stop - start) for start, stop in pairs)
 
         assert read(storage, "a.tar", ranges) == [
-            content[start : start + size] for start, size in ranges
+            whole[start : start + size] for start, size in ranges
         ]
 
     @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ class TestRemoving:
         storage.remove(["a.parquet", "nothing", "a.tar"])
         storage.remove([])
 
-        assert content(storage) == {"b.tar": b"2"}
+        assert files_in(storage) == {"b.tar": b"2"}
 
     def test_a_name_is_free_again(self, storage: Storage) -> None:
         put(storage, "a.tar", b"old")
@@ -158,7 +158,7 @@ class TestRemoving:
         again = commit(storage, {"a.tar": b"new"}, "error")
 
         assert not again.unchanged
-        assert content(storage) == {"a.tar": b"new"}
+        assert files_in(storage) == {"a.tar": b"new"}
 
     def test_a_place_is_cleared_with_those_below_it_and_no_other(self, storage: Storage) -> None:
         for place in (storage, storage.at("one"), storage.at("one/two"), storage.at("one-more")):
@@ -167,7 +167,7 @@ class TestRemoving:
 
         assert storage.names() == ["a.tar"]
         assert storage.at("one").names() == storage.at("one").at("two").names() == []
-        assert content(storage.at("one-more")) == {"a.tar": b"data"}
+        assert files_in(storage.at("one-more")) == {"a.tar": b"data"}
 
     def test_clearing_what_was_never_written_is_nothing(self, storage: Storage) -> None:
         storage.at("nowhere").clear()
@@ -179,7 +179,7 @@ class TestPlaces:
     def test_files_below_are_found_from_above_and_from_there(self, storage: Storage) -> None:
         put(storage.at(".nv-meta"), "index", b"data")
 
-        assert content(storage.at(".nv-meta")) == {"index": b"data"}
+        assert files_in(storage.at(".nv-meta")) == {"index": b"data"}
         assert storage.names() == []
         assert storage.at(".nv-meta").path_of("index") == storage.path_of(".nv-meta/index")
         with storage.open(".nv-meta/index") as file:

@@ -17,8 +17,8 @@ from storage_data import (
     STORAGES,
     Files,
     commit,
-    content,
     described,
+    files_in,
     fingerprints,
     new_storage,
     pieces_of,
@@ -54,13 +54,13 @@ class TestNewFiles:
                 storage.stat("a.tar")
             transaction.publish()
 
-        assert content(storage) == {"a.tar": b"data"}
+        assert files_in(storage) == {"a.tar": b"data"}
 
     def test_what_is_not_published_leaves_no_trace(self, storage: Storage) -> None:
         with storage.begin("xxh3_128") as transaction:
             transaction.create("a.tar").write(b"data")
 
-        assert content(storage) == {}
+        assert files_in(storage) == {}
 
     def test_they_count_and_hash_what_they_are_given(self, storage: Storage) -> None:
         data = bytes(range(256)) * 9
@@ -74,7 +74,7 @@ class TestNewFiles:
         assert counts == [100, 900, len(data) - 1000]
         assert known == ("a.tar", len(data), False, xxhash.xxh3_128_hexdigest(data))
         assert file.closed
-        assert content(storage) == {"a.tar": data}
+        assert files_in(storage) == {"a.tar": data}
 
     def test_pieces_of_memory_are_written_one_after_the_other(self, storage: Storage) -> None:
         pieces = pieces_of([b"one", b"", memoryview(b"-two-")[1:4], b"three"])
@@ -87,7 +87,7 @@ class TestNewFiles:
             transaction.publish()
 
         whole = b"zeroonetwothreetwothree"
-        assert content(storage) == {"a.tar": whole}
+        assert files_in(storage) == {"a.tar": whole}
         assert (file.nbytes, file.checksum) == (len(whole), hashlib.sha256(whole).hexdigest())
 
     def test_bytes_may_change_once_they_are_written(self, storage: Storage) -> None:
@@ -99,7 +99,7 @@ class TestNewFiles:
             data[:] = b"else"
             transaction.publish()
 
-        assert content(storage) == {"a.tar": b"datadata"}
+        assert files_in(storage) == {"a.tar": b"datadata"}
 
 
 @EACH
@@ -111,7 +111,7 @@ class TestPolicies:
         del other
 
         assert commit(storage, files, if_exists) == Commit(described(files), unchanged=False)
-        assert content(storage) == files
+        assert files_in(storage) == files
 
     @pytest.mark.parametrize("if_exists", ["verify", "skip"])
     def test_the_same_bytes_are_unchanged(
@@ -141,7 +141,7 @@ class TestPolicies:
             xxhash.xxh3_128_hexdigest(other[record]),
             xxhash.xxh3_128_hexdigest(files[record]),
         )
-        assert (fingerprints(storage), content(storage)) == (before, other)
+        assert (fingerprints(storage), files_in(storage)) == (before, other)
 
     def test_error_refuses_the_same_bytes_too(
         self, storage: Storage, files: Files, other: Files
@@ -162,7 +162,7 @@ class TestPolicies:
         again = commit(storage, files, "overwrite")
 
         assert again == Commit(described(files), unchanged=False)
-        assert content(storage) == files
+        assert files_in(storage) == files
 
     def test_what_means_the_same_is_unchanged_and_keeps_its_bytes(
         self, storage: Storage, files: Files, other: Files
@@ -182,7 +182,7 @@ class TestPolicies:
         with pytest.raises(ShardConflictError, match="already committed"):
             commit(storage, files, "verify", lambda: False)
 
-        assert content(storage) == other
+        assert files_in(storage) == other
 
     def test_meaning_is_asked_for_only_where_bytes_differ(
         self, storage: Storage, files: Files, other: Files
@@ -210,7 +210,7 @@ class TestOrphans:
         after = fingerprints(storage)
 
         assert done == Commit(described(PAIR), unchanged=False)
-        assert content(storage) == PAIR
+        assert files_in(storage) == PAIR
         assert before.items() <= after.items()
 
     def test_one_of_other_bytes_is_replaced_only_where_a_lock_tells_that_its_writer_is_dead(
@@ -225,7 +225,7 @@ class TestOrphans:
             with pytest.raises(ShardConflictError, match=r"a\.tar"):
                 commit(storage, PAIR)
 
-        assert content(storage) == (PAIR if storage.promises.has_lock else orphan)
+        assert files_in(storage) == (PAIR if storage.promises.has_lock else orphan)
 
     def test_a_record_without_its_data_is_a_conflict(self, storage: Storage) -> None:
         put(storage, "a.parquet", PAIR["a.parquet"])
@@ -233,7 +233,7 @@ class TestOrphans:
         with pytest.raises(ShardConflictError, match="the file is missing"):
             commit(storage, PAIR)
 
-        assert content(storage) == {"a.parquet": PAIR["a.parquet"]}
+        assert files_in(storage) == {"a.parquet": PAIR["a.parquet"]}
 
 
 class TestAtOnce:
@@ -254,7 +254,7 @@ class TestAtOnce:
 
         with ThreadPoolExecutor(threads) as pool:
             rounds = [sorted(pool.map(write, range(threads), [at] * threads)) for at in range(10)]
-        found = content(storage)
+        found = files_in(storage)
 
         outcome = "refused" if others else "unchanged"
         assert rounds == [sorted(["published", *[outcome] * (threads - 1)])] * 10
@@ -286,7 +286,7 @@ class TestErrors:
             interrupted()
 
         assert caught.value is error
-        assert content(storage) == {}
+        assert files_in(storage) == {}
 
 
 class TestTwice:
