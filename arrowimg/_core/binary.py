@@ -63,8 +63,8 @@ def binary_views(array: pa.LargeBinaryArray) -> list[memoryview]:
     return [whole[start:stop] for start, stop in pairwise(value_offsets(array).tolist())]
 
 
-def gather(values: Sequence[BytesLike | None]) -> pa.LargeBinaryArray:
-    """Gather buffers into one array, None as null: one copy, 64-bit offsets."""
+def join_values(values: Sequence[BytesLike | None]) -> pa.LargeBinaryArray:
+    """Join buffers to one array, None as null: one copy, 64-bit offsets."""
     offsets = np.zeros(len(values) + 1, np.int64)
     np.cumsum([0 if value is None else len(value) for value in values], out=offsets[1:])
     present = [value for value in values if value is not None]

@@ -40,7 +40,7 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
     SourceError
         When made with values of other types.
     SchemaError
-        When a column name stands twice, or ``image_id`` or ``image_path`` holds no strings.
+        When a column name is given twice, or ``image_id`` or ``image_path`` holds no strings.
     """
 
     def __post_init__(self) -> None:

@@ -115,10 +115,10 @@ def _chunk_runs(chunk: pa.Array, field: pa.Field) -> list[ImageRun]:
     kind = storage.type
     shape, permutation = _declared_layout(chunk.type, field)
     if is_binary(kind):
-        return [Files(piece) for piece in as_large_binary(storage)]
+        return [Files(array) for array in as_large_binary(storage)]
     if is_binary(_child_type(kind, "bytes")):
         # Unlike the array's own `field`, this makes the bytes of a null struct null.
-        return [Files(piece) for piece in as_large_binary(pc.struct_field(storage, "bytes"))]
+        return [Files(array) for array in as_large_binary(pc.struct_field(storage, "bytes"))]
     if _is_ragged(kind):
         return [_without_nulls(chunk, _ragged_views(storage, permutation))]
     if _is_uniform(kind, shape):
@@ -230,7 +230,7 @@ def _values(array: pa.Array) -> Pixels:
     if pa.types.is_boolean(array.type):
         return np.asarray(array.fill_null(fill_value=False).to_numpy(zero_copy_only=False))
     buffer = array.buffers()[1]
-    dtype = _dtype_of(array.type)
+    dtype = _number_dtype(array.type)
     if buffer is None:
         return np.empty(0, dtype)
     values = np.frombuffer(buffer, dtype)[array.offset : array.offset + len(array)]
@@ -238,7 +238,7 @@ def _values(array: pa.Array) -> Pixels:
     return values
 
 
-def _dtype_of(kind: pa.DataType) -> np.dtype[Any]:
+def _number_dtype(kind: pa.DataType) -> np.dtype[Any]:
     """Return NumPy's name for a number type; PyArrow's own way to it wants pandas."""
     letter = "f" if pa.types.is_floating(kind) else "i" if pa.types.is_signed_integer(kind) else "u"
     return np.dtype(f"{letter}{kind.bit_width // 8}")

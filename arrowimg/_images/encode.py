@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._core.binary import binary_views, gather, with_nulls
+from arrowimg._core.binary import binary_views, join_values, with_nulls
 from arrowimg._images.check import CheckedFiles, CheckedPixels, CheckedRun
 from arrowimg._images.codec import decode_image, encode_jpegs
 from arrowimg._images.columns import Files, run_views
@@ -90,7 +90,9 @@ def encode_run(run: CheckedRun, pixels: PixelOptions, jpeg: JpegOptions) -> Stor
 def quarantined_bytes(run: CheckedRun, problems: dict[int, Problem]) -> pa.LargeBinaryArray:
     """Return the offending bytes of bad rows: files as they are, pixels as NumPy's ``.npy``."""
     views = run_views(Files(run.data)) if isinstance(run, CheckedFiles) else run.pictures
-    return gather([_raw_bytes(view) if row in problems else None for row, view in enumerate(views)])
+    return join_values(
+        [_raw_bytes(view) if row in problems else None for row, view in enumerate(views)]
+    )
 
 
 def _raw_bytes(view: ImageView) -> BytesLike | None:
@@ -121,7 +123,7 @@ def _encode_files(files: CheckedFiles, options: PixelOptions, jpeg: JpegOptions)
             sizes[row] = _size(shape)
     for row in problems:
         values[row] = None
-    return StoredImages(gather(values), sizes, actions, problems)
+    return StoredImages(join_values(values), sizes, actions, problems)
 
 
 def _transcode(
@@ -162,7 +164,7 @@ def _encode_pixels(run: CheckedPixels, options: PixelOptions, jpeg: JpegOptions)
             problems[row] = data
         else:
             values[row] = data
-    return StoredImages(gather(values), sizes, ["encoded"] * num_rows, problems)
+    return StoredImages(join_values(values), sizes, ["encoded"] * num_rows, problems)
 
 
 def _converted(views: list[Pixels], options: PixelOptions, shapes: list[Shape]) -> Iterator[Pixels]:

@@ -70,7 +70,7 @@ def read_header(data: memoryview, max_pixels: int) -> Header | Problem:
         return Problem(ErrorCode.TOO_LARGE, f"{len(data):,} bytes")
     kind = sniff_format(data)
     if kind is None:
-        return Problem(ErrorCode.UNKNOWN_FORMAT, _start_of(data))
+        return Problem(ErrorCode.UNKNOWN_FORMAT, _first_bytes(data))
     header = _read_jpeg_header(data) if kind == "jpeg" else _read_other_header(data, kind)
     if isinstance(header, Problem):
         return header
@@ -226,7 +226,7 @@ def _tiff_size(data: memoryview) -> tuple[int, int] | Problem:
 def read_tiff_tags(data: memoryview | bytes) -> list[tuple[int, int]]:
     """Return (tag, value) of the whole numbers in the first directory of a TIFF, or of EXIF.
 
-    TIFF 6.0, section 2. Values that do not stand in the directory itself are left out.
+    TIFF 6.0, section 2. Values that are not in the directory itself are left out.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def read_tiff_tags(data: memoryview | bytes) -> list[tuple[int, int]]:
 
 
 def _find(data: memoryview, marker: bytes) -> int:
-    """Return where a marker stands in the first megabyte, or the length of that."""
+    """Return where a marker is in the first megabyte, or the length of that."""
     start = bytes(data[:_SEARCHED_NBYTES])
     at = start.find(marker)
     return at if at >= 0 else len(start)
@@ -261,5 +261,5 @@ _SIZE_READERS: dict[ImageFormat, Callable[[memoryview], tuple[int, int] | Proble
 }
 
 
-def _start_of(data: memoryview) -> str:
+def _first_bytes(data: memoryview) -> str:
     return f"{len(data):,} bytes starting {bytes(data[:8])!r}" if len(data) else "no bytes"

@@ -20,7 +20,7 @@ _CHANNELS = (1, 3, 4)
 
 
 def is_plain(stack: npt.NDArray[Any], options: PixelOptions) -> bool:
-    """Tell whether pictures of one shape, stacked, are encoded as they stand.
+    """Tell whether pictures of one shape, stacked, are encoded as they are.
 
     They are then in order all alike, or all alike not.
     """

@@ -161,7 +161,7 @@ def merge(
     OptionError, KeywordError
         When the sources were written with other options, which are listed; else as of `reshard`.
     DuplicateIdError
-        When an id stands in two rows; nothing was written.
+        When an id is in two rows; nothing was written.
     SchemaError
         When the sources have other columns, or one of another type; nothing was written.
     ManifestError, ChecksumError, ShardConflictError, DatasetConflictError, StorageError

@@ -38,7 +38,7 @@ class MetadataFrame:
     SchemaError
         When there is no ``image_id``.
     MetadataJoinError
-        When an id is null or stands twice.
+        When an id is null or given twice.
     """
 
     def __init__(self, source: object) -> None:
@@ -59,7 +59,7 @@ class MetadataFrame:
 
     def check_ids(self, image_ids: pa.ChunkedArray) -> None:
         """Raise `MetadataJoinError` when these images, all there are, do not match one to one."""
-        asked = _frame_of(image_ids)
+        asked = _text_ids(image_ids)
         repeated = asked.filter(pl.col(_ID).is_duplicated())
         _refuse(repeated[_ID].unique(maintain_order=True), _ONE_IMAGE)
         _refuse(asked.join(self._rows, on=_ID, how="anti")[_ID], _ONE_ROW)
@@ -73,7 +73,7 @@ class MetadataFrame:
         MetadataJoinError
             When an id has no metadata, or was handed out before.
         """
-        asked = _frame_of(image_ids)
+        asked = _text_ids(image_ids)
         # Only the rows that are asked for are hashed: the frame may be a thousand batches long.
         wanted = self._rows.join(asked, on=_ID, how="semi")
         found = asked.join(wanted, on=_ID, how="left", maintain_order="left")
@@ -109,7 +109,7 @@ def with_metadata(table: pa.Table, find: Callable[[pa.ChunkedArray], pa.Table]) 
     return table
 
 
-def _frame_of(image_ids: pa.ChunkedArray) -> pl.DataFrame:
+def _text_ids(image_ids: pa.ChunkedArray) -> pl.DataFrame:
     return pl.DataFrame({_ID: pl.Series(image_ids.cast(pa.large_string()), dtype=pl.String)})
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 from arrowimg._core.checksums import checksum
 from arrowimg._format.names import batch_shard_name, shard_name, sidecar_name
 from arrowimg._format.sidecar import read_footer
+from arrowimg._images.identity import Identity
 from arrowimg._storage.base import CommittedFile
 from arrowimg._write.options import option_differences
 from arrowimg._write.shard import Shard, written_file
@@ -20,7 +21,7 @@ from arrowimg.errors import DatasetConflictError, ShardConflictError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arrowimg._images.identity import Identity, RowName
+    from arrowimg._images.identity import RowName
     from arrowimg._storage.base import Storage
     from arrowimg._write.options import WriteOptions
 
@@ -145,7 +146,8 @@ class CommittedRows:
     storage
         Where the shards are.
     options
-        What this writer was told; the shards must have been written alike.
+        What this writer was told; the shards must have been written alike. Unless ``if_exists`` is
+        ``"skip"``, no shard is looked at, and there are no such rows.
 
     Attributes
     ----------
@@ -164,8 +166,8 @@ class CommittedRows:
         self.passed: list[Shard] = []
         self.error_codes: Counter[str] = Counter()
 
-    def match(self, identity: Identity) -> int:
-        """Return how many of these rows, from the first, are committed.
+    def match(self, table: pa.Table) -> int:
+        """Return how many rows of a batch, from the first, are committed.
 
         Nothing is taken for granted until `confirm`: a batch that is refused comes again.
 
@@ -174,7 +176,9 @@ class CommittedRows:
         ShardConflictError
             When a committed row has another id or path.
         """
-        asked = list(identity.row_names())
+        if self._options.if_exists != "skip":
+            return 0
+        asked = list(Identity.of(table, self._options.image_column).row_names())
         number, row, ended = self._number, self._row, list[CommittedShard]()
         num_matched = 0
         while num_matched < len(asked):
@@ -211,7 +215,8 @@ class CommittedRows:
 
     def check_ended(self) -> None:
         """Raise `ShardConflictError` when a committed shard holds rows that were not asked for."""
-        if self._row or self._shard(self._number) is not None:
+        is_trusted = self._options.if_exists == "skip"
+        if is_trusted and (self._row or self._shard(self._number) is not None):
             self._refuse(self._number, "no more rows")
 
     def _shard(self, number: int) -> CommittedShard | None:

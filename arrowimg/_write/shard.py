@@ -159,7 +159,7 @@ def _is_same_shard(storage: Storage, record: str, table: pa.Table, footer: Foote
             for name, stated in footer.tar_checksums.items()
         )
     except (pa.ArrowException, OSError):
-        # What is damaged or gone is not the same; the caller says what stands there.
+        # What is damaged or gone is not the same; the caller says what is there.
         return False
 
 

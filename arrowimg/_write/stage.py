@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrowimg._core.binary import binary_views, gather
+from arrowimg._core.binary import binary_views, join_values
 from arrowimg._core.option_checks import check_option, python_value
 from arrowimg._core.tables import plain_table
 from arrowimg._core.threads import map_on_threads
@@ -283,7 +283,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         _check_base_name(base_name)
         check_member_names([name for name, _ in members])
         names = pa.array([name for name, _ in members], pa.string())
-        data = gather([data for _, data in members])
+        data = join_values([data for _, data in members])
         with self._storage.begin(self.options.checksum) as transaction:
             tar = transaction.create(tar_name(base_name))
             writer = TarWriter(tar, self.options.checksum)

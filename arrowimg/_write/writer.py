@@ -12,7 +12,6 @@ from arrowimg._core.tables import as_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, check_unique
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.columns import image_runs
-from arrowimg._images.identity import Identity
 from arrowimg._write.options import (
     ROWS_TO_JUDGE,
     WriteKeywords,
@@ -166,7 +165,7 @@ class ShardWriter:
         if not task.num_items:
             return
         joined = _join(task, self._metadata)
-        num_committed = self._match_committed(joined)
+        num_committed = 0 if self._has_new_rows() else self._committed.match(joined.data)
         if num_committed == task.num_items:
             self._confirm(task.num_items, Counter())
             return
@@ -178,7 +177,7 @@ class ShardWriter:
             check_same_columns(self._pending[0].metadata.schema, rows.metadata.schema)
         encoded = encode_batch(checked, self.options)
         self._confirm(task.num_items, encoded.error_codes)
-        if not self._has_fresh_rows():
+        if not self._has_new_rows():
             self._committed.check_more_rows_fit()
         self._check_error_fraction(ROWS_TO_JUDGE)
         self._add(encoded)
@@ -211,15 +210,9 @@ class ShardWriter:
             raise
         self._failure = None
 
-    def _has_fresh_rows(self) -> bool:
+    def _has_new_rows(self) -> bool:
         """Tell whether rows came that no writer before this one committed."""
         return bool(self._pending or self._shards)
-
-    def _match_committed(self, batch: ImageBatch) -> int:
-        """Return how many rows of a batch are in shards of a writer before this one."""
-        if self.options.if_exists != "skip" or self._has_fresh_rows():
-            return 0
-        return self._committed.match(Identity.of(batch.data, self.options.image_column))
 
     def _confirm(self, num_rows: int, error_codes: Counter[str]) -> None:
         """Count a batch as taken, now that nothing can refuse it any more."""
@@ -242,7 +235,7 @@ class ShardWriter:
         self._check_error_fraction()
         if self._pending:
             self._write_shard(self._pending)
-        elif self.options.if_exists == "skip" and not self._shards:
+        elif not self._shards:
             self._committed.check_ended()
         self._file_group = self._dataset.publish([*self._committed.passed, *self._shards])
 

@@ -72,7 +72,11 @@ def received_metadata(metadata: object) -> MetadataSource | None:
         metadata = metadata.source
     if metadata is None:
         return None
-    return _frame_of(metadata) if isinstance(metadata, ray.ObjectRef) else open_metadata(metadata)
+    return (
+        _received_frame(metadata)
+        if isinstance(metadata, ray.ObjectRef)
+        else open_metadata(metadata)
+    )
 
 
 @contextmanager
@@ -147,7 +151,7 @@ def _find_ids(asked: pa.Table, suspects: Hashes) -> pa.Table:
 
 
 @functools.lru_cache(maxsize=1)
-def _frame_of(reference: ray.ObjectRef) -> MetadataFrame:
+def _received_frame(reference: ray.ObjectRef) -> MetadataFrame:
     return MetadataFrame(ray.get(reference))
 
 

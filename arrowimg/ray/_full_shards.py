@@ -85,7 +85,7 @@ def write_shards(
     dataset
         Its rows are written in its order.
     output_dir
-        Folder of the dataset, which all workers see. Spools stand below it, in
+        Folder of the dataset, which all workers see. Spools are below it, in
         ``.arrowimg-spools``, until the manifest is published.
     images_per_tar
         Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
@@ -114,7 +114,7 @@ def write_shards(
     Raises
     ------
     IncompleteError, DuplicateIdError, ErrorFractionError
-        When the rows do not add up, an id stands twice, or too many rows are bad. There is no
+        When the rows do not add up, an id is there twice, or too many rows are bad. There is no
         manifest.
     ImageError, SchemaError, SampleKeyError, MetadataJoinError
         When rows cannot be written.

@@ -130,7 +130,7 @@ def write_batch(
 def task_memory(*, remove_image_data: bool = True) -> int:
     """Return the bytes of memory to ask Ray for, for one task that writes one block.
 
-    What a task takes beside its blocks, which stand in the object store: 150 MiB, and three times
+    What a task takes beside its blocks, which are in the object store: 150 MiB, and three times
     the largest block (``DataContext.target_max_block_size``), or six times where the sidecar keeps
     the pictures. ``docs/explanation/memory.md`` has the sum.
     """

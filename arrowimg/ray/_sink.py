@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 class ShardSink(ray.data.Datasink[pa.Table]):
     """Writes a dataset as shards and a manifest: ``dataset.write_datasink(ShardSink(...))``.
 
-    Each task writes its blocks as shards of its own, cut at `images_per_tar`; where every tar but
-    the last shall be full, use `write_shards`. The manifest is published once all tasks are done,
-    and only if the rows add up and no id stands twice.
+    Each task writes its blocks as shards of its own, of at most `images_per_tar`. Where every tar
+    but the last shall be full, use `write_shards`. The manifest is published once all tasks are
+    done, and only if the rows add up and no id is there twice.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ShardSink(ray.data.Datasink[pa.Table]):
     remove_image_data
         True, the default here: the sidecars have no ``image_data`` column.
     min_rows_per_write
-        Rows that Ray gathers for one task, where it can. More make fuller tars and take more
+        Rows that Ray puts together for one task, where it can. More make fuller tars and take more
         memory. None: Ray's choice.
     **options
         See `WriteOptions`. Here ``on_error`` is ``"quarantine"`` and ``max_error_fraction`` 0.01
@@ -84,7 +84,7 @@ class ShardSink(ray.data.Datasink[pa.Table]):
 
     @property
     def min_rows_per_write(self) -> int | None:
-        """Rows that Ray gathers for one task, where it can."""
+        """Rows that Ray puts together for one task, where it can."""
         return self._min_rows_per_write
 
     def on_write_start(self, schema: pa.Schema | None = None) -> None:
@@ -98,7 +98,7 @@ class ShardSink(ray.data.Datasink[pa.Table]):
         del ctx  # a retried task has the same number, a task of another run has it too
         metadata = received_metadata(self._metadata)
         name = self._options.image_column
-        batches = (read_block(table, name, metadata) for table in _tables_of(blocks))
+        batches = (read_block(table, name, metadata) for table in _read_tables(blocks))
         groups = [self._stage.process(batch) for batch in batches]
         return pa.concat_tables([FILE_GROUP_SCHEMA.empty_table(), *(it.data for it in groups)])
 
@@ -110,7 +110,7 @@ class ShardSink(ray.data.Datasink[pa.Table]):
         IncompleteError
             When the shards hold another number of rows than went in.
         DuplicateIdError
-            When an id stands in two rows.
+            When an id is in two rows.
         ErrorFractionError
             When too many rows are bad.
         ShardConflictError
@@ -159,21 +159,21 @@ def publish_manifest(
     Raises
     ------
     IncompleteError, DuplicateIdError, ErrorFractionError
-        When the rows do not add up, an id stands twice, or too many rows are bad.
+        When the rows do not add up, an id is there twice, or too many rows are bad.
     DatasetConflictError, ShardConflictError
         When the shards were written with other options, or the folder holds another dataset.
     """
     chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
-    tables = [files] if isinstance(files, pa.Table) else list(_batches_of(files))
+    tables = [files] if isinstance(files, pa.Table) else list(_read_batches(files))
     dataset = Dataset.at(output_dir, chosen).begin()
     return publish_shards(dataset, tables, num_rows, hashes_in, rows_in)
 
 
-def _batches_of(dataset: ray.data.Dataset) -> Iterator[pa.Table]:
+def _read_batches(dataset: ray.data.Dataset) -> Iterator[pa.Table]:
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
 
 
-def _tables_of(blocks: Iterable[Block]) -> Iterator[pa.Table]:
+def _read_tables(blocks: Iterable[Block]) -> Iterator[pa.Table]:
     """Yield the blocks of a task as tables, those of one schema after another as one."""
     found: Iterator[Any] = (as_table(BlockAccessor.for_block(block).to_arrow()) for block in blocks)
     for _, tables in groupby((it for it in found if it.num_rows), key=lambda it: it.schema):

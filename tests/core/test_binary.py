@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from arrowimg._core.binary import (
     as_large_binary,
     binary_views,
-    gather,
     is_binary,
+    join_values,
     value_bytes,
     value_offsets,
     views_of_views,
@@ -223,7 +223,7 @@ class TestViews:
 class TestGather:
     @given(values)
     def test_buffers_become_one_array(self, rows: list[bytes | None]) -> None:
-        array = gather(rows)
+        array = join_values(rows)
         array.validate(full=True)
 
         assert array.type == pa.large_binary()
@@ -233,11 +233,11 @@ class TestGather:
     def test_any_buffer_will_do(self) -> None:
         rows = [b"a", memoryview(b"bc"), np.frombuffer(b"def", np.uint8), None]
 
-        assert gather(rows).to_pylist() == [b"a", b"bc", b"def", None]
+        assert join_values(rows).to_pylist() == [b"a", b"bc", b"def", None]
 
     def test_the_source_may_change_afterwards(self) -> None:
         source = np.full(4, 7, np.uint8)
-        array = gather([source])
+        array = join_values([source])
         source[:] = 0
 
         assert array.to_pylist() == [b"\x07" * 4]

@@ -102,8 +102,8 @@ def pair_files(files: Iterable[pa.Table], options: WriteOptions) -> list[Shard]:
         When a shard is there twice.
     """
     rows = [row for table in files for row in table.to_pylist()]
-    tars = {_shard_of(row): row for row in rows if row["kind"] == "tar"}
-    sidecars = {_shard_of(row): row for row in rows if row["kind"] == "parquet"}
+    tars = {_shard_name(row): row for row in rows if row["kind"] == "tar"}
+    sidecars = {_shard_name(row): row for row in rows if row["kind"] == "parquet"}
     if len(rows) != 2 * len(tars) or tars.keys() != sidecars.keys():
         counted = "different files in all file groups"
         raise IncompleteError(counted, len(rows), len(tars) + len(sidecars), SAME_BATCH)
@@ -166,5 +166,5 @@ def _error_codes(storage: Storage, shards: list[Shard]) -> Counter[str]:
     return codes
 
 
-def _shard_of(row: dict[str, Any]) -> str:
+def _shard_name(row: dict[str, Any]) -> str:
     return shard_of(Path(row["path"]).name)

@@ -139,7 +139,7 @@ def join_shard(spools: Storage, dataset: Dataset, shard: PlannedShard[SpoolRows]
     Raises
     ------
     DuplicateIdError
-        When an id stands in two rows.
+        When an id is in two rows.
     SchemaError
         When the metadata columns of two spools differ.
     ShardConflictError, DatasetConflictError

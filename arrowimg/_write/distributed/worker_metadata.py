@@ -31,7 +31,7 @@ class MetadataSource(Protocol):
         Raises
         ------
         MetadataJoinError
-            When an id has no metadata, or stands twice.
+            When an id has no metadata, or is given twice.
         """
         ...
 
