@@ -1,1 +1,6 @@
-"""What a picture is, and how it becomes JPEG."""
+"""What a picture is, and how it becomes JPEG.
+
+The way of a picture: `columns.image_runs` finds it in a table, `check.check_run` checks it against
+the contract of `pixels`, `encode.encode_run` makes JPEG of it. Others use these, `batch`, `options`
+and `identity`; only `codec` knows OpenCV. Imports `errors` and `_core`.
+"""

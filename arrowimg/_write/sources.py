@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arrowimg._core.tables import as_table
+from arrowimg._format.keys import check_unique
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.files import IMAGE_SUFFIXES, as_paths, find_images, ids_of_files, read_files
 from arrowimg.errors import SourceError
+
+if TYPE_CHECKING:
+    from arrowimg._write.metadata import MetadataFrame
 
 _READ_NBYTES = 2**20
 _NOTHING = object()
@@ -71,6 +75,38 @@ def known_ids(source: Any) -> pa.ChunkedArray | None:  # noqa: ANN401  # any sou
     if not isinstance(table, pa.Table) or table.column_names.count("image_id") != 1:
         return None
     return table["image_id"].cast(pa.string())
+
+
+def check_known_ids(source: object, metadata: MetadataFrame | None) -> None:
+    """Find what is wrong with the ids of a source that is in memory, before a batch is written.
+
+    Raises
+    ------
+    DuplicateIdError, MetadataJoinError
+        When an id is there twice, or the metadata does not match, one row to one image.
+    """
+    image_ids = known_ids(source)
+    if image_ids is None:
+        return
+    ids = image_ids.to_pylist()
+    check_unique(ids, ids)
+    if metadata is not None:
+        metadata.check_ids(image_ids)
+
+
+def open_metadata(source: object) -> MetadataFrame | None:
+    """Return metadata as what hands it out batch by batch; None where there is none.
+
+    Raises
+    ------
+    SchemaError, MetadataJoinError
+        See `MetadataFrame`.
+    """
+    if source is None:
+        return None
+    from arrowimg._write.metadata import MetadataFrame  # noqa: PLC0415  # imports Polars
+
+    return source if isinstance(source, MetadataFrame) else MetadataFrame(source)
 
 
 def _tables(source: Any) -> Iterator[pa.Table]:  # noqa: ANN401  # this is where it is found out

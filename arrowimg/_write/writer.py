@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 
 from arrowimg._core.tables import as_table, check_same_columns
-from arrowimg._format.keys import UNNAMED_PREFIX, check_unique
+from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.columns import image_runs
 from arrowimg._write.options import (
@@ -22,15 +22,13 @@ from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import CommittedRows
-from arrowimg._write.sources import count_rows, known_ids, read_batches
+from arrowimg._write.sources import check_known_ids, count_rows, open_metadata, read_batches
 from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
-
-    import pyarrow as pa
 
     from arrowimg._format.samples import Samples
     from arrowimg._write.file_group import FileGroupTask
@@ -90,7 +88,7 @@ class ShardWriter:
             removed_by_default=True,
             others=("output_dir", "metadata"),
         )
-        self._metadata = _metadata_frame(metadata)
+        self._metadata = open_metadata(metadata)
         self._dataset = Dataset.at(output_dir, self.options)
         self._committed = CommittedRows(self._dataset.storage, self.options)
         self._is_open = False
@@ -307,8 +305,8 @@ def write_shards(
     from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
 
     disable = None if progress is None else not progress
-    frame = _metadata_frame(metadata)
-    _check_ids(known_ids(source), frame)
+    frame = open_metadata(metadata)
+    check_known_ids(source, frame)
     with (
         ShardWriter(output_dir, images_per_tar, frame, remove_image_data, **options) as writer,
         tqdm(total=count_rows(source), unit=" images", disable=disable) as bar,
@@ -317,24 +315,6 @@ def write_shards(
             writer.write(batch)
             bar.update(batch.num_items)
     return writer.file_group
-
-
-def _metadata_frame(source: object) -> MetadataFrame | None:
-    if source is None:
-        return None
-    from arrowimg._write.metadata import MetadataFrame  # noqa: PLC0415  # imports Polars
-
-    return source if isinstance(source, MetadataFrame) else MetadataFrame(source)
-
-
-def _check_ids(image_ids: pa.ChunkedArray | None, metadata: MetadataFrame | None) -> None:
-    """Find what a later batch would stumble over, before the first is written."""
-    if image_ids is None:
-        return
-    ids = image_ids.to_pylist()
-    check_unique(ids, ids)
-    if metadata is not None:
-        metadata.check_ids(image_ids)
 
 
 def _join(batch: ImageBatch, metadata: MetadataFrame | None) -> ImageBatch:

@@ -12,9 +12,17 @@ from folders import content, state_of
 from photographs import SKIMAGE
 from PIL import Image
 
-from arrowimg import ImageBatch, JpegOptions, ShardWriter, verify, write_shards
+from arrowimg import (
+    ImageBatch,
+    ImageWriterStage,
+    JpegOptions,
+    ShardWriter,
+    verify,
+    write_shards,
+)
 from arrowimg._write import publish as _dataset
 from arrowimg._write import shard as _shards
+from arrowimg._write.distributed.collect import publish_manifest
 from arrowimg.errors import DatasetConflictError, ManifestError, ShardConflictError
 
 PHOTOGRAPH = SKIMAGE / "coffee.png"
@@ -176,6 +184,40 @@ class TestOverwrite:
 
         assert "quarantine-images-000000.tar" in had
         assert content(tmp_path / "out") == content(tmp_path / "fresh")
+
+    def test_shards_that_a_stage_wrote_go_with_the_manifest_that_lists_them(
+        self, tmp_path: Path
+    ) -> None:
+        stage = ImageWriterStage(tmp_path / "out", 6)
+        files = [stage.process(ImageBatch(dataset())).data]
+        publish_manifest(tmp_path / "out", files, stage.options)
+        write_shards(dataset(9), tmp_path / "out", 6, if_exists="overwrite")
+        write_shards(dataset(9), tmp_path / "fresh", 6)
+
+        assert content(tmp_path / "out") == content(tmp_path / "fresh")
+
+    @pytest.mark.parametrize("name", ["notes.txt", "../notes.txt", "sub/images-000009.tar", ".."])
+    def test_nothing_is_removed_because_a_manifest_says_so(self, tmp_path: Path, name: str) -> None:
+        folder = tmp_path / "out"
+        write_shards(dataset(), folder, 20)
+        for path in (tmp_path, folder, folder / "sub"):
+            path.mkdir(exist_ok=True)
+            (path / "notes.txt").write_bytes(b"of somebody else")
+        (folder / "sub" / "images-000009.tar").write_bytes(b"of somebody else")
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        manifest["shards"][0] |= {"tar": name, "parquet": name}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        write_shards(dataset(3), folder, 20, if_exists="overwrite")
+
+        left = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert [path.read_bytes() for path in left].count(b"of somebody else") == 4
+        assert verify(folder).is_sound
+
+    def test_a_manifest_that_cannot_be_read_is_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "manifest.json").write_bytes(b"{")
+        write_shards(dataset(), tmp_path, 6, if_exists="overwrite")
+
+        assert verify(tmp_path).is_sound
 
     def test_files_of_others_stay(self, tmp_path: Path) -> None:
         others = {

@@ -14,7 +14,12 @@ from writer_data import dataset, in_batches
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage, WriteOptions
 from arrowimg._dataset.duplicates import check_ids, hashes_of_ids, rows_of_hashes
-from arrowimg._write.distributed.collect import check_counts, check_metadata_used, pair_files
+from arrowimg._write.distributed.collect import (
+    check_counts,
+    check_metadata_used,
+    pair_files,
+    publish_manifest,
+)
 from arrowimg._write.publish import Dataset
 from arrowimg.errors import (
     DatasetConflictError,
@@ -143,6 +148,37 @@ def test_rows_without_ids_are_no_duplicates(tmp_path: Path) -> None:
     shards = pair_files(write(tmp_path, table.slice(0, 20), table.slice(20)), OPTIONS)
 
     check_ids([shard.parquet.path for shard in shards], hashes_of, rows_of_hashes)
+
+
+class TestPublishManifest:
+    def test_file_groups_of_any_processes_become_a_dataset(self, tmp_path: Path) -> None:
+        stage = ImageWriterStage(tmp_path, 20, remove_image_data=True, on_error="quarantine")
+        groups = [stage.process(ImageBatch(table)) for table in in_batches(dataset(70), 35)]
+
+        group = publish_manifest(tmp_path, reversed(groups), stage.options, 70)
+
+        report = arrowimg.verify(tmp_path)
+        assert (report.is_sound, report.num_images, report.notices) == (True, 70, [])
+        assert group.tar_paths == sorted(path for each in groups for path in each.tar_paths)
+        assert group.metadata["output_dir"] == str(tmp_path)
+
+    @pytest.mark.parametrize("num_rows", [49, 51])
+    def test_rows_that_do_not_add_up_make_none(self, tmp_path: Path, num_rows: int) -> None:
+        files = write(tmp_path, dataset(50))
+
+        with pytest.raises(IncompleteError):
+            publish_manifest(tmp_path, files, OPTIONS, num_rows)
+
+        assert not (tmp_path / "manifest.json").exists()
+
+    def test_ids_that_two_processes_wrote_make_none(self, tmp_path: Path) -> None:
+        table = dataset(60)
+        files = write(tmp_path, table.slice(0, 20), table.slice(19, 20))
+
+        with pytest.raises(DuplicateIdError, match="id019"):
+            publish_manifest(tmp_path, files, OPTIONS)
+
+        assert not (tmp_path / "manifest.json").exists()
 
 
 class TestFolders:
