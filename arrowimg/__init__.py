@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from arrowimg._images.batch import ImageBatch
     from arrowimg._images.options import JpegOptions, PixelOptions
     from arrowimg._reshard.reshard import merge, reshard
+    from arrowimg._write.distributed.collect import publish_manifest
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.options import WriteOptions
     from arrowimg._write.stage import ImageWriterStage, ProcessingStage
@@ -43,6 +44,7 @@ __all__ = [
     "export_index",
     "fetch_images",
     "merge",
+    "publish_manifest",
     "read_batches",
     "reshard",
     "scan",
@@ -61,6 +63,7 @@ _MODULES = {
     "_images.batch": ("ImageBatch",),
     "_images.options": ("JpegOptions", "PixelOptions"),
     "_reshard.reshard": ("merge", "reshard"),
+    "_write.distributed.collect": ("publish_manifest",),
     "_write.file_group": ("FileGroupTask",),
     "_write.options": ("WriteOptions",),
     "_write.stage": ("ImageWriterStage", "ProcessingStage"),

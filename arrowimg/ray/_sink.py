@@ -10,7 +10,7 @@ import ray.data
 from ray.data.block import BlockAccessor
 
 from arrowimg._core.tables import as_table
-from arrowimg._write.distributed.collect import check_metadata_used, publish_shards
+from arrowimg._write.distributed.collect import check_metadata_used, pair_files, publish_shards
 from arrowimg._write.distributed.tasks import dataset_options, make_stage, read_block
 from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask
 from arrowimg._write.publish import Dataset
@@ -118,7 +118,8 @@ class ShardSink(ray.data.Datasink[pa.Table]):
         """
         num_rows = int(write_result.num_rows)
         check_metadata_used(self._metadata.num_rows if self._metadata else None, num_rows)
-        publish_shards(self._dataset, write_result.write_returns, num_rows, hashes_in, rows_in)
+        shards = pair_files(write_result.write_returns, self._options)
+        publish_shards(self._dataset, shards, num_rows, hashes_in, rows_in)
 
     def on_write_failed(self, error: Exception) -> None:
         """Say what is there, and how to go on. On the driver."""
@@ -166,7 +167,7 @@ def publish_manifest(
     chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
     tables = [files] if isinstance(files, pa.Table) else list(_read_batches(files))
     dataset = Dataset.at(output_dir, chosen).begin()
-    return publish_shards(dataset, tables, num_rows, hashes_in, rows_in)
+    return publish_shards(dataset, pair_files(tables, chosen), num_rows, hashes_in, rows_in)
 
 
 def _read_batches(dataset: ray.data.Dataset) -> Iterator[pa.Table]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 import pyarrow as pa
@@ -12,43 +13,51 @@ import pyarrow.parquet as pq
 
 from arrowimg._dataset.duplicates import Hashes, check_ids, hashes_of_ids, rows_of_hashes
 from arrowimg._format.names import quarantine_name, shard_of
+from arrowimg._format.sidecar import read_footer
 from arrowimg._write.file_group import FileGroupTask, WrittenFile
-from arrowimg._write.options import check_error_fraction
+from arrowimg._write.options import (
+    WriteKeywords,
+    WriteOptions,
+    check_error_fraction,
+    option_differences,
+    write_options,
+)
 from arrowimg._write.publish import Dataset
-from arrowimg._write.resume import read_shard
 from arrowimg._write.shard import Shard
-from arrowimg.errors import IncompleteError
+from arrowimg.errors import DatasetConflictError, IncompleteError, SourceError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
 
     from arrowimg._storage.base import Storage
-    from arrowimg._write.options import WriteOptions
-
 
 SAME_BATCH = (
     "batches that are the same, row by row, become one shard; give their rows an image_id, "
-    "or write them with arrowimg.ray.write_shards"
+    "or write them with write_shards"
 )
 
 
 def publish_manifest(
     output_dir: str | os.PathLike[str],
-    files: Iterable[FileGroupTask | pa.Table],
-    options: WriteOptions,
+    files: FileGroupTask | pa.Table | Iterable[FileGroupTask | pa.Table],
+    images_per_tar: int = 1000,
+    remove_image_data: bool = False,  # noqa: FBT001, FBT002  # as in the stage
+    *,
     num_rows: int | None = None,
+    **options: Unpack[WriteKeywords],
 ) -> FileGroupTask:
-    """Publish the manifest of shards that stages wrote, in whatever processes.
+    """Publish the manifest of shards that stages wrote, in processes of the caller's own.
 
     Parameters
     ----------
     output_dir
-        Folder of the shards.
+        Folder of the shards, all of them.
     files
-        The file groups that the stages returned, or the tables in them.
-    options
-        What the stages were told; ``max_error_fraction`` is judged over all rows.
+        What `ImageWriterStage.process` returned: file groups, or the tables in them.
+    images_per_tar, remove_image_data, **options
+        As the stages were given them; ``options=stage.options`` is all of them at once.
+        ``max_error_fraction`` is judged over all rows.
     num_rows
         How many rows went in, where that is known; then the shards must hold as many.
 
@@ -59,19 +68,46 @@ def publish_manifest(
 
     Raises
     ------
-    IncompleteError, DuplicateIdError, ErrorFractionError
-        When the rows do not add up, an id is in two rows, or too many rows are bad.
+    OptionError, KeywordError
+        When an option has a value that it cannot have, or does not exist.
+    SourceError, SchemaError
+        When `files` are none.
+    IncompleteError
+        When the rows do not add up, a file is not in the folder, or two batches were one.
+    DuplicateIdError
+        When an id is in two rows.
+    ErrorFractionError
+        When too many rows are bad.
     DatasetConflictError, ShardConflictError
-        When the shards were written with other options, or the folder holds another dataset.
+        When a shard was written with other options, or the folder holds another dataset.
+    ManifestError
+        When a sidecar, or a manifest that is there, cannot be read.
+    StorageError
+        When the folder cannot be written to.
+
+    Examples
+    --------
+    >>> with multiprocessing.Pool() as pool:  # doctest: +SKIP
+    ...     files = pool.map(stage.process, batches)
+    >>> publish_manifest(stage.output_dir, files, options=stage.options)  # doctest: +SKIP
     """
-    tables = [it if isinstance(it, pa.Table) else it.data for it in files]
-    dataset = Dataset.at(output_dir, options).begin()
-    return publish_shards(dataset, tables, num_rows, hashes_of_ids, rows_of_hashes)
+    chosen = write_options(
+        options,
+        images_per_tar,
+        remove_image_data=remove_image_data,
+        removed_by_default=False,
+        others=("output_dir", "files", "num_rows"),
+    )
+    dataset = Dataset.at(output_dir, chosen)
+    shards = pair_files(_tables_of(files), chosen)
+    for shard in shards:
+        _check_options(dataset, shard)
+    return publish_shards(dataset.begin(), shards, num_rows, hashes_of_ids, rows_of_hashes)
 
 
 def publish_shards(
     dataset: Dataset,
-    files: Iterable[pa.Table],
+    shards: list[Shard],
     num_rows: int | None,
     read_hashes: Callable[[list[str]], Iterable[Hashes]],
     find_ids: Callable[[list[str], Hashes], Iterable[tuple[str, str]]],
@@ -80,17 +116,25 @@ def publish_shards(
 
     Parameters
     ----------
-    files
-        What the workers returned, see `FileGroupTask.data`.
     num_rows
         How many rows went in, where that is known.
     read_hashes, find_ids
         As `check_ids` has them.
     """
-    shards = pair_files(files, dataset.options)
     check_counts(dataset, shards, num_rows)
     check_ids([shard.parquet.path for shard in shards], read_hashes, find_ids)
     return dataset.publish(shards)
+
+
+def _tables_of(
+    files: FileGroupTask | pa.Table | Iterable[FileGroupTask | pa.Table],
+) -> Iterator[pa.Table]:
+    for item in files if isinstance(files, Iterable) else [files]:
+        table = item.data if isinstance(item, FileGroupTask) else item
+        if not isinstance(table, pa.Table):
+            expected = "file groups, as ImageWriterStage.process returns them, or their tables"
+            raise SourceError(expected, type(item).__qualname__)
+        yield FileGroupTask(table).data
 
 
 def pair_files(files: Iterable[pa.Table], options: WriteOptions) -> list[Shard]:
@@ -125,7 +169,7 @@ def check_counts(dataset: Dataset, shards: list[Shard], num_rows: int | None) ->
     Raises
     ------
     IncompleteError
-        When they hold another number of rows.
+        When they hold another number of rows, or a file of one is not in the folder.
     ErrorFractionError
         When too many of these are bad.
     DatasetConflictError
@@ -136,12 +180,36 @@ def check_counts(dataset: Dataset, shards: list[Shard], num_rows: int | None) ->
     if num_rows is not None and found != num_rows:
         counted = "rows in the shards"
         raise IncompleteError(counted, num_rows, found, SAME_BATCH)
+    names = {name for shard in shards for name in _file_names(shard)}
+    present = names.intersection(storage.names()) if names else names
+    if present != names:
+        advice = "pass the folder that they were written to, and leave them there"
+        counted = f"files of these shards in {dataset.output_dir}"
+        raise IncompleteError(counted, len(names), len(present), advice)
     for shard in shards[:1]:
-        read_shard(storage, shard_of(Path(shard.tar.path).name), options)
+        _check_options(dataset, shard)
     num_errors = found - sum(shard.tar.num_images for shard in shards)
     allowed = options.max_error_fraction
     if allowed is not None and num_errors > allowed * found:
         check_error_fraction(_error_codes(storage, shards), found, options)
+
+
+def _check_options(dataset: Dataset, shard: Shard) -> None:
+    """Raise `DatasetConflictError` when a shard was written with other options."""
+    _, sidecar = _file_names(shard)
+    path = dataset.storage.path_of(sidecar)
+    try:
+        with dataset.storage.open(sidecar) as file:
+            footer = read_footer(file, path)
+    except FileNotFoundError:
+        return  # files that are not there are counted
+    differences = option_differences(footer.options, dataset.options.recorded())
+    if differences:
+        raise DatasetConflictError(path, differences)
+
+
+def _file_names(shard: Shard) -> tuple[str, str]:
+    return Path(shard.tar.path).name, Path(shard.parquet.path).name
 
 
 def check_metadata_used(num_metadata: int | None, num_rows: int) -> None:
