@@ -190,7 +190,7 @@ class TestOverwrite:
     ) -> None:
         stage = ImageWriterStage(tmp_path / "out", 6)
         files = [stage.process(ImageBatch(dataset())).data]
-        publish_manifest(tmp_path / "out", files, stage.options)
+        publish_manifest(tmp_path / "out", files, options=stage.options)
         write_shards(dataset(9), tmp_path / "out", 6, if_exists="overwrite")
         write_shards(dataset(9), tmp_path / "fresh", 6)
 

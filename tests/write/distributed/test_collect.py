@@ -155,7 +155,7 @@ class TestPublishManifest:
         stage = ImageWriterStage(tmp_path, 20, remove_image_data=True, on_error="quarantine")
         groups = [stage.process(ImageBatch(table)) for table in in_batches(dataset(70), 35)]
 
-        group = publish_manifest(tmp_path, reversed(groups), stage.options, 70)
+        group = publish_manifest(tmp_path, reversed(groups), options=stage.options, num_rows=70)
 
         report = arrowimg.verify(tmp_path)
         assert (report.is_sound, report.num_images, report.notices) == (True, 70, [])
@@ -167,7 +167,7 @@ class TestPublishManifest:
         files = write(tmp_path, dataset(50))
 
         with pytest.raises(IncompleteError):
-            publish_manifest(tmp_path, files, OPTIONS, num_rows)
+            publish_manifest(tmp_path, files, options=OPTIONS, num_rows=num_rows)
 
         assert not (tmp_path / "manifest.json").exists()
 
@@ -176,7 +176,7 @@ class TestPublishManifest:
         files = write(tmp_path, table.slice(0, 20), table.slice(19, 20))
 
         with pytest.raises(DuplicateIdError, match="id019"):
-            publish_manifest(tmp_path, files, OPTIONS)
+            publish_manifest(tmp_path, files, options=OPTIONS)
 
         assert not (tmp_path / "manifest.json").exists()
 
