@@ -10,6 +10,7 @@ from arrowimg._core.option_checks import check_option, is_int
 from arrowimg._core.tables import check_same_columns
 from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import pictures_of, read_rows
+from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED
 from arrowimg._images.batch import ImageBatch
 from arrowimg._storage.open import open_storage
@@ -89,7 +90,7 @@ def _batch_of(storage: Storage, rows: pa.Table, *, check: bool) -> ImageBatch:
     columns = {
         "image_id": rows["image_id"],
         "image_path": rows["original_path"],
-        "image_data": pictures_of(storage, rows, check=check),
+        IMAGE_DATA: pictures_of(storage, rows, check=check),
     }
     batch = pa.table(columns)
     metadata = rows.drop_columns([name for name in RESERVED if name in rows.column_names])

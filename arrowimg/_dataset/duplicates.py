@@ -141,8 +141,9 @@ def check_ids(
 def ids_of_sidecars(paths: Iterable[str]) -> Iterator[tuple[str, pa.ChunkedArray]]:
     """Yield file name and ids of each of these sidecars."""
     for storage, name in open_files(paths):
-        with open_sidecar(storage, name) as file:
-            yield name, file.read(["image_id"], use_threads=False)["image_id"]
+        with open_sidecar(storage, name) as sidecar:
+            image_ids = sidecar.file.read(["image_id"], use_threads=False)["image_id"]
+        yield name, image_ids
 
 
 def hashes_of_ids(paths: Iterable[str]) -> Iterator[Hashes]:

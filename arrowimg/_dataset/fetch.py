@@ -11,6 +11,7 @@ import pyarrow as pa
 from arrowimg._core.binary import binary_views
 from arrowimg._core.tables import as_table
 from arrowimg._core.threads import map_on_threads, usable_cores
+from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._images.arrays import column_of_images, nested_lists
 from arrowimg._images.codec import decode_rgb
@@ -65,7 +66,7 @@ def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> 
     checksums = _column(rows, "checksum").to_list() if check else None
     files = read_pictures(_places_of(rows), checksums)
     images = _decoded(rows, files) if decode else files
-    return rows.with_columns(pl.Series("image_data", images))
+    return rows.with_columns(pl.Series(IMAGE_DATA, images))
 
 
 def _as_frame(frame: object) -> pl.DataFrame:

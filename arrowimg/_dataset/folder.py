@@ -10,13 +10,15 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum
+from arrowimg._dataset.sidecars import read_footer
 from arrowimg._format.manifest import Manifest, ShardEntry
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
-from arrowimg._format.sidecar import Footer, is_sidecar, read_footer
+from arrowimg._format.sidecar import is_sidecar
 from arrowimg._storage.names import check_file_name
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
+    from arrowimg._format.sidecar import Footer
     from arrowimg._storage.base import Storage
 
 
@@ -63,7 +65,7 @@ def read_listing(storage: Storage) -> Listing:
     """
     manifest = read_manifest(storage)
     if manifest is None:
-        footers = {name: _read_footer(storage, name) for name in sidecar_names(storage, None)}
+        footers = {name: read_footer(storage, name) for name in sidecar_names(storage, None)}
         shards = [_entry(name, footer) for name, footer in footers.items()]
         options = [footer.options for footer in footers.values()]
     else:
@@ -77,11 +79,6 @@ def read_listing(storage: Storage) -> Listing:
         _common_extensions(options),
         all(it.get("checksum") == "sha256" for it in options),
     )
-
-
-def _read_footer(storage: Storage, sidecar: str) -> Footer:
-    with storage.open(sidecar) as file:
-        return read_footer(file, storage.path_of(sidecar))
 
 
 def _entry(sidecar: str, footer: Footer) -> ShardEntry:

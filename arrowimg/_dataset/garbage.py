@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from arrowimg._dataset.folder import read_manifest
+from arrowimg._dataset.sidecars import read_footer
 from arrowimg._format.names import FileKind, is_ours, kind_of, quarantine_name, shard_of, tar_name
-from arrowimg._format.sidecar import read_footer
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, StorageError
 
@@ -108,7 +108,6 @@ def _needed_tars(storage: Storage, names: list[str]) -> set[str]:
 
 def _tars_of(storage: Storage, sidecar: str) -> set[str]:
     try:
-        with storage.open(sidecar) as file:
-            return set(read_footer(file, sidecar).tar_checksums)
-    except (FileNotFoundError, ManifestError):
+        return set(read_footer(storage, sidecar).tar_checksums)
+    except ManifestError:
         return set()

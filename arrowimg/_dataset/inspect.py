@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from arrowimg._dataset.folder import find_sidecars
-from arrowimg._dataset.sidecars import open_sidecar
+from arrowimg._dataset.sidecars import open_sidecar, read_footer
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
-from arrowimg._format.sidecar import Footer, read_footer
+from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
     import os
-
-    from arrowimg._storage.base import Storage
 
 
 class ShardSummary(Struct, frozen=True):
@@ -81,11 +79,12 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
         others = [name for name in files if kind_of(name) is FileKind.SIDECAR]
         found = f"{others[0]}, which is none" if others else "none"
         raise ManifestError(str(folder), "a folder with sidecars (*.parquet)", found)
-    footers = [_read_footer(storage, file.name) for file in sidecars]
-    with open_sidecar(storage, sidecars[0].name) as file:
-        names = [name for name in file.schema_arrow.names if name != "image_data"]
-        rows = next(file.iter_batches(num_rows, columns=names), None)
-        columns = {field.name: str(field.type) for field in file.schema_arrow}
+    footers = [read_footer(storage, file.name) for file in sidecars]
+    with open_sidecar(storage, sidecars[0].name) as first:
+        schema = first.file.schema_arrow
+        names = [name for name in schema.names if name != IMAGE_DATA]
+        rows = next(first.file.iter_batches(num_rows, columns=names), None)
+        columns = {field.name: str(field.type) for field in schema}
     return Inspection(
         path=str(folder),
         has_manifest=MANIFEST_NAME in files,
@@ -103,8 +102,3 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
         columns=columns,
         first_rows=rows.to_pylist() if rows is not None else [],
     )
-
-
-def _read_footer(storage: Storage, sidecar: str) -> Footer:
-    with storage.open(sidecar) as file:
-        return read_footer(file, storage.path_of(sidecar))

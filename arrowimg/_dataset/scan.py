@@ -7,27 +7,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from arrowimg._dataset.folder import read_manifest, sidecar_names
-from arrowimg._format.sidecar import TAR_PATH
+from arrowimg._format.sidecar import SIDECAR_SCHEMA, TAR_PATH
 from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
     import os
-
-_COLUMNS = {
-    "image_id": pl.String,
-    "tar_file": pl.String,
-    "member_name": pl.String,
-    "original_path": pl.String,
-    "offset": pl.Int64,
-    "size": pl.Int64,
-    "width": pl.Int32,
-    "height": pl.Int32,
-    "channels": pl.Int32,
-    "checksum": pl.Binary,
-    "action": pl.String,
-    "error": pl.String,
-}
-"""Those of a dataset without rows, of which no sidecar tells."""
 
 
 def scan(output_dir: str | os.PathLike[str]) -> pl.LazyFrame:
@@ -62,7 +46,9 @@ def scan(output_dir: str | os.PathLike[str]) -> pl.LazyFrame:
     storage = open_storage(output_dir)
     names = sidecar_names(storage, read_manifest(storage))
     paths = [storage.path_of(name) for name in names]
-    rows = pl.scan_parquet(paths, glob=False) if paths else pl.LazyFrame(schema=_COLUMNS)
+    # Of a dataset without rows, no sidecar tells which columns it has.
+    no_rows = pl.DataFrame(SIDECAR_SCHEMA.empty_table()).lazy()
+    rows = pl.scan_parquet(paths, glob=False) if paths else no_rows
     path = storage.path_of("") + "/" + pl.col("tar_file")
     # Nothing outside the folder is opened, whatever a sidecar says.
     is_inside = ~pl.col("tar_file").str.contains("/", literal=True)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from msgspec import Struct
 
-from arrowimg._core.binary import value_offsets
-from arrowimg._format.layout import _COLUMNS, Layout, _layout, _only
-from arrowimg._format.members import columns_of, extra_members
-from arrowimg._format.sidecar import parse_footer
+from arrowimg._core.tables import in_one_chunk
+from arrowimg._format.layout import Layout, layout_columns, tar_layout
+from arrowimg._format.parquet import IMAGE_DATA
+from arrowimg._format.sidecar import Footer, no_sidecar, parse_footer
 from arrowimg._storage.names import check_file_name
 from arrowimg._storage.ranges import Places, read_pictures
-from arrowimg.errors import ManifestError, SchemaError
+from arrowimg.errors import ArrowimgError, ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -26,15 +26,58 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Storage
 
 
+class Sidecar(Struct, frozen=True):
+    """A sidecar that is open.
+
+    Attributes
+    ----------
+    footer
+        Its footer document.
+    file
+        Its rows.
+    """
+
+    footer: Footer
+    file: pq.ParquetFile
+
+
 @contextmanager
-def open_sidecar(storage: Storage, sidecar: str) -> Iterator[pq.ParquetFile]:
-    """Open a sidecar; what cannot be read of it, then or within the block, is a `ManifestError`."""
-    path = storage.path_of(sidecar)
+def open_sidecar(storage: Storage, name: str) -> Iterator[Sidecar]:
+    """Open a sidecar.
+
+    Raises
+    ------
+    ManifestError
+        When it is not there, is none of arrowimg, or cannot be read, now or within the block.
+    """
+    path = storage.path_of(name)
+    with _reading(path), storage.open(name) as source, _opened(source, path) as sidecar:
+        yield sidecar
+
+
+@contextmanager
+def parse_sidecar(data: memoryview, path: str) -> Iterator[Sidecar]:
+    """Open a sidecar whose bytes are in memory; see `open_sidecar`."""
+    with _reading(path), _opened(pa.BufferReader(data), path) as sidecar:
+        yield sidecar
+
+
+@contextmanager
+def _opened(source: IO[bytes] | pa.NativeFile, path: str) -> Iterator[Sidecar]:
+    with pq.ParquetFile(source, pre_buffer=False) as file:
+        yield Sidecar(parse_footer(file.metadata.metadata, path), file)
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Say of all that fails while a sidecar is read that it cannot be read."""
     try:
-        with storage.open(sidecar) as source, pq.ParquetFile(source, pre_buffer=False) as file:
-            yield file
-    except (pa.ArrowException, FileNotFoundError) as error:
-        raise ManifestError(path, "a Parquet sidecar of arrowimg", str(error)) from error
+        yield
+    except ArrowimgError:
+        raise
+    # A column that is missing is a `KeyError`; text that is none, a `UnicodeDecodeError`.
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+        raise no_sidecar(path, error) from error
 
 
 def read_rows(storage: Storage, sidecar: str, columns: Collection[str] | None = None) -> pa.Table:
@@ -50,9 +93,21 @@ def read_rows(storage: Storage, sidecar: str, columns: Collection[str] | None = 
     ManifestError
         When it cannot be read.
     """
-    with open_sidecar(storage, sidecar) as file:
-        names = [name for name in file.schema_arrow.names if name != "image_data"]
-        return file.read([it for it in names if columns is None or it in columns])
+    with open_sidecar(storage, sidecar) as opened:
+        names = [name for name in opened.file.schema_arrow.names if name != IMAGE_DATA]
+        return opened.file.read([it for it in names if columns is None or it in columns])
+
+
+def read_footer(storage: Storage, sidecar: str) -> Footer:
+    """Return the footer document of a sidecar.
+
+    Raises
+    ------
+    ManifestError
+        When it cannot be read.
+    """
+    with open_sidecar(storage, sidecar) as opened:
+        return opened.footer
 
 
 def pictures_of(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.LargeBinaryArray:
@@ -95,34 +150,13 @@ def read_layout(storage: Storage, shard: ShardEntry) -> Layout:
         When the sidecar cannot be read, is not the one that is listed, or contradicts itself.
     """
     path = storage.path_of(shard.parquet)
-    try:
-        with (
-            storage.open(shard.parquet) as opened,
-            pq.ParquetFile(opened, pre_buffer=False) as file,
-        ):
-            footer = parse_footer(file.metadata.metadata, path)
-            members: dict[str, Any] = footer.options.get("members", {})
-            columns = list(dict.fromkeys([*_COLUMNS, *columns_of(members)]))
-            table = file.read(columns=columns, use_threads=False)
-        if table["member_name"].null_count:
-            table = table.filter(pc.is_valid(table["member_name"]))
-        rows = table.combine_chunks()
-        sizes = _member_sizes(rows, members)
-    except FileNotFoundError as error:
-        raise ManifestError(path, "the sidecar of a listed shard", "no file") from error
-    except (pa.ArrowException, OSError, KeyError, SchemaError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ManifestError(path, "a Parquet sidecar of arrowimg", found) from error
+    with open_sidecar(storage, shard.parquet) as sidecar:
+        footer, columns = sidecar.footer, layout_columns(sidecar.footer)
+        rows = sidecar.file.read(columns, use_threads=False).select(columns)
+    if rows["member_name"].null_count:
+        rows = rows.filter(pc.is_valid(rows["member_name"]))
     listed = (shard.tar, shard.tar_checksum, shard.num_images)
     stated = (footer.tar_file, footer.tar_checksum, len(rows))
     if stated != listed:
         raise ManifestError(path, f"the sidecar of {listed}", f"that of {stated}")
-    return _layout(rows, sizes, footer.tar_file, footer.tar_nbytes, path)
-
-
-def _member_sizes(rows: pa.Table, members: dict[str, Any]) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the bytes of each extension's members, (N,) int64 each, in the order of the tar."""
-    data = extra_members(rows, members)
-    sizes = {name: np.diff(value_offsets(_only(data[name]))) for name in data.column_names}
-    sizes["jpg"] = rows["size"].to_numpy()
-    return dict(sorted(sizes.items()))
+    return tar_layout(footer, in_one_chunk(rows), path)

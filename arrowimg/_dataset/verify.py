@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum
@@ -13,6 +11,7 @@ from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.folder import find_sidecars, read_manifest
 from arrowimg._dataset.index.formats import indexes_with
 from arrowimg._dataset.report import Damage, DamageKind, Depth, Report
+from arrowimg._dataset.sidecars import parse_sidecar
 from arrowimg._format.names import (
     MANIFEST_NAME,
     README,
@@ -25,7 +24,7 @@ from arrowimg._format.names import (
     tar_name,
 )
 from arrowimg._format.parquet import holds_own_checksum
-from arrowimg._format.sidecar import Footer, read_footer
+from arrowimg._format.sidecar import Footer
 from arrowimg._format.tar_reader import TarMember, read_members
 from arrowimg._images.codec import decode_image
 from arrowimg._storage.names import is_file_name
@@ -114,12 +113,12 @@ def _check_shard(
     try:
         with storage.open(name) as file:
             data = memoryview(file.read())
-        footer = read_footer(pa.BufferReader(data), name)
-        rows = pq.read_table(pa.BufferReader(data), columns=_COLUMNS).to_pylist()
+        with parse_sidecar(data, name) as sidecar:
+            footer, rows = sidecar.footer, sidecar.file.read(_COLUMNS).select(_COLUMNS).to_pylist()
     except FileNotFoundError:
         yield Damage(name, None, DamageKind.MISSING, "the manifest lists it")
         return
-    except (ManifestError, pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+    except (ManifestError, OSError) as error:
         yield Damage(name, None, DamageKind.UNREADABLE, str(error).splitlines()[0])
         return
     ids = [row["image_id"] for row in rows if row["image_id"] is not None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -9,10 +11,13 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.binary import value_bytes, value_offsets
+from arrowimg._format.members import columns_of, extra_members
 from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, tar_nbytes
 from arrowimg.errors import ManifestError
 
-_COLUMNS = ("member_name", "offset", "size")
+if TYPE_CHECKING:
+    from arrowimg._format.sidecar import Footer
+
 _SUFFIX = ".jpg"
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_%~-/."
 _IS_LETTER = np.isin(np.arange(256), list(_LETTERS))
@@ -49,24 +54,59 @@ class Layout(Struct, frozen=True):
         return np.concatenate([np.zeros(1, np.int64), ends])
 
 
-def _layout(
-    rows: pa.Table, sizes: dict[str, npt.NDArray[np.int64]], tar: str, nbytes: int, path: str
-) -> Layout:
-    names, shape = _only(rows["member_name"]), (len(rows), len(sizes))
-    table = np.stack(list(sizes.values()), axis=1).astype(np.int64, copy=False)
-    taken = tar_nbytes(table)
-    ends = np.cumsum(taken).reshape(shape)
+def layout_columns(footer: Footer) -> list[str]:
+    """Return the columns of a sidecar that tell the layout of its tar."""
+    return list(dict.fromkeys(["member_name", "offset", "size", *columns_of(_members(footer))]))
+
+
+def tar_layout(footer: Footer, rows: pa.Table, path: str) -> Layout:
+    """Return the layout of a tar, given its sidecar.
+
+    Parameters
+    ----------
+    footer
+        Of the sidecar.
+    rows
+        Those that have a picture, with the columns that `layout_columns` names, one chunk each.
+    path
+        Of the sidecar, for errors.
+
+    Raises
+    ------
+    ManifestError
+        When offsets, sizes and names contradict one another.
+    """
+    names, by_extension = rows["member_name"].chunk(0), _member_sizes(rows, _members(footer))
+    sizes = np.stack(list(by_extension.values()), axis=1).astype(np.int64, copy=False)
+    taken = tar_nbytes(sizes)
+    ends = np.cumsum(taken).reshape(sizes.shape)
     offsets = ends - taken + BLOCK
-    of_pictures = offsets[:, list(sizes).index("jpg")]
-    found_nbytes = int(taken.sum()) + len(END_OF_ARCHIVE)
-    if not np.array_equal(of_pictures, rows["offset"].to_numpy()) or found_nbytes != nbytes:
+    of_pictures = offsets[:, list(by_extension).index("jpg")]
+    nbytes = int(taken.sum()) + len(END_OF_ARCHIVE)
+    are_there = np.array_equal(of_pictures, rows["offset"].to_numpy())
+    if not are_there or nbytes != footer.tar_nbytes:
         expected = "offsets and a size of the tar that follow from the sizes of its members"
         raise ManifestError(path, expected, "others")
     # Whatever is written from here on needs no escapes: names hold neither quotes nor spaces.
     if not _are_names_of_pictures(names):
         raise ManifestError(path, f"portable member names that end in {_SUFFIX}", "others")
     keys = pc.utf8_slice_codeunits(names, 0, -len(_SUFFIX))
-    return Layout(tar, keys, list(sizes), offsets, table)
+    return Layout(footer.tar_file, keys, list(by_extension), offsets, sizes)
+
+
+def _members(footer: Footer) -> dict[str, str | list[str]]:
+    members: dict[str, str | list[str]] = footer.options.get("members", {})
+    return members
+
+
+def _member_sizes(
+    rows: pa.Table, members: dict[str, str | list[str]]
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the bytes of each extension's members, (N,) int64 each, in the order of the tar."""
+    data = extra_members(rows, members)
+    sizes = {name: np.diff(value_offsets(data[name].chunk(0))) for name in data.column_names}
+    sizes["jpg"] = rows["size"].to_numpy()
+    return dict(sorted(sizes.items()))
 
 
 def _are_names_of_pictures(names: pa.StringArray) -> bool:
@@ -78,8 +118,3 @@ def _are_names_of_pictures(names: pa.StringArray) -> bool:
         and np.count_nonzero(letters == ord(".")) == len(names)
         and pc.all(pc.ends_with(names, _SUFFIX), min_count=0).as_py()
     )
-
-
-def _only(column: pa.ChunkedArray) -> pa.Array:
-    """Return the values of a column of one chunk, or of none."""
-    return column.chunk(0) if column.num_chunks else pa.array([], column.type)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 CHECKSUM_KEY = "arrowimg.checksum"
 
-PICTURES = "image_data"
-"""The column of stored pictures, in tables that keep them."""
+IMAGE_DATA = "image_data"
+"""The column of stored pictures, where they are kept."""
 
 _NO_CHECKSUM = "0" * 32
 _ROW_GROUP_NBYTES = 100 * 2**20
@@ -157,17 +157,17 @@ def _options(schema: pa.Schema, plain: frozenset[str]) -> dict[str, Any]:
 def _is_raw(path: str, kind: str) -> bool:
     """Tell whether a column neither repeats nor compresses, nor is ever searched."""
     is_vector = "." in path and kind in ("FLOAT", "DOUBLE")
-    return path in ("checksum", f"{PICTURES}.bytes") or is_vector
+    return path in ("checksum", f"{IMAGE_DATA}.bytes") or is_vector
 
 
 def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
     """Yield the rows of each row group: 100 MB at most, since readers load whole ones."""
-    keeps_images = PICTURES in table.column_names
+    keeps_images = IMAGE_DATA in table.column_names
     if len(table) and not keeps_images and table.nbytes < _ROW_GROUP_NBYTES // 2:
         # One group by any measure; measuring takes as long as writing a column.
         yield table
         return
-    metadata = table.drop_columns([PICTURES]) if keeps_images else table
+    metadata = table.drop_columns([IMAGE_DATA]) if keeps_images else table
     # Measured as Arrow would send it, since how rows came in must not show.
     nbytes = sum(map(pa.ipc.get_record_batch_size, metadata.to_batches()))
     each = np.full(table.num_rows, nbytes // max(1, table.num_rows))

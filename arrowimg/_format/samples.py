@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from msgspec import Struct
 
+from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.tar import sample_nbytes
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Samples(Struct, frozen=True):
     def data(self) -> dict[str, pa.LargeBinaryArray]:
         """Return the data of each member by extension; of ``"jpg"``, null for a bad row."""
         members = dict(zip(self.members.column_names, self.members.columns, strict=True))
-        members["jpg"] = self.stored["image_data"]
+        members["jpg"] = self.stored[IMAGE_DATA]
         return {extension: column.chunk(0) for extension, column in members.items()}
 
     def tar_nbytes(self) -> npt.NDArray[np.int64]:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.binary import value_offsets
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import canonical_table
 from arrowimg._core.version import FORMAT_VERSION
-from arrowimg._format.parquet import BinaryWriter, parquet_leaves, write_parquet
+from arrowimg._format.parquet import IMAGE_DATA, BinaryWriter, parquet_leaves, write_parquet
 from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
+    import pyarrow.parquet as pq
 
     from arrowimg._core.checksums import ChecksumName
 
@@ -30,26 +30,31 @@ FOOTER_KEY = "arrowimg"
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Arrow type of Hugging Face's ``Image`` feature: only this one shows as pictures there."""
 
-RESERVED = (
-    "image_id",
-    "tar_file",
-    "member_name",
-    "original_path",
-    "offset",
-    "size",
-    "width",
-    "height",
-    "channels",
-    "checksum",
-    "action",
-    "error",
-    "image_data",
+SIDECAR_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("tar_file", pa.string()),
+        ("member_name", pa.string()),
+        ("original_path", pa.string()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("channels", pa.int32()),
+        ("checksum", pa.binary()),
+        ("action", pa.string()),
+        ("error", pa.string()),
+    ]
 )
+"""The columns that every sidecar begins with; the user's come after them, the pictures last."""
+
+RESERVED = (*SIDECAR_SCHEMA.names, IMAGE_DATA)
+"""Names that no metadata column can have."""
 
 TAR_PATH = "tar_path"
 """The column that `scan` adds, and so no metadata column either."""
 
-_HUGGING_FACE = msgspec.json.encode({"info": {"features": {"image_data": {"_type": "Image"}}}})
+_HUGGING_FACE = msgspec.json.encode({"info": {"features": {IMAGE_DATA: {"_type": "Image"}}}})
 _PIECE_NBYTES = 2**30
 _READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
 _PLAIN = frozenset(RESERVED) - {"tar_file", "action", "error"}
@@ -138,7 +143,7 @@ def sidecar_table(
         "member_name": pc.if_else(has_member, all_names, pa.scalar(None, pa.string())),
         "original_path": stored["original_path"],
         "offset": _of_present(pa.array(offsets, pa.int64()), has_member),
-        "size": pc.binary_length(stored["image_data"]),
+        "size": pc.binary_length(stored[IMAGE_DATA]),
         "width": stored["width"],
         "height": stored["height"],
         "channels": stored["channels"],
@@ -151,8 +156,8 @@ def sidecar_table(
         table = table.append_column(field, column)
     if not keep_images:
         return table
-    images = _image_column(stored["image_data"], table["member_name"])
-    table = table.append_column("image_data", images)
+    images = _image_column(stored[IMAGE_DATA], table["member_name"])
+    table = table.append_column(IMAGE_DATA, images)
     return table.replace_schema_metadata({"huggingface": _HUGGING_FACE})
 
 
@@ -160,21 +165,6 @@ def write_sidecar(file: BinaryWriter, table: pa.Table, footer: Footer) -> None:
     """Write a sidecar, as `sidecar_table` returned it, with its footer document."""
     document = msgspec.json.encode(footer, order="deterministic").decode()
     write_parquet(file, table, {FOOTER_KEY: document}, _PLAIN)
-
-
-def read_footer(file: IO[bytes], path: str) -> Footer:
-    """Return the footer document of a sidecar.
-
-    Raises
-    ------
-    ManifestError
-        When the file is no Parquet, or has no footer document of arrowimg, or a newer one.
-    """
-    try:
-        metadata = pq.read_metadata(file).metadata
-    except (pa.ArrowException, OSError) as error:
-        raise _no_sidecar(path, error) from error
-    return parse_footer(metadata, path)
 
 
 def is_sidecar(metadata: pq.FileMetaData) -> bool:
@@ -185,8 +175,8 @@ def is_sidecar(metadata: pq.FileMetaData) -> bool:
     metadata
         Of the whole file.
     """
-    columns = set(RESERVED) - {"image_data"}
-    return FOOTER_KEY.encode() in (metadata.metadata or {}) or columns <= {*metadata.schema.names}
+    names, columns = {*metadata.schema.names}, {*SIDECAR_SCHEMA.names}
+    return FOOTER_KEY.encode() in (metadata.metadata or {}) or columns <= names
 
 
 def parse_footer(metadata: Mapping[bytes, bytes] | None, path: str) -> Footer:
@@ -200,14 +190,15 @@ def parse_footer(metadata: Mapping[bytes, bytes] | None, path: str) -> Footer:
     try:
         footer = msgspec.json.decode((metadata or {})[FOOTER_KEY.encode()], type=Footer)
     except (KeyError, msgspec.DecodeError) as error:
-        raise _no_sidecar(path, error) from error
+        raise no_sidecar(path, error) from error
     if footer.format_version > FORMAT_VERSION:
         found = f"version {footer.format_version}"
         raise ManifestError(path, f"a format version up to {FORMAT_VERSION}", found)
     return footer
 
 
-def _no_sidecar(path: str, error: Exception) -> ManifestError:
+def no_sidecar(path: str, error: Exception) -> ManifestError:
+    """Return the error that a file is no sidecar that can be read, given what was raised."""
     found = f"{type(error).__name__}: {error}"
     return ManifestError(path, "a Parquet sidecar of arrowimg", found)
 

@@ -16,7 +16,9 @@ from arrowimg._core.tables import in_one_chunk
 from arrowimg._dataset.sidecars import pictures_of
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
 from arrowimg._format.members import columns_of, extra_members
+from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.samples import Samples
+from arrowimg._format.sidecar import SIDECAR_SCHEMA
 from arrowimg._format.tar import tar_nbytes
 from arrowimg._storage.base import Storage
 from arrowimg._write.options import WriteOptions
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 _READ_NBYTES = 16 * 2**20
 _READ_ROWS = 1024
-_COPIED = ("image_id", "original_path", "width", "height", "channels", "action", "error")
+_WRITTEN_ANEW = ("tar_file", "member_name", "offset", "size", "checksum")
+_COPIED = [name for name in SIDECAR_SCHEMA.names if name not in _WRITTEN_ANEW]
 
 
 class SidecarRows(Struct, frozen=True):
@@ -136,7 +139,7 @@ class CopiedParts(Struct, frozen=True):
         is_rehashed = not pc.all(self._is_comparable(table["checksum"])).as_py()
         stored = {
             "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
-            "image_data": _read_pictures(rows.storage, table, check=is_rehashed),
+            IMAGE_DATA: _read_pictures(rows.storage, table, check=is_rehashed),
             **{name: table[name] for name in _COPIED},
             "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
         }

@@ -13,7 +13,8 @@ from arrowimg._core.tables import check_same_columns
 from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes
 from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import open_sidecar, read_rows
-from arrowimg._format.sidecar import RESERVED, parse_footer
+from arrowimg._format.parquet import IMAGE_DATA
+from arrowimg._format.sidecar import RESERVED
 from arrowimg._storage.base import Storage
 
 if TYPE_CHECKING:
@@ -106,10 +107,10 @@ def open_sources(datasets: Iterable[Storage]) -> SourceRows:
             records.append((storage.path_of(""), manifest.options))
         for name in sidecar_names(storage, manifest):
             path = storage.path_of(name)
-            with open_sidecar(storage, name) as found:
-                footer = parse_footer(found.metadata.metadata, path)
-                shard = ListedShard(storage, name, found.metadata.num_rows, footer.num_errors)
-                columns = _without_images(found.schema_arrow)
+            with open_sidecar(storage, name) as sidecar:
+                footer, num_rows = sidecar.footer, sidecar.file.metadata.num_rows
+                shard = ListedShard(storage, name, num_rows, footer.num_errors)
+                columns = _without_images(sidecar.file.schema_arrow)
             if manifest is None:
                 records.append((path, footer.options))
             if shards:
@@ -146,7 +147,7 @@ def check_unique_ids(source: SourceRows, masks: RowMasks) -> None:
 
 
 def _without_images(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field for field in schema if field.name != "image_data"])
+    return pa.schema([field for field in schema if field.name != IMAGE_DATA])
 
 
 class Selection(Struct, frozen=True):

@@ -6,12 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, NoReturn
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum
+from arrowimg._dataset.sidecars import parse_sidecar
 from arrowimg._format.names import batch_shard_name, shard_name, sidecar_name
-from arrowimg._format.sidecar import read_footer
 from arrowimg._images.identity import Identity
 from arrowimg._storage.base import CommittedFile
 from arrowimg._write.options import option_differences
@@ -65,10 +64,12 @@ def read_shard(
             data = memoryview(file.read())
     except FileNotFoundError:
         return None
-    footer = read_footer(pa.BufferReader(data), storage.path_of(record))
-    differences = option_differences(footer.options, options.recorded())
-    if differences:
-        raise DatasetConflictError(storage.path_of(record), differences)
+    with parse_sidecar(data, storage.path_of(record)) as sidecar:
+        footer = sidecar.footer
+        differences = option_differences(footer.options, options.recorded())
+        if differences:
+            raise DatasetConflictError(storage.path_of(record), differences)
+        rows = sidecar.file.read(columns, use_threads=False).select(columns)
     tar = CommittedFile(footer.tar_file, footer.tar_nbytes, footer.tar_checksum)
     parquet = CommittedFile(record, len(data), checksum(data, options.checksum).hex())
     shard = Shard(
@@ -77,14 +78,7 @@ def read_shard(
         quarantine_file=footer.quarantine_file,
         unchanged=True,
     )
-    return CommittedShard(shard, footer.batch_shards, _read_columns(data, columns))
-
-
-def _read_columns(sidecar: memoryview, columns: Sequence[str]) -> pa.Table:
-    if not columns:
-        return pa.table({})
-    file = pq.ParquetFile(pa.BufferReader(sidecar), pre_buffer=False)
-    return file.read(columns, use_threads=False)
+    return CommittedShard(shard, footer.batch_shards, rows)
 
 
 def committed_batch(storage: Storage, base_name: str, options: WriteOptions) -> list[Shard] | None:

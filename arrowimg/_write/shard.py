@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import Struct
 
 from arrowimg._core.version import writer_versions
+from arrowimg._dataset.sidecars import open_sidecar
 from arrowimg._format.keys import check_unique_column
 from arrowimg._format.names import quarantine_name, sidecar_name, tar_name
-from arrowimg._format.sidecar import Footer, read_footer, sidecar_table, write_sidecar
+from arrowimg._format.sidecar import Footer, sidecar_table, write_sidecar
 from arrowimg._format.tar_writer import TarWriter
 from arrowimg._storage.commit import twice
 from arrowimg._write.file_group import WrittenFile
@@ -142,25 +142,20 @@ def _is_same_shard(storage: Storage, record: str, table: pa.Table, footer: Foote
         When it was written with other options.
     """
     try:
-        with storage.open(record) as file:
-            committed = read_footer(file, storage.path_of(record))
-    except ManifestError:
-        return False
-    differences = option_differences(committed.options, footer.options)
-    if differences:
-        raise DatasetConflictError(storage.path_of(record), differences)
-    if msgspec.structs.replace(committed, writer=footer.writer) != footer:
-        return False
-    try:
-        with storage.open(record) as file:
-            is_same_table = pq.read_table(file).equals(table)
-        return is_same_table and all(
-            storage.describe(name, footer.checksum_name).checksum == stated
-            for name, stated in footer.tar_checksums.items()
+        with open_sidecar(storage, record) as committed:
+            differences = option_differences(committed.footer.options, footer.options)
+            stated = msgspec.structs.replace(committed.footer, writer=footer.writer)
+            has_same_rows = stated == footer and committed.file.read().equals(table)
+        is_same = has_same_rows and all(
+            storage.describe(name, footer.checksum_name).checksum == stated_checksum
+            for name, stated_checksum in footer.tar_checksums.items()
         )
-    except (pa.ArrowException, OSError):
+    except (ManifestError, OSError):
         # What is damaged or gone is not the same; the caller says what is there.
         return False
+    if differences:
+        raise DatasetConflictError(storage.path_of(record), differences)
+    return is_same
 
 
 def _footer(

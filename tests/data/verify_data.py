@@ -12,7 +12,7 @@ from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import Report, write_shards
-from arrowimg._format.sidecar import Footer, read_footer, write_sidecar
+from arrowimg._format.sidecar import Footer, parse_footer, write_sidecar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +60,8 @@ def change(path: Path, at: int, data: bytes) -> None:
 def rewrite(folder: Path, table: pa.Table | None = None, **fields: Any) -> None:  # noqa: ANN401
     """Write another sidecar in place of the first, sound in itself, and forget the manifest."""
     path = folder / SIDECAR
-    with path.open("rb") as file:
-        footer: Footer = msgspec.structs.replace(read_footer(file, SIDECAR), **fields)
+    written = parse_footer(pq.read_metadata(path).metadata, SIDECAR)
+    footer: Footer = msgspec.structs.replace(written, **fields)
     rows = pq.read_table(path) if table is None else table
     with pa.OSFile(str(path), "wb") as file:
         write_sidecar(file, rows, footer)

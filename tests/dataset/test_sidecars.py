@@ -10,14 +10,29 @@ from verify_data import rewrite, with_value
 from writer_data import dataset
 
 import arrowimg
+from arrowimg._dataset.inspect import inspect_dataset
 from arrowimg._dataset.sidecars import pictures_of, read_rows
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ChecksumError, ManifestError, SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SIDECAR = "images-000000.parquet"
+
+
+def columns_in(sidecar: Path) -> list[pq.ColumnChunkMetaData]:
+    group = pq.read_metadata(sidecar).row_group(0)
+    return [group.column(at) for at in range(group.num_columns)]
+
+
+def overwritten(data: bytes, offsets: list[int]) -> bytes:
+    """Return bytes of which 16 after each offset are others."""
+    changed = bytearray(data)
+    for at in offsets:
+        changed[at : at + 16] = b"\xff" * 16
+    return bytes(changed)
 
 
 def test_rows_are_the_sidecar_without_its_pictures(tmp_path: Path) -> None:
@@ -60,6 +75,39 @@ def test_a_sidecar_that_cannot_be_read_is_named(tmp_path: Path, content: bytes |
 
     with pytest.raises(ManifestError, match=r"images-000000\.parquet"):
         read_rows(open_storage(tmp_path), SIDECAR)
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "inspect": inspect_dataset,
+    "read_rows": lambda folder: read_rows(open_storage(folder), SIDECAR),
+    "read_batches": lambda folder: list(arrowimg.read_batches(folder)),
+    "reshard": lambda folder: arrowimg.reshard(folder, folder / "new"),
+    "index": lambda folder: arrowimg.export_index(folder, ("dali",)),
+    "resume": lambda folder: arrowimg.write_shards(dataset(5), folder, if_exists="skip"),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_pages_that_cannot_be_read_are_those_of_a_named_sidecar(
+    tmp_path: Path, reader: str
+) -> None:
+    arrowimg.write_shards(dataset(5), tmp_path)
+    sidecar = tmp_path / SIDECAR
+    offsets = [column.data_page_offset for column in columns_in(sidecar)]
+    sidecar.write_bytes(overwritten(sidecar.read_bytes(), offsets))
+
+    with pytest.raises(ManifestError, match=r"images-000000\.parquet: expected a Parquet sidecar"):
+        READERS[reader](tmp_path)
+
+
+@pytest.mark.parametrize("reader", ["index", "resume"])
+def test_a_column_that_is_missing_is_that_of_a_named_sidecar(tmp_path: Path, reader: str) -> None:
+    arrowimg.write_shards(dataset(5), tmp_path)
+    rewrite(tmp_path, pq.read_table(tmp_path / SIDECAR).drop_columns(["image_id", "offset"]))
+
+    with pytest.raises(ManifestError, match=r"images-000000\.parquet: expected a Parquet sidecar"):
+        READERS[reader](tmp_path)
+    assert [damage.kind for damage in arrowimg.verify(tmp_path).damages] == ["unreadable"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../out/images-000000.tar", "/etc/passwd"])

@@ -19,7 +19,7 @@ from PIL import Image
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage
 from arrowimg._format import sidecar as _sidecar
-from arrowimg._format.sidecar import RESERVED, sidecar_table
+from arrowimg._format.sidecar import RESERVED, SIDECAR_SCHEMA, sidecar_table
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -196,6 +196,9 @@ class TestSchema:
             ("caption", pa.string()),
             ("image_data", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         ]
+
+    def test_own_columns_are_those_that_the_format_states(self) -> None:
+        assert [(field.name, field.type) for field in SIDECAR_SCHEMA] == OWN_FIELDS
 
     def test_every_own_column_is_reserved(self) -> None:
         assert [*(name for name, _ in OWN_FIELDS), "image_data"] == list(RESERVED)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from msgspec import structs
 
 from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.index.source import Format
 from arrowimg._dataset.index.text import file_patterns, json_bytes
+from arrowimg._format.sidecar import SIDECAR_SCHEMA
 
 if TYPE_CHECKING:
     from arrowimg._dataset.index.source import File, Source
@@ -42,19 +44,11 @@ _CONTEXT = {
 } | {term: f"cr:{term}" for term in _TERMS}
 
 _COLUMNS = {
-    "image_id": "sc:Text",
-    "tar_file": "sc:Text",
-    "member_name": "sc:Text",
-    "original_path": "sc:Text",
-    "offset": "sc:Integer",
-    "size": "sc:Integer",
-    "width": "sc:Integer",
-    "height": "sc:Integer",
-    "channels": "sc:Integer",
-    "action": "sc:Text",
-    "error": "sc:Text",
+    field.name: "sc:Text" if pa.types.is_string(field.type) else "sc:Integer"
+    for field in SIDECAR_SCHEMA
+    if not pa.types.is_binary(field.type)
 }
-"""Of a sidecar, those that every dataset has; the source's own columns are not listed."""
+"""Those that every sidecar has, without the checksums: Croissant has no type for bytes."""
 
 
 def _croissant_index(source: Source) -> list[File]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arrowimg._dataset.duplicates import Hashes, check_ids, hashes_of_ids, rows_of_hashes
+from arrowimg._dataset.sidecars import open_sidecar
 from arrowimg._format.names import quarantine_name, shard_of
 from arrowimg._format.sidecar import read_footer
 from arrowimg._write.file_group import FileGroupTask, WrittenFile
@@ -228,8 +228,8 @@ def _error_codes(storage: Storage, shards: list[Shard]) -> Counter[str]:
     codes: Counter[str] = Counter()
     for shard in shards:
         if shard.tar.num_rows > shard.tar.num_images:
-            with storage.open(Path(shard.parquet.path).name) as file:
-                errors = pq.read_table(file, columns=["error"])["error"]
+            with open_sidecar(storage, Path(shard.parquet.path).name) as sidecar:
+                errors = sidecar.file.read(["error"])["error"]
             codes.update(errors.drop_null().to_pylist())
     return codes
 
