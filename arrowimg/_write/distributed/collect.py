@@ -11,9 +11,8 @@ import msgspec
 import pyarrow as pa
 
 from arrowimg._dataset.duplicates import Hashes, check_ids, hashes_of_ids, rows_of_hashes
-from arrowimg._dataset.sidecars import open_sidecar
+from arrowimg._dataset.sidecars import open_sidecar, read_footer
 from arrowimg._format.names import quarantine_name, shard_of
-from arrowimg._format.sidecar import read_footer
 from arrowimg._write.file_group import FileGroupTask, WrittenFile
 from arrowimg._write.options import (
     WriteKeywords,
@@ -199,10 +198,10 @@ def _check_options(dataset: Dataset, shard: Shard) -> None:
     _, sidecar = _file_names(shard)
     path = dataset.storage.path_of(sidecar)
     try:
-        with dataset.storage.open(sidecar) as file:
-            footer = read_footer(file, path)
+        dataset.storage.stat(sidecar)
     except FileNotFoundError:
         return  # files that are not there are counted
+    footer = read_footer(dataset.storage, sidecar)
     differences = option_differences(footer.options, dataset.options.recorded())
     if differences:
         raise DatasetConflictError(path, differences)
