@@ -127,6 +127,26 @@ def test_relative_links_lead_to_a_file(page: str) -> None:
     assert broken_links(path.read_text(encoding="utf-8"), path.parent) == []
 
 
+PLACE = re.compile(r"`(?P<file>_[a-z_]+(?:/[a-z_]+)*\.py)(?:: (?P<name>\w+))?`")
+
+
+def missing_places(text: str) -> list[str]:
+    """Return the modules of a page, and the names in them, that are not there."""
+    missing = []
+    for match in PLACE.finditer(text):
+        path = ROOT / "arrowimg" / match["file"]
+        source = path.read_text(encoding="utf-8") if path.exists() else ""
+        made = rf"^((def|class) )?{match['name']}\b" if match["name"] else ""
+        if not source or not re.search(made, source, re.MULTILINE):
+            missing.append(match[0])
+    return missing
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_modules_that_a_page_names_are_there(page: str) -> None:
+    assert missing_places((ROOT / page).read_text(encoding="utf-8")) == []
+
+
 class TestThisModule:
     def test_blocks_share_a_namespace_and_run_in_order(self) -> None:
         text = "```python\na = 1\n```\n\n```python\nassert a == 1\n```\n"
@@ -161,6 +181,13 @@ class TestThisModule:
     @pytest.mark.parametrize("comment", ["<!-- not-run -->", "<!-- not-run: -->"])
     def test_a_missing_reason_is_seen(self, comment: str) -> None:
         assert blocks_of(f"{comment}\n```python\npass\n```\n")[0].opt_out == ""
+
+    def test_a_module_or_a_name_that_is_gone_is_found(self) -> None:
+        text = (
+            "`_write/plan.py: plan_shards` `_write/plan.py: gone` `_gone/plan.py` `_write/plan.py`"
+        )
+
+        assert missing_places(text) == ["`_write/plan.py: gone`", "`_gone/plan.py`"]
 
     def test_a_broken_link_is_found(self, tmp_path: Path) -> None:
         (tmp_path / "there.md").touch()
