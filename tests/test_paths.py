@@ -58,8 +58,7 @@ class Folder:
 
 
 def test_any_path_will_do(tmp_path: Path) -> None:
-    out: Any = Folder(tmp_path / "out")
-    new: Any = Folder(tmp_path / "new")
+    out, new = Folder(tmp_path / "out"), Folder(tmp_path / "new")
 
     group = arrowimg.write_shards(batch(), out)
     arrowimg.reshard(out, new)

@@ -82,6 +82,27 @@ WAYS = [write_by_batches, write_by_actors, write_by_sink, write_full]
 
 
 @pytest.mark.parametrize("write", WAYS)
+def test_options_as_a_whole_write_what_the_keywords_write(
+    tmp_path: Path, ray: ModuleType, write: Way
+) -> None:
+    del ray  # its cluster is what is asked for
+    images = blocks(dataset(60), 20)
+    options = arrowimg.WriteOptions(
+        images_per_tar=7, remove_image_data=True, on_error="quarantine", checksum="sha256"
+    )
+
+    write(images, tmp_path / "once", options=options)
+    write(images, tmp_path / "named", images_per_tar=7, checksum="sha256")
+
+    once, named = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir() if path.is_file()}
+        for name in ("once", "named")
+    )
+    assert once == named
+    assert len(once) > 2
+
+
+@pytest.mark.parametrize("write", WAYS)
 def test_read_images_gives_the_samples_of_the_library(
     tmp_path: Path, ray: ModuleType, tools: ModuleType, write: Way
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 
+from arrowimg._core.option_checks import check_keywords
 from arrowimg._core.tables import as_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._images.batch import ImageBatch
@@ -15,6 +16,7 @@ from arrowimg._images.columns import image_runs
 from arrowimg._write.options import (
     ROWS_TO_JUDGE,
     WriteKeywords,
+    WriteOptions,
     check_error_fraction,
     write_options,
 )
@@ -26,8 +28,8 @@ from arrowimg._write.sources import check_known_ids, count_rows, open_metadata, 
 from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
-    from pathlib import Path
     from types import TracebackType
 
     from arrowimg._format.samples import Samples
@@ -74,7 +76,7 @@ class ShardWriter:
 
     def __init__(
         self,
-        output_dir: str | Path,
+        output_dir: str | os.PathLike[str],
         images_per_tar: int = 1000,
         metadata: object = None,
         remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
@@ -244,7 +246,7 @@ class ShardWriter:
 
 def write_shards(
     source: object,
-    output_dir: str | Path,
+    output_dir: str | os.PathLike[str],
     images_per_tar: int = 1000,
     metadata: object = None,
     remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
@@ -304,6 +306,7 @@ def write_shards(
     """
     from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
 
+    check_keywords(options, WriteOptions, ("options", "source", "metadata", "progress"))
     disable = None if progress is None else not progress
     frame = open_metadata(metadata)
     check_known_ids(source, frame)

@@ -429,6 +429,12 @@ class TestMisspelt:
         assert (error.keyword, error.close) == (keyword, close)
         assert f"no option is called {keyword!r}; did you mean {close}?" in str(error)
 
+    def test_the_names_of_other_parameters_are_known_too(self, tmp_path: Path) -> None:
+        with pytest.raises(KeywordError, match="did you mean progress"):
+            write_a_batch(tmp_path, progres=True)
+        with pytest.raises(KeywordError, match="did you mean shuffle_seed"):
+            reshard(tmp_path, tmp_path / "new", shuffle_seeds=1)  # type: ignore[call-arg]
+
     def test_every_other_name_is_listed(self) -> None:
         with pytest.raises(KeywordError) as caught:
             ImageWriterStage("out", xyzzy=1)  # type: ignore[call-arg]
