@@ -1,4 +1,4 @@
-"""The package is a house of rooms: what each may import, and who may open which door."""
+"""The package is a house of rooms: what each may import, who may open which door, how large."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ DOORS = {
     "nemo_curator": ("curator/",),
 }
 """Libraries that only some files import: a folder ends in a slash."""
+
+MOST_ENTRIES = 14
+MOST_MODULES = 13
+MOST_MODULE_LINES = 330
+MOST_FUNCTION_LINES = 60
+MAY_BE_LONG = {"errors.py"}
+"""One tree of classes, which nothing is gained by cutting."""
 
 
 def imported_names(tree: ast.AST) -> set[str]:
@@ -112,6 +119,24 @@ def import_cycle(sources: dict[str, str]) -> list[str]:
     return []
 
 
+def size_problems(path: str, source: str) -> list[str]:
+    """Return a sentence for each thing in a file that is too long."""
+    problems = []
+    num_lines = len(source.splitlines())
+    if num_lines > MOST_MODULE_LINES and path not in MAY_BE_LONG:
+        problems.append(f"{path} has {num_lines} lines")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = min([node.lineno, *(it.lineno for it in node.decorator_list)])
+            num_lines = (node.end_lineno or first) - first + 1
+            docstring = node.body[0]
+            if ast.get_docstring(node) is not None:
+                num_lines -= (docstring.end_lineno or 0) - docstring.lineno + 1
+            if num_lines > MOST_FUNCTION_LINES:
+                problems.append(f"{node.name} in {path} has {num_lines} lines")
+    return problems
+
+
 def sources() -> dict[str, str]:
     """Return the text of each file of the package, by its path there."""
     paths = sorted(PACKAGE.rglob("*.py"))
@@ -138,6 +163,20 @@ def test_no_modules_load_one_another_in_a_circle() -> None:
         for path, text in sources().items()
     }
     assert import_cycle(named) == []
+
+
+def test_the_package_and_its_folders_hold_few_entries() -> None:
+    top = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    modules = {path.name: len(list(path.glob("*.py"))) for path in folders}
+
+    assert len(top) <= MOST_ENTRIES
+    assert {name: number for name, number in modules.items() if number > MOST_MODULES} == {}
+
+
+def test_modules_and_functions_are_short() -> None:
+    problems = [it for path, text in sources().items() for it in size_problems(path, text)]
+    assert problems == []
 
 
 @pytest.mark.parametrize("room", sorted(room for room in MAY_IMPORT if room != "errors"))
@@ -225,3 +264,17 @@ def test_a_planted_circle_is_found() -> None:
 
     assert set(import_cycle(circle)) == {"a", "b", "c"}
     assert import_cycle(for_types) == []
+
+
+def test_planted_lengths_are_found() -> None:
+    function = "def long():\n" + "    x = 1\n" * MOST_FUNCTION_LINES
+    described = 'def short():\n    """One.\n' + "\n" * MOST_FUNCTION_LINES + '    """\n'
+
+    assert size_problems("_core/a.py", "\n" * (MOST_MODULE_LINES + 1)) == [
+        f"_core/a.py has {MOST_MODULE_LINES + 1} lines"
+    ]
+    assert size_problems("errors.py", "\n" * (MOST_MODULE_LINES + 1)) == []
+    assert size_problems("_core/a.py", function) == [
+        f"long in _core/a.py has {MOST_FUNCTION_LINES + 1} lines"
+    ]
+    assert size_problems("_core/a.py", described) == []

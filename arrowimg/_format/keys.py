@@ -11,13 +11,14 @@ import hashlib
 import logging
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from arrowimg._core.binary import value_bytes, value_offsets
+from arrowimg._format.tar import MAX_NAME_LENGTH
 from arrowimg.errors import DuplicateIdError, SampleKeyError
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("arrowimg")
 
-MAX_KEY_LENGTH = 84
-"""With a dot and an extension of at most 15 letters, a member name has at most 100 bytes."""
+MAX_EXTENSION_LENGTH = 15
+MAX_KEY_LENGTH = MAX_NAME_LENGTH - 1 - MAX_EXTENSION_LENGTH
+"""With a dot and the longest extension, a member name fits its field."""
+
+KeyStyle: TypeAlias = Literal["escaped", "verbatim"]
+"""How ids become keys, see `WriteOptions.keys`."""
 
 UNNAMED_PREFIX = "row-"
 """Keys of rows without an id start with this; keys made from ids never do."""
@@ -70,7 +75,7 @@ def sample_keys(
     image_ids: Sequence[str | None],
     unnamed_prefix: str,
     first_row: int,
-    style: Literal["escaped", "verbatim"] = "escaped",
+    style: KeyStyle = "escaped",
 ) -> list[str]:
     """Return one key per row, all different.
 
@@ -115,7 +120,7 @@ def sample_key_column(
     image_ids: pa.StringArray,
     unnamed_prefix: str,
     first_row: int,
-    style: Literal["escaped", "verbatim"] = "escaped",
+    style: KeyStyle = "escaped",
 ) -> pa.StringArray:
     """Return what `sample_keys` returns, of a column; the ids themselves where all are keys."""
     if _are_keys(image_ids):
@@ -185,9 +190,12 @@ def check_unique(
 
 def check_member_names(names: Sequence[str]) -> None:
     """Raise `SampleKeyError` when a name is no portable relative path of 1 to 100 characters."""
-    offenders = [name for name in names if len(name) > 100 or not _MEMBER_NAME.fullmatch(name)]
+    offenders = [
+        name for name in names if len(name) > MAX_NAME_LENGTH or not _MEMBER_NAME.fullmatch(name)
+    ]
     if offenders:
-        expected = "member names of at most 100 characters of [A-Za-z0-9_%~.-], folders by '/'"
+        most = f"at most {MAX_NAME_LENGTH} characters"
+        expected = f"member names of {most} of [A-Za-z0-9_%~.-], folders by '/'"
         raise SampleKeyError(expected, [repr(name) for name in offenders])
     check_unique(names, names)
 
@@ -215,7 +223,3 @@ def _check_verbatim(image_ids: Sequence[str | None], first_row: int) -> None:
             f'{MAX_KEY_LENGTH} characters); pass keys="escaped" to have others escaped'
         )
         raise SampleKeyError(expected, offenders)
-
-
-MAX_EXTENSION_LENGTH = 15
-"""Longest extension of a member: ``<key>.<extension>`` fits ustar's 100-byte name field."""

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 
+LEAST_TAR_NBYTES = 5 * BLOCK
+"""The least that a tar can be limited to."""
+
 MAX_NAME_LENGTH = 100
+"""Of a member, in bytes: the name field of ustar."""
+
+SIZE_DIGITS = slice(124, 135)
+"""Where a header has the size of its member, in octal digits."""
 
 _SIZE_FIELD = slice(124, 136)
 _CHECKSUM_FIELD = slice(148, 156)

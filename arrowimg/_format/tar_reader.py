@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, MAX_NAME_LENGTH, tar_header
+from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, MAX_NAME_LENGTH, SIZE_DIGITS, tar_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ class TarMember(Struct, frozen=True):
 def read_members(data: memoryview) -> Iterator[TarMember | str]:
     """Yield the members of a tar in order, and a sentence for each thing that is wrong.
 
-    Only tars that `TarPart` makes are in order: plain headers, zeros for padding, two zero
+    Only tars that `TarWriter` makes are in order: plain headers, zeros for padding, two zero
     blocks and nothing behind them. Reading ends at the first header that cannot be read, since
     nothing tells where the next one is.
     """
@@ -61,7 +61,7 @@ def read_members(data: memoryview) -> Iterator[TarMember | str]:
 def _member(header: bytes, at: int) -> TarMember | None:
     try:
         name = header[:MAX_NAME_LENGTH].rstrip(b"\0").decode("ascii")
-        size = int(header[124:135], 8)
+        size = int(header[SIZE_DIGITS], 8)
     except ValueError:
         return None
     if header != tar_header(name, size):

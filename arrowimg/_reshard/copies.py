@@ -19,7 +19,7 @@ from arrowimg._format.members import columns_of, extra_members
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.samples import Samples
 from arrowimg._format.sidecar import SIDECAR_SCHEMA
-from arrowimg._format.tar import tar_nbytes
+from arrowimg._format.tar import END_OF_ARCHIVE, tar_nbytes
 from arrowimg._storage.base import Storage
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
@@ -169,7 +169,8 @@ def plan_copies(
     sized = _row_nbytes(selection, options)
     nbytes, most = np.concatenate([np.zeros(0, np.int64), *sized]), options.max_members_nbytes
     if most is not None and nbytes.max(initial=0) > most:
-        option, expected = "max_bytes_per_tar", f"at least {nbytes.max() + 1024:,}, for one sample"
+        least = nbytes.max() + len(END_OF_ARCHIVE)
+        option, expected = "max_bytes_per_tar", f"at least {least:,}, for one sample"
         raise OptionError(option, expected, options.max_bytes_per_tar)
     return plan_shards(nbytes if order is None else nbytes[order], options.images_per_tar, most)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
@@ -12,7 +12,10 @@ from arrowimg.errors import ManifestError, OptionError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from arrowimg._core.checksums import ChecksumName
+    from arrowimg._format.keys import KeyStyle
     from arrowimg._images.options import JpegOptions, PixelOptions
+    from arrowimg._storage.base import Durability, IfExists
 
 _MAY_DIFFER = frozenset(
     {
@@ -37,12 +40,12 @@ class ReshardKeywords(TypedDict, total=False):
     remove_image_data: bool
     members: Mapping[str, str | list[str]]
     max_bytes_per_tar: int | None
-    keys: Literal["escaped", "verbatim"]
-    checksum: Literal["xxh3_128", "sha256"]
+    keys: KeyStyle
+    checksum: ChecksumName
     jpeg: JpegOptions
     pixels: PixelOptions
-    if_exists: Literal["verify", "skip", "overwrite", "error"]
-    durability: Literal["full", "process"]
+    if_exists: IfExists
+    durability: Durability
 
 
 def stored_options(

@@ -24,13 +24,13 @@ from arrowimg._core.option_checks import (
     whole_number,
 )
 from arrowimg._core.threads import usable_cores
-from arrowimg._format.keys import MAX_EXTENSION_LENGTH
+from arrowimg._format.keys import MAX_EXTENSION_LENGTH, KeyStyle
+from arrowimg._format.tar import END_OF_ARCHIVE, LEAST_TAR_NBYTES
 from arrowimg._images.options import JpegOptions, PixelOptions
 from arrowimg._storage.base import Durability, IfExists
 from arrowimg.errors import ErrorFractionError
 
 OnError: TypeAlias = Literal["raise", "quarantine"]
-Keys: TypeAlias = Literal["escaped", "verbatim"]
 
 _IMAGES_PER_TAR = 1000
 _EXTENSION = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
@@ -54,7 +54,7 @@ class WriteKeywords(TypedDict, total=False):
     encode_threads: int | None
     members: Mapping[str, str | list[str]]
     max_bytes_per_tar: int | None
-    keys: Keys
+    keys: KeyStyle
     checksum: ChecksumName
     reencode: bool
     if_exists: IfExists
@@ -136,7 +136,7 @@ class WriteOptions(
     encode_threads: int | None = None
     members: Mapping[str, str | list[str]] = field(default_factory=dict)
     max_bytes_per_tar: int | None = None
-    keys: Keys = "escaped"
+    keys: KeyStyle = "escaped"
     checksum: ChecksumName = "xxh3_128"
     reencode: bool = False
     if_exists: IfExists = "verify"
@@ -170,7 +170,9 @@ class WriteOptions(
     @property
     def max_members_nbytes(self) -> int | None:
         """Most bytes of members in one tar: `max_bytes_per_tar` less the end of the archive."""
-        return None if self.max_bytes_per_tar is None else self.max_bytes_per_tar - 1024
+        return (
+            None if self.max_bytes_per_tar is None else self.max_bytes_per_tar - len(END_OF_ARCHIVE)
+        )
 
     def replaced(self, changes: Mapping[str, Any]) -> WriteOptions:
         """Return options of which some are others, checked anew.
@@ -234,9 +236,9 @@ _CHECKS = {
     "members": Check("a mapping", lambda value: isinstance(value, Mapping)),
     "max_bytes_per_tar": Check(
         "an int of at least 2,560 (one sample of one block), or None",
-        lambda value: value is None or is_int(value, 2560),
+        lambda value: value is None or is_int(value, LEAST_TAR_NBYTES),
     ),
-    "keys": one_of(*get_args(Keys)),
+    "keys": one_of(*get_args(KeyStyle)),
     "checksum": one_of(*get_args(ChecksumName)),
     "reencode": A_BOOL,
     "if_exists": one_of(*get_args(IfExists)),

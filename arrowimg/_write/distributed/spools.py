@@ -9,14 +9,14 @@ that whoever writes it again finds it there.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from msgspec import Struct, structs
 
 from arrowimg._core.tables import canonical_table, check_same_columns
 from arrowimg._core.temporary_names import TEMPORARY_PREFIX
-from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
+from arrowimg._format.keys import UNNAMED_PREFIX, KeyStyle, sample_key_column
 from arrowimg._format.samples import Samples
 from arrowimg._images.columns import image_runs
 from arrowimg._storage.commit import twice
@@ -195,7 +195,7 @@ def _describe(name: str, parts: list[Samples]) -> Spool:
     )
 
 
-def _with_keys(samples: Samples, first_row: int, keys: Literal["escaped", "verbatim"]) -> Samples:
+def _with_keys(samples: Samples, first_row: int, keys: KeyStyle) -> Samples:
     """Return samples with the keys that their rows have in the dataset."""
     image_ids = samples.stored["image_id"].chunk(0)
     key_column = sample_key_column(image_ids, UNNAMED_PREFIX, first_row, keys)
