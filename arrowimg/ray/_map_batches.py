@@ -74,7 +74,6 @@ class BatchWriter:
         if chosen.if_exists == "error":
             option, expected = "if_exists", '"verify", "skip" or "overwrite" in Ray'
             raise OptionError(option, expected, "error")
-        chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
         self._stage = make_stage(output_dir, chosen)
         self._image_column = chosen.image_column
         self._metadata = received_metadata(metadata)
