@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from file_data import FILES, JPEG
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arrowimg import PixelOptions
@@ -88,11 +88,23 @@ SHAPES = [(5, 4), (5, 4, 3), (5, 4, 1), (5, 4, 4), (3, 5, 4), (3, 5, 3), (2, 5, 
 
 
 class TestPixels:
-    @pytest.mark.parametrize("shape", SHAPES, ids=str)
-    @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "?"])
-    @pytest.mark.parametrize("layout", [None, "hwc", "chw"])
-    @pytest.mark.parametrize("max_pixels", [19, 20, 2**26])
-    @pytest.mark.parametrize("alpha", ["white", "error"])
+    @settings(max_examples=1000)  # there are 576, and each is tried
+    @given(
+        shape=st.sampled_from(SHAPES),
+        dtype=st.sampled_from(["u1", "u2", "f4", "?"]),
+        layout=st.sampled_from([None, "hwc", "chw"]),
+        max_pixels=st.sampled_from([19, 20, 2**26]),
+        alpha=st.sampled_from(["white", "error"]),
+    )
+    @example(shape=(5, 4, 4), dtype="u1", layout=None, max_pixels=20, alpha="white")
+    @example(shape=(5, 4, 4), dtype="u1", layout=None, max_pixels=20, alpha="error")
+    @example(shape=(5, 4, 3), dtype="u1", layout="hwc", max_pixels=19, alpha="white")
+    @example(shape=(3, 5, 4), dtype="u2", layout="chw", max_pixels=20, alpha="white")
+    @example(shape=(3, 5, 3), dtype="u1", layout=None, max_pixels=20, alpha="white")
+    @example(shape=(5, 4), dtype="f4", layout=None, max_pixels=20, alpha="white")
+    @example(shape=(5, 4), dtype="?", layout="hwc", max_pixels=20, alpha="white")
+    @example(shape=(2, 5, 4, 3), dtype="u1", layout=None, max_pixels=2**26, alpha="white")
+    @example(shape=(5, 0, 3), dtype="u1", layout=None, max_pixels=2**26, alpha="white")
     def test_a_stack_has_the_problems_of_its_pictures(
         self, shape: tuple[int, ...], dtype: str, layout: Any, max_pixels: int, alpha: Any  # noqa: ANN401
     ) -> None:  # fmt: skip
