@@ -482,4 +482,4 @@ class MissingDependencyError(ArrowimgError, ImportError):
         self.feature, self.extra = feature, extra
 
     def __str__(self) -> str:
-        return f"{self.feature} needs an extra: pip install 'arrowimg[{self.extra}]'"
+        return f"{self.feature} needs an extra: pip install '.[{self.extra}]' in a checkout"

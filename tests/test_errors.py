@@ -213,7 +213,7 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         MissingDependencyError("the demo", "demo"),
         ImportError,
         {"feature": "the demo", "extra": "demo"},
-        "the demo needs an extra: pip install 'arrowimg[demo]'",
+        "the demo needs an extra: pip install '.[demo]' in a checkout",
     ),
 ]
 EACH_ERROR = pytest.mark.parametrize(
