@@ -16,6 +16,9 @@ BytesLike: TypeAlias = bytes | memoryview | npt.NDArray[np.uint8]
 
 ChecksumName = Literal["xxh3_128", "sha256"]
 
+CHECKSUM_NBYTES: dict[ChecksumName, int] = {"xxh3_128": 16, "sha256": 32}
+"""How long checksums are, which tells by what they were made."""
+
 
 class Hasher(Protocol):
     """What hashlib and xxhash have in common."""

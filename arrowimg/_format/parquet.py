@@ -35,7 +35,7 @@ class BinaryWriter(Protocol):
         ...
 
 
-class _FooterHolder(io.RawIOBase):
+class _ChecksummedFile(io.RawIOBase):
     """Passes bytes on, but for the last, which wait for the checksum that stands among them."""
 
     def __init__(self, file: BinaryWriter) -> None:
@@ -81,7 +81,7 @@ def write_parquet(
     plain
         Columns whose values differ from row to row, so that a dictionary cannot help.
     """
-    sink = _FooterHolder(file)
+    sink = _ChecksummedFile(file)
     with pa.BufferedOutputStream(pa.PythonFile(sink, "w"), _BUFFER_NBYTES) as stream:
         writer = pq.ParquetWriter(stream, table.schema, **_options(table.schema, plain))
         for group in _row_groups(table):

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.binary import value_offsets
+from arrowimg._core.checksums import CHECKSUM_NBYTES
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import in_one_chunk
 from arrowimg._dataset.sidecars import pictures_of
@@ -130,8 +131,7 @@ class CopiedParts(Struct, frozen=True):
             raise ChecksumError(damaged)
 
     def _is_comparable(self, checksums: pa.ChunkedArray) -> pa.ChunkedArray:
-        nbytes = 32 if self.options.checksum == "sha256" else 16
-        return pc.equal(pc.binary_length(checksums), nbytes)
+        return pc.equal(pc.binary_length(checksums), CHECKSUM_NBYTES[self.options.checksum])
 
     def _read(self, rows: SidecarRows, first_row: int) -> Samples:
         table = in_one_chunk(rows.table)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from arrowimg._core.binary import large_binary
-from arrowimg._core.checksums import digest_function
+from arrowimg._core.checksums import CHECKSUM_NBYTES, digest_function
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.threads import map_on_threads
 from arrowimg._storage.base import Storage
@@ -18,7 +18,6 @@ from arrowimg.errors import ChecksumError
 
 _THREADS = 8
 _READ_NBYTES = 16 * 2**20
-_SHA256_NBYTES = 32
 
 
 class Places(Struct, frozen=True):
@@ -122,5 +121,5 @@ def _read_rows(
 
 
 def _is_sound(data: memoryview, stated: bytes | None) -> bool:
-    is_sha256 = stated is not None and len(stated) == _SHA256_NBYTES
+    is_sha256 = stated is not None and len(stated) == CHECKSUM_NBYTES["sha256"]
     return digest_function("sha256" if is_sha256 else "xxh3_128")(data) == stated
