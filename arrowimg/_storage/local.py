@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -62,8 +63,8 @@ class LocalStorage:
 
     def at(self, folder: str) -> LocalStorage:
         """Return the folder below this one that is called `folder`; this one where it is empty."""
-        below = LocalStorage(self._shown / folder, self._durability)
-        below._folder = self._folder / folder
+        below = copy(self)
+        below._shown, below._folder = self._shown / folder, self._folder / folder
         return below
 
     def path_of(self, name: str) -> str:
