@@ -38,6 +38,67 @@ MOST_FUNCTION_LINES = 60
 MAY_BE_LONG = {"errors.py"}
 """One tree of classes, which nothing is gained by cutting."""
 
+READ_FILES = (
+    "_storage/",
+    "_cli/",
+    "_images/files.py",
+    "_write/sources.py",
+    "_write/distributed/worker_metadata.py",
+)
+"""Who opens files: the storage those of a dataset, and the readers of sources those of a caller."""
+
+SCANS = "_dataset/scan.py"
+"""Polars opens the sidecars by itself, once a frame is collected."""
+
+FILE_MODULES = {"fcntl", "fileinput", "glob", "mmap", "shutil"}
+
+
+def words(text: str) -> set[str]:
+    return set(text.split())
+
+
+FILE_FUNCTIONS = {
+    "os": words(
+        "access chmod close fdatasync fdopen fstat fsync ftruncate link listdir lstat makedirs "
+        "mkdir open posix_fallocate pread preadv pwrite pwritev read readlink readv remove rename "
+        "renames replace rmdir scandir sendfile stat statvfs symlink sync truncate unlink utime "
+        "walk write writev"
+    ),
+    "path": words("exists getmtime getsize isdir isfile islink lexists realpath samefile"),
+}
+"""Of the modules `os` and `os.path`."""
+
+PATH_METHODS = words(
+    "chmod exists glob hardlink_to is_dir is_file is_symlink iterdir lstat mkdir read_bytes "
+    "read_text readlink resolve rglob rmdir samefile symlink_to touch unlink write_bytes write_text"
+)
+"""Those that touch files, but for `STORAGE_METHODS`, which storages have too."""
+
+STORAGE_METHODS = {"open", "stat"}
+
+OF_PATHS = {"OSFile", "dataset", "input_stream", "memory_map", "read_parquet", "scan_parquet"}
+"""Functions of PyArrow and Polars that open files by their path."""
+
+OF_FILES = {
+    **dict.fromkeys(("ParquetFile", "ParquetWriter", "read_metadata", "read_schema"), 0),
+    **dict.fromkeys(("open_file", "open_stream", "read_table"), 0),
+    "write_table": 1,
+}
+"""Functions of PyArrow that take a path or an open file, and which of their arguments that is."""
+
+OF_PYARROW = {"", "feather", "ipc", "parquet", "pq"}
+"""What these are called on: a module, or nothing where the function itself was imported."""
+
+OPENERS = {
+    "BufferOutputStream",
+    "BufferReader",
+    "BufferedOutputStream",
+    "PythonFile",
+    "open",
+    "py_buffer",
+}
+"""What makes an open file, or memory that is read like one."""
+
 
 def imported_names(tree: ast.AST) -> set[str]:
     """Return the dotted names that a module imports, wherever in it; names of names too."""
@@ -90,6 +151,59 @@ def door_problems(path: str, source: str) -> list[str]:
         for library in sorted(libraries & DOORS.keys())
         if not path.startswith(DOORS[library])
     ]
+
+
+def last_name(node: ast.expr) -> str:
+    """Return the name of a variable, an attribute, or of what is called."""
+    if isinstance(node, ast.Call):
+        return last_name(node.func)
+    return getattr(node, "id", getattr(node, "attr", ""))
+
+
+def open_files(tree: ast.AST) -> set[str]:
+    """Return the names of variables that are open files, and not paths."""
+    names = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.withitem) and last_name(node.context_expr) in OPENERS:
+            names.add(last_name(node.optional_vars or node.context_expr))
+        elif isinstance(node, ast.Assign) and last_name(node.value) in OPENERS:
+            names.update(map(last_name, node.targets))
+        elif isinstance(node, ast.arg) and node.annotation:
+            names.update({node.arg} if "IO[bytes]" in ast.unparse(node.annotation) else ())
+    return names
+
+
+def touches_files(node: ast.AST, opened: set[str]) -> bool:
+    """Tell whether a part of a program opens, lists, changes or maps files by their paths."""
+    if isinstance(node, ast.ImportFrom):
+        names = {alias.name for alias in node.names}
+        of_module = FILE_FUNCTIONS.get((node.module or "").rpartition(".")[2], set())
+        return bool(names & (of_module | OF_PATHS))
+    if isinstance(node, ast.Call):
+        name, at = last_name(node.func), OF_FILES.get(last_name(node.func), 0)
+        is_open = len(node.args) > at and last_name(node.args[at]) in opened | OPENERS
+        owner = last_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        is_of_pyarrow = name in OF_FILES and owner in OF_PYARROW
+        return (owner, name) == ("", "open") or (is_of_pyarrow and not is_open)
+    if not isinstance(node, ast.Attribute):
+        return False
+    owner = last_name(node.value)
+    if node.attr in STORAGE_METHODS and owner.endswith("storage"):
+        return False
+    is_function = node.attr in FILE_FUNCTIONS.get(owner, set()) or node.attr in OF_PATHS
+    return is_function or node.attr in PATH_METHODS | STORAGE_METHODS
+
+
+def file_problems(path: str, source: str) -> list[str]:
+    """Return each place of a file that touches other files, unless it is there for that."""
+    if path.startswith(READ_FILES):
+        return []
+    tree = ast.parse(source)
+    opened = open_files(tree)
+    found = [ast.unparse(node) for node in ast.walk(tree) if touches_files(node, opened)]
+    modules = {name.partition(".")[0] for name in imported_names(tree)} & FILE_MODULES
+    is_allowed = {"pl.scan_parquet"} if path == SCANS else set[str]()
+    return [f"{path}: {it}" for it in [*found, *sorted(modules)] if it not in is_allowed]
 
 
 def run_time_imports(source: str) -> set[str]:
@@ -155,6 +269,21 @@ def test_the_table_has_no_way_back() -> None:
 def test_only_doors_lead_to_some_libraries() -> None:
     problems = [it for path, text in sources().items() for it in door_problems(path, text)]
     assert problems == []
+
+
+def test_only_storages_and_readers_of_sources_touch_files() -> None:
+    problems = [it for path, text in sources().items() for it in file_problems(path, text)]
+    assert problems == []
+
+
+def test_a_local_storage_is_constructed_in_one_place() -> None:
+    lines = [
+        (path, line)
+        for path, text in sources().items()
+        for line in text.splitlines()
+        if "LocalStorage(" in line
+    ]
+    assert [path for path, _ in lines] == ["_storage/open.py"]
 
 
 def test_no_modules_load_one_another_in_a_circle() -> None:
@@ -256,6 +385,69 @@ def test_a_planted_way_round_a_door_is_found(path: str, source: str) -> None:
 )
 def test_a_way_through_a_door_is_none(path: str, source: str) -> None:
     assert door_problems(path, source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "open('a.tar', 'rb')",
+        "with open(path) as file: file.read()",
+        "import os\nos.unlink(path)",
+        "import os\nos.open(path, os.O_RDONLY)",
+        "import os\nremove = os.remove",
+        "import os\nos.path.exists(path)",
+        "from os import scandir",
+        "from os.path import getsize",
+        "import shutil",
+        "def lazily():\n    import mmap",
+        "from fcntl import flock",
+        "Path(folder).glob('*.tar')",
+        "(folder / 'a.tar').read_bytes()",
+        "path.open('rb')",
+        "path.stat()",
+        "if folder.exists(): pass",
+        "map(Path.unlink, paths)",
+        "import io\nio.open(path)",
+        "pa.memory_map(str(path))",
+        "pa.OSFile(path)",
+        "from pyarrow import memory_map",
+        "pl.scan_parquet(path)",
+        "pads.dataset(path)",
+        "pq.read_table(path)",
+        "pq.read_table(source=path)",
+        "pq.ParquetFile(str(path))",
+        "pq.read_metadata(storage.path_of(name))",
+        "pq.write_table(table, path)",
+        "with pa.ipc.open_file(path) as file: pass",
+        "def read(file: str): return pq.read_table(file)",
+    ],
+)
+def test_a_planted_way_to_a_file_is_found(source: str) -> None:
+    assert len(file_problems("_dataset/verify.py", source)) == 1
+    assert file_problems("_storage/local.py", source) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "with storage.open(name) as file: pq.read_table(file)",
+        "with self.storage.open(name) as source, pq.ParquetFile(source) as file: file.read()",
+        "nbytes = self._storage.stat(name).nbytes",
+        "pq.read_table(pa.BufferReader(data))",
+        "sink = pa.BufferOutputStream()\npq.write_table(table, sink)",
+        "def read(file: IO[bytes]): return pq.read_metadata(file)",
+        "import os\nos.cpu_count()\nos.fspath(place)\nos.environ.get('A')",
+        "name.replace('a', 'b').partition('.')",
+        "Path(name).stem",
+    ],
+)
+def test_a_way_through_a_storage_is_none(source: str) -> None:
+    assert file_problems("_dataset/verify.py", source) == []
+
+
+def test_polars_scans_in_one_file() -> None:
+    assert file_problems(SCANS, "pl.scan_parquet(paths)") == []
+    assert len(file_problems(SCANS, "pl.scan_parquet(paths)\npath.unlink()")) == 1
 
 
 def test_a_planted_circle_is_found() -> None:

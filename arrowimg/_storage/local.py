@@ -64,7 +64,8 @@ class LocalStorage:
     def at(self, folder: str) -> LocalStorage:
         """Return the folder below this one that is called `folder`; this one where it is empty."""
         below = copy(self)
-        below._shown, below._folder = self._shown / folder, self._folder / folder
+        below._shown = self._shown / folder  # noqa: SLF001  # one of its own class
+        below._folder = self._folder / folder  # noqa: SLF001
         return below
 
     def path_of(self, name: str) -> str:
