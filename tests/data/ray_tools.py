@@ -134,14 +134,14 @@ class DyingSink(arrowimg.ray.ShardSink):
 
 
 def encode_and_die(batch: pa.Table, spools: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
-    marks = Path(f"{spools.folder.parent}-marks")
+    marks = Path(f"{Path(spools.path_of('')).parent}-marks")
     with deaths(marks, f"encode-{batch['image_id'][0].as_py()}"):
         return _full_shards._encode(batch, spools, **arguments)
 
 
 def encode_last_first(batch: pa.Table, spools: Any, **arguments: Any) -> pa.Table:  # noqa: ANN401
     """Encode the first block once another was; opening a pipe waits for its other end."""
-    pipe = Path(f"{spools.folder.parent}-pipe")
+    pipe = Path(f"{Path(spools.path_of('')).parent}-pipe")
     if batch["image_id"][0].as_py() == "id000":
         pipe.open().close()
         return _full_shards._encode(batch, spools, **arguments)
