@@ -20,14 +20,24 @@ MAX_SIDE = 65_500
 MAX_NBYTES = 2**31 - 1
 """Largest file that OpenCV takes."""
 
-_MAX_SCANS = 100
+START_OF_IMAGE = b"\xff\xd8\xff"
+"""What JPEG files start with: the marker, and the first byte of the next."""
 
-_START_OF_IMAGE = b"\xff\xd8\xff"
-_END_OF_IMAGE = b"\xff\xd9"
-_START_OF_SCAN = 0xDA
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
+END_OF_IMAGE = b"\xff\xd9"
+START_OF_SCAN = 0xDA
+
+STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+"""JPEG markers that no length follows."""
+
+SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
+START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""JPEG markers of all kinds of frames, the sequential ones among them."""
+
+JPEG_CHANNELS = frozenset({1, 3, 4})
+
+_PROGRESSIVE = 0xC2
+_SUPPORTED_FRAMES = SEQUENTIAL_FRAMES | {_PROGRESSIVE}
+_MAX_SCANS = 100
 
 _SEARCHED_NBYTES = 2**20
 _PNG_GRAY = 0
@@ -80,7 +90,7 @@ def read_header(data: memoryview, max_pixels: int) -> Header | Problem:
 def sniff_format(data: memoryview) -> ImageFormat | None:
     """Return the format that a file's first bytes announce, or None."""
     start = bytes(data[:12])
-    if start.startswith(_START_OF_IMAGE):
+    if start.startswith(START_OF_IMAGE):
         return "jpeg"
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
@@ -114,14 +124,14 @@ def _read_jpeg_header(data: memoryview) -> Header | Problem:
             if data[at] != 0xFF:
                 return Problem(ErrorCode.CORRUPT, f"no JPEG marker at byte {at:,}")
             marker = data[at + 1]
-            if marker == 0xFF or marker in _STANDALONE:
+            if marker == 0xFF or marker in STANDALONE:
                 at += 1 if marker == 0xFF else 2
                 continue
             (length,) = struct.unpack_from(">H", data, at + 2)
-            if marker in _START_OF_FRAME:
+            if marker in START_OF_FRAME:
                 frame = (marker, *struct.unpack_from(">BHHB", data, at + 4))
             start, at = at, at + 2 + length
-            if marker == _START_OF_SCAN:
+            if marker == START_OF_SCAN:
                 break
     except (IndexError, struct.error):
         return Problem(ErrorCode.TRUNCATED, f"{len(data):,} bytes that end inside the header")
@@ -137,9 +147,9 @@ def _jpeg_header(frame: tuple[int, int, int, int, int]) -> Header:
 
 def _check_frame(frame: tuple[int, int, int, int, int]) -> Problem | None:
     marker, precision, _, _, channels = frame
-    if marker not in (_BASELINE, _EXTENDED, _PROGRESSIVE) or precision != 8:
+    if marker not in _SUPPORTED_FRAMES or precision != 8:
         return Problem(ErrorCode.UNSUPPORTED, f"{precision}-bit JPEG, frame marker {marker:#x}")
-    if channels not in (1, 3, 4):
+    if channels not in JPEG_CHANNELS:
         return Problem(ErrorCode.CHANNELS, f"{channels} channels")
     return None
 
@@ -148,13 +158,13 @@ def _check_scans(
     data: memoryview, first_scan: int, scan_data: int, frame: tuple[int, int, int, int, int]
 ) -> Problem | None:
     scans = bytes(data[scan_data:])
-    if _END_OF_IMAGE not in scans:
+    if END_OF_IMAGE not in scans:
         return Problem(ErrorCode.TRUNCATED, f"{len(data):,} bytes without an end-of-image marker")
     marker, *_, channels = frame
     if marker != _PROGRESSIVE and data[first_scan + 4] == channels:
         # The first scan is the whole picture, and decoders stop at another one.
         return None
-    num_scans = 1 + scans.count(bytes((0xFF, _START_OF_SCAN)))
+    num_scans = 1 + scans.count(bytes((0xFF, START_OF_SCAN)))
     if num_scans > _MAX_SCANS:
         return Problem(ErrorCode.TOO_MANY_SCANS, f"{num_scans:,} scans")
     return None

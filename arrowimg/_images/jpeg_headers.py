@@ -8,7 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from arrowimg._images.headers import MAX_NBYTES, MAX_SIDE
+from arrowimg._images.headers import (
+    END_OF_IMAGE,
+    JPEG_CHANNELS,
+    MAX_NBYTES,
+    MAX_SIDE,
+    SEQUENTIAL_FRAMES,
+    STANDALONE,
+    START_OF_FRAME,
+    START_OF_IMAGE,
+    START_OF_SCAN,
+)
 
 if TYPE_CHECKING:
     Bytes = npt.NDArray[np.uint8]
@@ -16,13 +26,11 @@ if TYPE_CHECKING:
 
 _MAX_SEGMENTS = 64
 _LONGEST_FRAME_HEADER = 10
-_START_OF_IMAGE, _END_OF_IMAGE = (0xFF, 0xD8, 0xFF), (0xFF, 0xD9)
-_START_OF_SCAN = 0xDA
-_IS_SEQUENTIAL_FRAME = np.isin(np.arange(256), (0xC0, 0xC1))
-_HAS_LENGTH = ~np.isin(np.arange(256), (0x01, 0xFF, *range(0xD0, 0xD8)))
-_IS_OTHER_FRAME = np.isin(np.arange(256), [*{*range(0xC2, 0xD0)} - {0xC4, 0xC8, 0xCC}])
+_IS_SEQUENTIAL_FRAME = np.isin(np.arange(256), [*SEQUENTIAL_FRAMES])
+_HAS_LENGTH = ~np.isin(np.arange(256), [*STANDALONE, 0xFF])
+_IS_OTHER_FRAME = np.isin(np.arange(256), [*START_OF_FRAME - SEQUENTIAL_FRAMES])
 _IS_WALKED_OVER = _HAS_LENGTH & ~_IS_OTHER_FRAME
-_HOLDS_CHANNELS = np.isin(np.arange(256), (1, 3, 4))
+_HOLDS_CHANNELS = np.isin(np.arange(256), [*JPEG_CHANNELS])
 
 
 class PlainJpegs(Struct, frozen=True):
@@ -78,8 +86,8 @@ def _are_enclosed(data: Bytes, starts: Numbers, stops: Numbers) -> npt.NDArray[n
     rows = np.flatnonzero(enclosed)
     first, last = starts[rows], stops[rows]
     enclosed[rows] = np.logical_and.reduce(
-        [data[first + at] == byte for at, byte in enumerate(_START_OF_IMAGE)]
-        + [data[last - 2 + at] == byte for at, byte in enumerate(_END_OF_IMAGE)]
+        [data[first + at] == byte for at, byte in enumerate(START_OF_IMAGE)]
+        + [data[last - 2 + at] == byte for at, byte in enumerate(END_OF_IMAGE)]
     )
     return enclosed
 
@@ -102,7 +110,7 @@ def _frames_of_whole_scans(data: Bytes, rows: Numbers, starts: Numbers, stops: N
         goes_on = (data[at] == 0xFF) & _IS_WALKED_OVER[markers]
         is_frame = goes_on & _IS_SEQUENTIAL_FRAME[markers]
         frames[rows[is_frame]] = at[is_frame]
-        is_scan = goes_on & (markers == _START_OF_SCAN)
+        is_scan = goes_on & (markers == START_OF_SCAN)
         num_channels = data[frames[rows[is_scan]] + 9]
         next_at = at + 2 + _big_endian(data, at + 2)
         # Behind the header of the scan, at least the end of the image must follow.
