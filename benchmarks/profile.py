@@ -43,7 +43,7 @@ STEPS = (
     ("put together what is stored", ("arrowimg._write.prepare._encode_part",)),
     (
         "lay out the tar",
-        ("arrowimg._format.tar.sample_members", "arrowimg._format.tar.Frames.around"),
+        ("arrowimg._format.tar.sample_members", "arrowimg._format.tar.Frames.surround"),
     ),
     ("hash members and tar", ("arrowimg._format.tar_writer.TarWriter.write_samples",)),
     ("write the tar", ("arrowimg._storage.local_file._write_vectors",)),

@@ -25,7 +25,7 @@ BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 
 LEAST_TAR_NBYTES = 5 * BLOCK
-"""The least that a tar can be limited to."""
+"""The least that a tar can be limited to: a header, two blocks of data, the end of the archive."""
 
 MAX_NAME_LENGTH = 100
 """Of a member, in bytes: the name field of ustar."""
@@ -90,7 +90,7 @@ class Frames:
         self._bytes = np.zeros((0, _FRAME), np.uint8)
         self._buffer = pa.py_buffer(self._bytes)
 
-    def around(self, members: Members) -> Pieces:
+    def surround(self, members: Members) -> Pieces:
         """Return the bytes of members in a tar: frame, data, frame, data, ..., padding.
 
         Returns
@@ -147,7 +147,7 @@ def column_members(
     data: Sequence[pa.LargeBinaryArray],
     rows: npt.NDArray[np.int64],
 ) -> Members:
-    """Return the members that stand in several columns, row by row.
+    """Return the members whose data is in several columns, row by row.
 
     Parameters
     ----------

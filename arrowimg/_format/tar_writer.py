@@ -73,7 +73,7 @@ class TarWriter:
 
     def write(self, members: Members) -> npt.NDArray[np.int64]:
         """Write members; returns where the data of each begins in the tar, (N,) int64."""
-        pieces = self._frames.around(members)
+        pieces = self._frames.surround(members)
         ends = self._tar.nbytes + np.cumsum(pieces.sizes[:-1])
         self._tar.write_pieces(pieces)
         return ends[0::2]

@@ -235,7 +235,7 @@ _CHECKS = {
     "encode_threads": optional(whole_number(1)),
     "members": Check("a mapping", lambda value: isinstance(value, Mapping)),
     "max_bytes_per_tar": Check(
-        "an int of at least 2,560 (one sample of one block), or None",
+        f"an int of at least {LEAST_TAR_NBYTES:,} (one sample of two blocks), or None",
         lambda value: value is None or is_int(value, LEAST_TAR_NBYTES),
     ),
     "keys": one_of(*get_args(KeyStyle)),

@@ -27,4 +27,4 @@ def archive_of(members: Sequence[tuple[str, bytes]]) -> bytes:
 
 def framed(members: Members) -> bytes:
     """Return members as they stand in a tar, without its end."""
-    return b"".join(Frames().around(members).views)
+    return b"".join(Frames().surround(members).views)

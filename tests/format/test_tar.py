@@ -92,7 +92,7 @@ def test_members_are_passed_on_without_a_copy() -> None:
     at = data.buffers()[2].address
 
     members = column_members([names], [data], np.arange(2))
-    pieces = Frames().around(members)
+    pieces = Frames().surround(members)
 
     views = [np.frombuffer(view, np.uint8) for view in pieces.views[1::2]]
     assert [view.ctypes.data for view in views] == [at, at + 100]
@@ -164,7 +164,7 @@ def test_what_buffers_hold_there_is_what_views_show(archive: list[tuple[str, int
     members = members_of(
         [(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(archive)]
     )
-    pieces = Frames().around(members)
+    pieces = Frames().surround(members)
     places = np.array([pieces.places, pieces.starts, pieces.sizes])
 
     assert places.dtype == np.int64
@@ -178,7 +178,7 @@ def test_what_buffers_hold_there_is_what_views_show(archive: list[tuple[str, int
 @given(st.lists(archives, max_size=4))
 def test_frames_are_used_again_for_any_other_members(archives: list[list[tuple[str, int]]]) -> None:
     frames, groups = Frames(), [[(name, bytes(size)) for name, size in one] for one in archives]
-    written = [b"".join(frames.around(members_of(group)).views) for group in groups]
+    written = [b"".join(frames.surround(members_of(group)).views) for group in groups]
 
     assert written == [framed(members_of(group)) for group in groups]
 
@@ -188,7 +188,7 @@ def test_frames_grow_with_the_members() -> None:
 
     for count in (0, 1, 2, 3, 2, 4, 5):
         members = members_of([(f"{at}.jpg", b"12345") for at in range(count)])
-        assert b"".join(frames.around(members).views) == framed(members)
+        assert b"".join(frames.surround(members).views) == framed(members)
         assert len(framed(members)) == 1024 * count
 
 
