@@ -66,3 +66,18 @@ class PiecesWriter(Protocol):
     def write_pieces(self, pieces: Pieces, /) -> None:
         """Add bytes from many places in memory, which must stay as they are until it returns."""
         ...
+
+
+def place_of_byte(sizes: Sequence[int] | npt.NDArray[np.int64], byte: int) -> tuple[int, int]:
+    """Return which of some pieces a byte is in, and where in it.
+
+    Parameters
+    ----------
+    sizes
+        Bytes of each piece, (N,).
+    byte
+        Counted from the first of all pieces; where it is behind the last, N and 0 are returned.
+    """
+    ends = np.cumsum(sizes)
+    at = int(np.searchsorted(ends, byte, "right"))
+    return (at, byte - int(ends[at]) + int(sizes[at])) if at < len(ends) else (at, 0)

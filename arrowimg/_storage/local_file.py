@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arrowimg._core.checksums import BytesLike, ChecksumName, new_hasher
+from arrowimg._core.pieces import place_of_byte
 from arrowimg._core.temporary_names import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class LocalFile:
         else. The row of 64x64 pictures in ``python -m benchmarks`` is why this is done: asking a
         Python object for each address takes longer than writing a small picture.
         """
-        self.nbytes += _write_vectors(self._file.fileno(), _vectors_of(pieces))
+        self.nbytes += _write_vectors(self._file.fileno(), _as_vectors(pieces))
         update = self._hasher.update
         # Last, since what was written just now is in the processor's cache.
         for view in pieces.views:
@@ -160,7 +161,7 @@ class LocalFile:
             self._temporary = None
 
 
-def _vectors_of(pieces: Pieces) -> npt.NDArray[np.int64]:
+def _as_vectors(pieces: Pieces) -> npt.NDArray[np.int64]:
     """Return address and length of each piece: (N, 2) int64, as writev(2) takes them."""
     bases = np.array([buffer.address for buffer in pieces.buffers], np.int64)
     vectors = np.empty((len(pieces.sizes), 2), np.int64)
@@ -187,13 +188,9 @@ def _write_vectors(descriptor: int, vectors: npt.NDArray[np.int64]) -> int:
 
 def _after(vectors: npt.NDArray[np.int64], nbytes: int) -> npt.NDArray[np.int64]:
     """Return what is left of the pieces after the first `nbytes` bytes."""
-    ends = np.cumsum(vectors[:, 1])
-    num_done = int(np.searchsorted(ends, nbytes, "right"))
-    left = vectors[num_done:]
-    if len(left):
-        left = left.copy()
-        begun = nbytes - (ends[num_done] - left[0, 1])
-        left[0] += (begun, -begun)
+    num_done, begun = place_of_byte(vectors[:, 1], nbytes)
+    left = vectors[num_done:].copy()
+    left[:1] += (begun, -begun)
     return left
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from arrowimg._core.pieces import place_of_byte
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import IO
@@ -75,12 +77,6 @@ def _read_vectors(descriptor: int, vectors: list[memoryview], at: int) -> None:
             message = f"a file became shorter than {at:,} bytes while it was read"
             raise OSError(message)
         at, left = at + read, left - read
-        vectors = _after(vectors, read) if left else []
-
-
-def _after(vectors: list[memoryview], nbytes: int) -> list[memoryview]:
-    """Return what is left of buffers after their first `nbytes` bytes."""
-    ends = np.cumsum([len(vector) for vector in vectors])
-    done = int(np.searchsorted(ends, nbytes, "right"))
-    begun = len(vectors[done]) - int(ends[done] - nbytes)
-    return [vectors[done][begun:], *vectors[done + 1 :]]
+        if left:
+            num_done, begun = place_of_byte(list(map(len, vectors)), read)
+            vectors = [vectors[num_done][begun:], *vectors[num_done + 1 :]]

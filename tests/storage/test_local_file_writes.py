@@ -88,7 +88,7 @@ class TestShort:
         read, write = os.pipe()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_local_file, "_LIBRARY", Library(most_nbytes))
-            _local_file._write_vectors(write, _local_file._vectors_of(pieces_of(pieces)))
+            _local_file._write_vectors(write, _local_file._as_vectors(pieces_of(pieces)))
         os.close(write)
         with os.fdopen(read, "rb") as pipe:
             assert pipe.read() == b"".join(pieces)
