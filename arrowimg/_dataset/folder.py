@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from arrowimg._core.checksums import checksum
+from arrowimg._core.checksums import checksum, recorded_checksum
 from arrowimg._dataset.sidecars import read_footer
 from arrowimg._format.manifest import Manifest, ShardEntry
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
@@ -77,7 +77,7 @@ def read_listing(storage: Storage) -> Listing:
         shards,
         manifest is not None,
         _common_extensions(options),
-        all(it.get("checksum") == "sha256" for it in options),
+        all(recorded_checksum(it) == "sha256" for it in options),
     )
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.binary import value_offsets
+from arrowimg._core.checksums import recorded_checksum
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import canonical_table
 from arrowimg._core.version import FORMAT_VERSION
@@ -55,7 +56,7 @@ TAR_PATH = "tar_path"
 """The column that `scan` adds, and so no metadata column either."""
 
 _HUGGING_FACE = msgspec.json.encode({"info": {"features": {IMAGE_DATA: {"_type": "Image"}}}})
-_PIECE_NBYTES = 2**30
+_CHUNK_NBYTES = 2**30
 _READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
 _PLAIN = frozenset(RESERVED) - {"tar_file", "action", "error"}
 
@@ -88,7 +89,7 @@ class Footer(Struct, frozen=True, kw_only=True):
     @property
     def checksum_name(self) -> ChecksumName:
         """How the files and members of the shard are hashed."""
-        return "sha256" if self.options.get("checksum") == "sha256" else "xxh3_128"
+        return recorded_checksum(self.options)
 
 
 def check_metadata(metadata: pa.Table) -> None:
@@ -233,25 +234,25 @@ def _image_column(data: pa.ChunkedArray, names: pa.ChunkedArray) -> pa.ChunkedAr
     """Return stored pictures and their names as Hugging Face's struct; pictures are not copied."""
     paths, first, chunks = names.combine_chunks(), 0, list[pa.StructArray]()
     for chunk in data.chunks:
-        for piece in _binary_pieces(chunk):
-            columns = [piece, paths.slice(first, len(piece))]
+        for part in _binary_parts(chunk):
+            columns = [part, paths.slice(first, len(part))]
             chunks.append(
-                pa.StructArray.from_arrays(columns, fields=list(IMAGE_TYPE), mask=piece.is_null())
+                pa.StructArray.from_arrays(columns, fields=list(IMAGE_TYPE), mask=part.is_null())
             )
-            first += len(piece)
+            first += len(part)
     return pa.chunked_array(chunks, IMAGE_TYPE)
 
 
-def _binary_pieces(array: pa.LargeBinaryArray) -> Iterator[pa.BinaryArray]:
-    """Yield the values, cut so that the 32-bit offsets of each piece suffice."""
+def _binary_parts(array: pa.LargeBinaryArray) -> Iterator[pa.BinaryArray]:
+    """Yield the values, cut so that the 32-bit offsets of each part suffice."""
     offsets = value_offsets(array)
-    for rows in split_by_size(np.diff(offsets), _PIECE_NBYTES, len(array)):
-        piece = array.slice(rows.start, rows.stop - rows.start)
+    for rows in split_by_size(np.diff(offsets), _CHUNK_NBYTES, len(array)):
+        part = array.slice(rows.start, rows.stop - rows.start)
         starts = offsets[rows.start : rows.stop + 1] - offsets[rows.start]
-        is_valid = piece.is_valid().to_numpy(zero_copy_only=False)
+        is_valid = part.is_valid().to_numpy(zero_copy_only=False)
         buffers = [
             pa.array(is_valid).buffers()[1],
             pa.py_buffer(starts.astype(np.int32)),
             array.buffers()[2].slice(offsets[rows.start], starts[-1]),
         ]
-        yield pa.BinaryArray.from_buffers(pa.binary(), len(piece), buffers)
+        yield pa.BinaryArray.from_buffers(pa.binary(), len(part), buffers)

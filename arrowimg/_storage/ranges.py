@@ -10,7 +10,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from arrowimg._core.binary import large_binary
-from arrowimg._core.checksums import CHECKSUM_NBYTES, digest_function
+from arrowimg._core.checksums import is_checksum
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.threads import map_on_threads
 from arrowimg._storage.base import Storage
@@ -116,10 +116,5 @@ def _read_rows(
     return [
         f"{places.names[row]} in {path}"
         for row, view in zip(rows.tolist(), views, strict=True)
-        if not _is_sound(view, checksums[row])
+        if not is_checksum(checksums[row], view)
     ]
-
-
-def _is_sound(data: memoryview, stated: bytes | None) -> bool:
-    is_sha256 = stated is not None and len(stated) == CHECKSUM_NBYTES["sha256"]
-    return digest_function("sha256" if is_sha256 else "xxh3_128")(data) == stated
