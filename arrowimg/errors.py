@@ -129,7 +129,7 @@ _ADVICE: dict[ErrorCode, str] = {
 
 
 class Problem(Struct, frozen=True):
-    """What is wrong with one picture, before it is known which row it stands in.
+    """What is wrong with one picture, before it is known which row it is in.
 
     Attributes
     ----------
@@ -297,7 +297,7 @@ class SampleKeyError(ArrowimgError, ValueError):
 
 
 class DuplicateIdError(SampleKeyError):
-    """Ids that stand in more than one row, or that give the same member name."""
+    """Ids that are in more than one row, or that give the same member name."""
 
 
 class MetadataJoinError(ArrowimgError, ValueError):

@@ -26,10 +26,10 @@ def is_binary(kind: pa.DataType | None) -> bool:
 
 
 def as_large_binary(array: pa.Array) -> list[pa.LargeBinaryArray]:
-    """Return a binary array with 64-bit offsets, in pieces, over the same bytes if it can be.
+    """Return a binary array with 64-bit offsets, in chunks, over the same bytes if it can be.
 
     Only a ``binary_view`` array is copied, and only if its values are scattered in memory. What
-    stands in null rows means nothing.
+    is in null rows means nothing.
     """
     if pa.types.is_large_binary(array.type):
         return [array]
@@ -76,7 +76,7 @@ def join_values(values: Sequence[BytesLike | None]) -> pa.LargeBinaryArray:
 def large_binary(
     offsets: npt.NDArray[np.int64], data: pa.Buffer | None, is_valid: npt.NDArray[np.bool_] | None
 ) -> pa.LargeBinaryArray:
-    """Return values that stand one behind the other in `data`, with 64-bit offsets; no copy.
+    """Return values that lie one behind the other in `data`, with 64-bit offsets; no copy.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _headers(array: pa.BinaryViewArray) -> npt.NDArray[np.int32]:
     rows = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)
     rows = rows[array.offset : array.offset + len(array)]
     if array.null_count:
-        # What stands in a null row means nothing, and may point anywhere.
+        # What is in a null row means nothing, and may point anywhere.
         is_null = array.is_null().to_numpy(zero_copy_only=False)
         rows = np.where(is_null[:, None], np.int32(0), rows)
     return np.ascontiguousarray(rows)

@@ -141,7 +141,7 @@ def check_same_columns(
     Parameters
     ----------
     first_place, place
-        Where they stand, for the error: batches, or files that have been written.
+        Where they are, for the error: batches, or files that have been written.
     """
     for name in sorted({*first.names, *other.names}):
         expected, found = (_kind_of(schema, name) for schema in (first, other))

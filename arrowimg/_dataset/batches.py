@@ -9,7 +9,7 @@ import pyarrow as pa
 from arrowimg._core.option_checks import check_option, is_int
 from arrowimg._core.tables import check_same_columns
 from arrowimg._dataset.folder import read_manifest, sidecar_names
-from arrowimg._dataset.sidecars import pictures_of, read_rows
+from arrowimg._dataset.sidecars import fetch_pictures, read_rows
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED
 from arrowimg._images.batch import ImageBatch
@@ -79,18 +79,18 @@ def _batches(
         rows = pa.concat_tables([*waiting, read])
         whole = len(rows) - len(rows) % batch_size
         for start in range(0, whole, batch_size):
-            yield _batch_of(storage, rows.slice(start, batch_size), check=check)
+            yield _rebuild_batch(storage, rows.slice(start, batch_size), check=check)
         waiting = [rows.slice(whole)]
     for rows in waiting:
         if len(rows):
-            yield _batch_of(storage, rows, check=check)
+            yield _rebuild_batch(storage, rows, check=check)
 
 
-def _batch_of(storage: Storage, rows: pa.Table, *, check: bool) -> ImageBatch:
+def _rebuild_batch(storage: Storage, rows: pa.Table, *, check: bool) -> ImageBatch:
     columns = {
         "image_id": rows["image_id"],
         "image_path": rows["original_path"],
-        IMAGE_DATA: pictures_of(storage, rows, check=check),
+        IMAGE_DATA: fetch_pictures(storage, rows, check=check),
     }
     batch = pa.table(columns)
     metadata = rows.drop_columns([name for name in RESERVED if name in rows.column_names])

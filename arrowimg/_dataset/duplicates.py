@@ -84,9 +84,9 @@ class HashPartitions:
             ]
         hashes = np.sort(self._take_held())
         bounds = np.arange(1, _PARTITIONS, dtype=np.uint64) << np.uint64(56)
-        pieces = np.split(hashes, np.searchsorted(hashes, bounds))
-        for file, piece in zip(self._files, pieces, strict=True):
-            file.write(piece.tobytes())
+        partitions = np.split(hashes, np.searchsorted(hashes, bounds))
+        for file, partition in zip(self._files, partitions, strict=True):
+            file.write(partition.tobytes())
 
 
 def _read(file: IO[bytes]) -> Hashes:
@@ -107,7 +107,7 @@ def check_ids(
     read_hashes: Callable[[list[str]], Iterable[Hashes]],
     read_ids: Callable[[list[str], Hashes], Iterable[tuple[str, str]]],
 ) -> None:
-    """Raise `DuplicateIdError` when an id stands in two rows of these sidecars.
+    """Raise `DuplicateIdError` when an id is in two rows of these sidecars.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> pl.DataFrame:
     """Return rows with their pictures, read from the tars by byte range.
 
-    Pictures that stand side by side are read in one go, those of several tars at once; whatever
+    Pictures that lie side by side are read in one go, those of several tars at once; whatever
     the order of the rows, it is kept.
 
     Parameters
@@ -64,7 +64,7 @@ def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> 
     """
     rows = _as_frame(frame)
     checksums = _column(rows, "checksum").to_list() if check else None
-    files = read_pictures(_places_of(rows), checksums)
+    files = read_pictures(_locate_pictures(rows), checksums)
     images = _decoded(rows, files) if decode else files
     return rows.with_columns(pl.Series(IMAGE_DATA, images))
 
@@ -75,7 +75,7 @@ def _as_frame(frame: object) -> pl.DataFrame:
     return frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(as_table(frame))
 
 
-def _places_of(rows: pl.DataFrame) -> Places:
+def _locate_pictures(rows: pl.DataFrame) -> Places:
     paths, offsets, sizes = (_column(rows, name) for name in (TAR_PATH, "offset", "size"))
     present = offsets.is_not_null()
     tar_paths = paths.filter(present).unique(maintain_order=True)

@@ -102,11 +102,11 @@ def _needed_tars(storage: Storage, names: list[str]) -> set[str]:
     for name in sidecars:
         # A sidecar that is gone or cannot be read may still be mended: its tars stay.
         shard = shard_of(name)
-        needed |= {tar_name(shard), quarantine_name(shard), *_tars_of(storage, name)}
+        needed |= {tar_name(shard), quarantine_name(shard), *_read_tar_names(storage, name)}
     return needed
 
 
-def _tars_of(storage: Storage, sidecar: str) -> set[str]:
+def _read_tar_names(storage: Storage, sidecar: str) -> set[str]:
     try:
         return set(read_footer(storage, sidecar).tar_checksums)
     except ManifestError:

@@ -110,7 +110,7 @@ def read_footer(storage: Storage, sidecar: str) -> Footer:
         return opened.footer
 
 
-def pictures_of(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.LargeBinaryArray:
+def fetch_pictures(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.LargeBinaryArray:
     """Return the stored picture of each row, null where it has none.
 
     Parameters

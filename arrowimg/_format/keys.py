@@ -94,7 +94,7 @@ def sample_keys(
     Raises
     ------
     DuplicateIdError
-        When an id stands in two rows, or two ids give one key.
+        When an id is in two rows, or two ids give one key.
     SampleKeyError
         In verbatim style, when an id is missing or is no portable name.
     """
@@ -148,7 +148,7 @@ def _are_keys(image_ids: pa.StringArray) -> bool:
 
 
 def are_unique(texts: pa.StringArray | pa.ChunkedArray) -> bool:
-    """Tell whether no text stands twice, nulls apart."""
+    """Tell whether no text is there twice, nulls apart."""
     return bool(pc.count_distinct(texts).as_py() == len(texts) - texts.null_count)
 
 

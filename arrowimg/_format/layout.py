@@ -1,4 +1,4 @@
-"""Where every member of a tar stands, known from its sidecar alone."""
+"""Where every member of a tar is, known from its sidecar alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.binary import value_bytes, value_offsets
-from arrowimg._format.members import columns_of, extra_members
+from arrowimg._format.members import extra_members, list_columns
 from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, tar_nbytes
 from arrowimg.errors import ManifestError
 
@@ -56,7 +56,7 @@ class Layout(Struct, frozen=True):
 
 def layout_columns(footer: Footer) -> list[str]:
     """Return the columns of a sidecar that tell the layout of its tar."""
-    return list(dict.fromkeys(["member_name", "offset", "size", *columns_of(_members(footer))]))
+    return list(dict.fromkeys(["member_name", "offset", "size", *list_columns(_members(footer))]))
 
 
 def tar_layout(footer: Footer, rows: pa.Table, path: str) -> Layout:

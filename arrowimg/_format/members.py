@@ -26,7 +26,7 @@ def check_members(schema: pa.Schema, members: Mapping[str, str | list[str]]) -> 
             raise SchemaError(columns, f"plain values for .{extension} members", found, advice)
 
 
-def columns_of(members: Mapping[str, str | list[str]]) -> list[str]:
+def list_columns(members: Mapping[str, str | list[str]]) -> list[str]:
     """Return the columns that `members` names, each once."""
     named = [[it] if isinstance(it, str) else it for it in members.values()]
     return list(dict.fromkeys(column for columns in named for column in columns))
@@ -35,7 +35,7 @@ def columns_of(members: Mapping[str, str | list[str]]) -> list[str]:
 def extra_members(metadata: pa.Table, members: Mapping[str, str | list[str]]) -> pa.Table:
     """Return the data of the extra members: a large_binary column in one chunk per extension.
 
-    One column gives its value as it stands: text as UTF-8, bytes untouched, numbers in decimal,
+    One column gives its value as it is: text as UTF-8, bytes untouched, numbers in decimal,
     nothing for null, so that every sample has the same members. Several give a JSON object.
     """
     columns = {

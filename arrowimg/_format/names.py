@@ -15,7 +15,7 @@ SHARD_PREFIX = "images-"
 TAR_SUFFIX = ".tar"
 SIDECAR_SUFFIX = ".parquet"
 INDEX_SUFFIX = ".idx"
-"""Of the indexes that stand beside a tar, one of each tar."""
+"""Of the indexes beside a tar, one of each tar."""
 
 README = "README.md"
 """May hold a person's own text, and says nothing of single shards: it is never taken away."""

@@ -36,7 +36,7 @@ class BinaryWriter(Protocol):
 
 
 class _ChecksummedFile(io.RawIOBase):
-    """Passes bytes on, but for the last, which wait for the checksum that stands among them."""
+    """Passes bytes on, but for the last, which wait for the checksum that is among them."""
 
     def __init__(self, file: BinaryWriter) -> None:
         self.holds = False
@@ -119,8 +119,8 @@ def parquet_leaves(schema: pa.Schema) -> list[tuple[str, str]]:
 
 
 def _checksum_place(data: memoryview) -> slice:
-    """Return where the checksum stands: just after its key, which is the last of its kind."""
-    # Only in the footer, whose length stands before the last four bytes, can the key be the file's
+    """Return where the checksum is: just after its key, which is the last of its kind."""
+    # Only in the footer, whose length is before the last four bytes, can the key be the file's
     # own and not the user's data.
     footer_nbytes = int.from_bytes(data[-8:-4], "little") + 8
     tail_start = max(0, len(data) - footer_nbytes)

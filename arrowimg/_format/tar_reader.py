@@ -1,4 +1,4 @@
-"""Reading tars back: members and where they stand, or what is wrong with the archive."""
+"""Reading tars back: members and where they are, or what is wrong with the archive."""
 
 from __future__ import annotations
 

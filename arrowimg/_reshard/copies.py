@@ -14,9 +14,9 @@ from arrowimg._core.binary import value_offsets
 from arrowimg._core.checksums import CHECKSUM_NBYTES
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import in_one_chunk
-from arrowimg._dataset.sidecars import pictures_of
+from arrowimg._dataset.sidecars import fetch_pictures
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
-from arrowimg._format.members import columns_of, extra_members
+from arrowimg._format.members import extra_members, list_columns
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.samples import Samples
 from arrowimg._format.sidecar import SIDECAR_SCHEMA
@@ -149,7 +149,7 @@ class CopiedParts(Struct, frozen=True):
 
 def _read_pictures(storage: Storage, rows: pa.Table, *, check: bool) -> pa.LargeBinaryArray:
     try:
-        return pictures_of(storage, rows, check=check)
+        return fetch_pictures(storage, rows, check=check)
     except OSError as error:
         # Said here, lest it be taken for an error of the folder that is written to.
         path, reason = error.filename or storage.path_of(""), error.strerror or str(error)
@@ -202,7 +202,7 @@ def _row_nbytes(selection: Selection, options: WriteOptions) -> Iterator[npt.NDA
         for shard, is_wanted in zip(selection.source.shards, selection.masks, strict=True):
             yield shard.has_member()[is_wanted].astype(np.int64)
         return
-    columns = ["error", "size", *columns_of(options.members)]
+    columns = ["error", "size", *list_columns(options.members)]
     for _, rows in selection.tables(columns):
         has_member = rows["error"].is_null().to_numpy()
         members = extra_members(rows, options.members).columns

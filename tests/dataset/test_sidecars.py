@@ -11,7 +11,7 @@ from writer_data import dataset
 
 import arrowimg
 from arrowimg._dataset.inspect import inspect_dataset
-from arrowimg._dataset.sidecars import pictures_of, read_rows
+from arrowimg._dataset.sidecars import fetch_pictures, read_rows
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ChecksumError, ManifestError, SchemaError
 
@@ -50,7 +50,7 @@ def test_pictures_are_those_that_the_sidecar_keeps(tmp_path: Path) -> None:
     table = pa.table({"image_id": ["a", "b", "c", "d"], "image_data": images})
     arrowimg.write_shards(table, tmp_path, remove_image_data=False, on_error="quarantine")
     storage = open_storage(tmp_path)
-    pictures = pictures_of(storage, read_rows(storage, SIDECAR))
+    pictures = fetch_pictures(storage, read_rows(storage, SIDECAR))
 
     kept = pq.read_table(tmp_path / SIDECAR)["image_data"].to_pylist()
     assert pictures.to_pylist() == [row and row["bytes"] for row in kept]
@@ -64,8 +64,8 @@ def test_checksums_are_compared_unless_told_not_to(tmp_path: Path) -> None:
     tar.write_bytes(data)
 
     with pytest.raises(ChecksumError, match=r"id002\.jpg"):
-        pictures_of(storage, rows)
-    assert len(pictures_of(storage, rows, check=False)) == 5
+        fetch_pictures(storage, rows)
+    assert len(fetch_pictures(storage, rows, check=False)) == 5
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 and no more"])

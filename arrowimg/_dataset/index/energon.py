@@ -72,7 +72,7 @@ def _energon_index(source: Source) -> Iterator[File]:
     Raises
     ------
     DuplicateIdError
-        When a key stands in two tars.
+        When a key is in two tars.
     StorageError
         When the temporary folder has no room for the database.
     """
@@ -117,7 +117,7 @@ def _insert(database: sqlite3.Connection, number: int, layout: Layout) -> None:
     try:
         database.executemany(_INSERT_SAMPLES, places)
     except sqlite3.IntegrityError as error:
-        expected = "sample keys that stand once in the dataset, which Energon asks for"
+        expected = "sample keys that are in the dataset once, which Energon asks for"
         raise DuplicateIdError(expected, _repeated(database, number, layout)) from error
     parts = zip(
         [number] * (num_samples * num_parts),
@@ -131,7 +131,7 @@ def _insert(database: sqlite3.Connection, number: int, layout: Layout) -> None:
 
 
 def _repeated(database: sqlite3.Connection, number: int, layout: Layout) -> list[str]:
-    """Return a line for each key of a layout that stands in a tar before it."""
+    """Return a line for each key of a layout that is in a tar before it."""
     query = "SELECT 1 FROM samples WHERE sample_key = ? AND tar_file_id < ?"
     keys = layout.keys.to_pylist()
     found = [key for key in keys if database.execute(query, (key, number)).fetchone()]

@@ -60,7 +60,7 @@ def export_index(
     ManifestError
         When there is neither a manifest nor a sidecar, or one cannot be read.
     DuplicateIdError
-        When it is ``"energon"``, and a sample key stands in two tars, which a stage cannot see.
+        When it is ``"energon"``, and a sample key is in two tars, which a stage cannot see.
     StorageError
         When the file system fails.
     """
@@ -74,7 +74,7 @@ def export_index(
 
 
 def _publish(storage: Storage, files: Iterator[File]) -> Iterator[str]:
-    """Write files aside and make them visible, some at a time; yields where they stand."""
+    """Write files aside and make them visible, some at a time; yields where they are."""
     for folder, group in groupby(files, lambda file: file[0].rpartition("/")[0]):
         place = storage.at(folder)
         for first in group:

@@ -27,7 +27,7 @@ _BODY = b"""
 # Pictures in tar shards
 
 `images-*.tar` hold the pictures in [WebDataset](https://github.com/webdataset/webdataset) format.
-Beside each stands a Parquet file with one row per picture.
+Beside each is a Parquet file with one row per picture.
 
 ```python
 from datasets import load_dataset
