@@ -177,7 +177,7 @@ def test_the_stage_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "arrowimg.curator._stage", raising=False)
     monkeypatch.delitem(vars(arrowimg.curator), "ImageWriterStage", raising=False)
 
-        with pytest.raises(MissingDependencyError, match=r"\.\[curator\]"):
+    with pytest.raises(MissingDependencyError, match=r"\.\[curator\]"):
         _ = arrowimg.curator.ImageWriterStage
     with pytest.raises(AttributeError, match="no attribute 'Writer'"):
         _ = arrowimg.curator.Writer  # type: ignore[attr-defined]  # the point
