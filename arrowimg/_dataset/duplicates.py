@@ -17,7 +17,6 @@ from arrowimg.errors import DuplicateIdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -29,6 +28,15 @@ def id_hashes(image_ids: pa.ChunkedArray) -> Hashes:
     """Return the XXH3-64 of each id's UTF-8, without those that are null."""
     texts = image_ids.drop_null().cast(pa.large_binary()).to_pylist()
     return np.fromiter(map(xxhash.xxh3_64_intdigest, texts), np.uint64, len(texts))
+
+
+def ids_with_hashes(image_ids: pa.ChunkedArray, suspects: Hashes) -> list[str]:
+    """Return the id of each row whose id has one of these hashes."""
+    present = image_ids.drop_null()
+    # NumPy's other way overflows in 2.0 where hashes are large.
+    is_suspect = np.isin(id_hashes(present), suspects, kind="sort")
+    found: list[str] = present.filter(pa.array(is_suspect)).to_pylist()
+    return found
 
 
 class HashPartitions:
@@ -46,12 +54,7 @@ class HashPartitions:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def add(self, hashes: Hashes) -> None:
@@ -153,9 +156,5 @@ def hashes_of_ids(paths: Iterable[str]) -> Iterator[Hashes]:
 
 def rows_of_hashes(paths: Iterable[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
     """Yield (id, file name) of each row in these sidecars whose id has one of these hashes."""
-    accused = set(suspects.tolist())
     for name, ids in ids_of_sidecars(paths):
-        present = ids.drop_null()
-        for image_id, found in zip(present.to_pylist(), id_hashes(ids).tolist(), strict=True):
-            if found in accused:
-                yield image_id, name
+        yield from ((image_id, name) for image_id in ids_with_hashes(ids, suspects))

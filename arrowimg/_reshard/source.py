@@ -10,7 +10,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from arrowimg._core.tables import check_same_columns
-from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes
+from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes, ids_with_hashes
 from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import open_sidecar, read_rows
 from arrowimg._format.parquet import IMAGE_DATA
@@ -138,10 +138,7 @@ def check_unique_ids(source: SourceRows, masks: RowMasks) -> None:
 
     def read_ids(paths: list[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
         for path in paths:
-            ids = ids_in(path)
-            # Its other way overflows in NumPy 2.0 where hashes are large.
-            is_suspect = np.isin(id_hashes(ids), suspects, kind="sort")
-            yield from ((it, path) for it in ids.filter(pa.array(is_suspect)).to_pylist())
+            yield from ((it, path) for it in ids_with_hashes(ids_in(path), suspects))
 
     check_ids(paths, read_hashes, read_ids)
 
