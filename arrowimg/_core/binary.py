@@ -1,4 +1,4 @@
-"""Binary columns: Arrow's layouts of bytes, read as views and gathered with one copy at most."""
+"""Binary columns: Arrow's layouts of bytes, read as views, and joined with one copy at most."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from arrowimg._core.checksums import BytesLike
 
 _HEADER, _INLINE_NBYTES = 16, 12
-_ROWS_WORTH_A_PIECE = 16
+_ROWS_WORTH_A_CHUNK = 16
+
+
+def bytes_among(values: Iterable[int]) -> npt.NDArray[np.bool_]:
+    """Return of each byte whether it is one of `values`: (256,)."""
+    return np.isin(np.arange(256), list(values))
 
 
 def is_binary(kind: pa.DataType | None) -> bool:
@@ -135,8 +140,8 @@ def _headers(array: pa.BinaryViewArray) -> npt.NDArray[np.int32]:
 def _large_binary_of_views(array: pa.BinaryViewArray) -> list[pa.LargeBinaryArray]:
     sizes, _, buffers, starts = _headers(array).astype(np.int64).T
     follows = (buffers[1:] == buffers[:-1]) & (starts[1:] == starts[:-1] + sizes[:-1])
-    cuts = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(array)]
-    is_scattered = len(cuts) * _ROWS_WORTH_A_PIECE > len(array)
+    bounds = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(array)]
+    is_scattered = len(bounds) * _ROWS_WORTH_A_CHUNK > len(array)
     if is_scattered or sizes.min() <= _INLINE_NBYTES:
         return [array.cast(pa.large_binary())]
     return [
@@ -145,5 +150,5 @@ def _large_binary_of_views(array: pa.BinaryViewArray) -> list[pa.LargeBinaryArra
             array.buffers()[2 + buffers[first]],
             None,
         )
-        for first, last in pairwise(cuts)
+        for first, last in pairwise(bounds)
     ]

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from arrowimg._core.binary import value_bytes, value_offsets
+from arrowimg._core.binary import bytes_among, value_bytes, value_offsets
 from arrowimg._format.tar import MAX_NAME_LENGTH
 from arrowimg.errors import DuplicateIdError, SampleKeyError
 
@@ -41,7 +41,7 @@ _VERBATIM = re.compile(r"(?!row-|__)[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Z
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9_%][A-Za-z0-9_%~.-]*(/[A-Za-z0-9_%][A-Za-z0-9_%~.-]*)*")
 _SAFE_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _LONG_PREFIX_LENGTH = 54
-_IS_SAFE = np.isin(np.arange(256), list(_SAFE_BYTES))
+_IS_SAFE = bytes_among(_SAFE_BYTES)
 
 
 def sample_key(image_id: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from arrowimg._core.binary import value_bytes, value_offsets
+from arrowimg._core.binary import bytes_among, value_bytes, value_offsets
 from arrowimg._format.members import extra_members, list_columns
 from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, tar_nbytes
 from arrowimg.errors import ManifestError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".jpg"
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_%~-/."
-_IS_LETTER = np.isin(np.arange(256), list(_LETTERS))
+_IS_LETTER = bytes_among(_LETTERS)
 
 
 class Layout(Struct, frozen=True):

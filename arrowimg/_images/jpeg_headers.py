@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from arrowimg._core.binary import bytes_among
 from arrowimg._images.headers import (
     END_OF_IMAGE,
     JPEG_CHANNELS,
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 
 _MAX_SEGMENTS = 64
 _LONGEST_FRAME_HEADER = 10
-_IS_SEQUENTIAL_FRAME = np.isin(np.arange(256), [*SEQUENTIAL_FRAMES])
-_HAS_LENGTH = ~np.isin(np.arange(256), [*STANDALONE, 0xFF])
-_IS_OTHER_FRAME = np.isin(np.arange(256), [*START_OF_FRAME - SEQUENTIAL_FRAMES])
+_IS_SEQUENTIAL_FRAME = bytes_among(SEQUENTIAL_FRAMES)
+_HAS_LENGTH = ~bytes_among([*STANDALONE, 0xFF])
+_IS_OTHER_FRAME = bytes_among(START_OF_FRAME - SEQUENTIAL_FRAMES)
 _IS_WALKED_OVER = _HAS_LENGTH & ~_IS_OTHER_FRAME
-_HOLDS_CHANNELS = np.isin(np.arange(256), [*JPEG_CHANNELS])
+_HOLDS_CHANNELS = bytes_among(JPEG_CHANNELS)
 
 
 class PlainJpegs(Struct, frozen=True):
