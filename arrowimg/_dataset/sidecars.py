@@ -15,15 +15,17 @@ from arrowimg._core.tables import in_one_chunk
 from arrowimg._format.layout import Layout, layout_columns, tar_layout
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import Footer, no_sidecar, parse_footer
+from arrowimg._storage.base import Storage
 from arrowimg._storage.names import check_file_name
 from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ArrowimgError, ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
+
+    import numpy.typing as npt
 
     from arrowimg._format.manifest import ShardEntry
-    from arrowimg._storage.base import Storage
 
 
 class Sidecar(Struct, frozen=True):
@@ -108,6 +110,49 @@ def read_footer(storage: Storage, sidecar: str) -> Footer:
     """
     with open_sidecar(storage, sidecar) as opened:
         return opened.footer
+
+
+class ListedShard(Struct, frozen=True):
+    """A shard of a dataset that is there, as its sidecar tells.
+
+    Attributes
+    ----------
+    storage
+        Where its files are.
+    sidecar
+        Name of its sidecar.
+    footer
+        The document in the footer of that.
+    num_rows
+        Rows that are in it.
+    """
+
+    storage: Storage
+    sidecar: str
+    footer: Footer
+    num_rows: int
+
+    @property
+    def path(self) -> str:
+        """Path of its sidecar."""
+        return self.storage.path_of(self.sidecar)
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of its rows, in this order.
+
+        Raises
+        ------
+        ManifestError
+            When the sidecar cannot be read.
+        """
+        return read_rows(self.storage, self.sidecar, columns).select(columns)
+
+    def has_member(self) -> npt.NDArray[np.bool_]:
+        """Return which rows have no error: (N,)."""
+        if not self.footer.num_errors:
+            return np.ones(self.num_rows, np.bool_)
+        has_member: npt.NDArray[np.bool_] = self.read(["error"])["error"].is_null().to_numpy()
+        return has_member
 
 
 def fetch_pictures(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.LargeBinaryArray:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from msgspec import Struct
-
 from arrowimg._core.checksums import checksum
 from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.folder import find_sidecars, read_manifest
 from arrowimg._dataset.index.formats import indexes_with
 from arrowimg._dataset.report import Damage, DamageKind, Depth, Report
-from arrowimg._dataset.sidecars import parse_sidecar
+from arrowimg._dataset.sidecars import ListedShard, parse_sidecar
 from arrowimg._format.names import (
     MANIFEST_NAME,
     README,
@@ -24,7 +22,6 @@ from arrowimg._format.names import (
     tar_name,
 )
 from arrowimg._format.parquet import holds_own_checksum
-from arrowimg._format.sidecar import Footer
 from arrowimg._format.tar_reader import TarMember, read_members
 from arrowimg._images.codec import decode_image
 from arrowimg._storage.names import is_file_name
@@ -36,15 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from arrowimg._format.manifest import Manifest, ShardEntry
+    from arrowimg._format.sidecar import Footer
     from arrowimg._storage.base import Storage
-
-
-class _ShardRead(Struct, frozen=True):
-    """A sidecar that could be read."""
-
-    name: str
-    footer: Footer
-    ids: list[str]
 
 
 def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Report:
@@ -79,11 +69,11 @@ def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Re
     listed = sidecars if manifest is None else [entry.parquet for entry in manifest.shards]
     damages: list[Damage] = list(_check_manifest(manifest)) if manifest else []
     entries = {entry.parquet: entry for entry in manifest.shards} if manifest else {}
-    shards: list[_ShardRead] = []
+    shards, ids = list[ListedShard](), list[tuple[str, list[str]]]()
     for name in listed:
-        damages += _check_shard(storage, name, entries.get(name), depth, shards)
+        damages += _check_shard(storage, name, entries.get(name), depth, shards, ids)
     damages += _check_batches(shards) if manifest is None else []
-    damages += _check_ids(shards)
+    damages += _check_ids(ids)
     return Report(
         path=str(output_dir),
         depth=depth,
@@ -107,9 +97,14 @@ def _check_manifest(manifest: Manifest) -> Iterator[Damage]:
 
 
 def _check_shard(
-    storage: Storage, name: str, entry: ShardEntry | None, depth: Depth, shards: list[_ShardRead]
+    storage: Storage,
+    name: str,
+    entry: ShardEntry | None,
+    depth: Depth,
+    shards: list[ListedShard],
+    ids: list[tuple[str, list[str]]],
 ) -> Iterator[Damage]:
-    """Yield the damages of one shard; appends it to `shards` where its sidecar can be read."""
+    """Yield the damages of one shard; it and its ids are appended where its sidecar can be read."""
     try:
         with storage.open(name) as file:
             data = memoryview(file.read())
@@ -121,8 +116,8 @@ def _check_shard(
     except (ManifestError, OSError) as error:
         yield Damage(name, None, DamageKind.UNREADABLE, str(error).splitlines()[0])
         return
-    ids = [row["image_id"] for row in rows if row["image_id"] is not None]
-    shards.append(_ShardRead(name, footer, ids))
+    shards.append(ListedShard(storage, name, footer, len(rows)))
+    ids.append((name, [row["image_id"] for row in rows if row["image_id"] is not None]))
     yield from _check_sidecar(name, footer, data, rows, entry, depth)
     foreign = [tar for tar in footer.tar_checksums if not is_file_name(tar)]
     if foreign:
@@ -264,12 +259,12 @@ def _check_member(
             yield Damage(tar, name, DamageKind.PICTURE, detail)
 
 
-def _check_batches(shards: list[_ShardRead]) -> Iterator[Damage]:
+def _check_batches(shards: list[ListedShard]) -> Iterator[Damage]:
     """Find shards that their batch had and that are gone as a whole."""
-    present = {shard.name for shard in shards}
+    present = {shard.sidecar for shard in shards}
     expected = {}
     for shard in shards:
-        base_name = batch_of(shard_of(shard.name))
+        base_name = batch_of(shard_of(shard.sidecar))
         if base_name is not None and shard.footer.batch_shards is not None:
             expected[base_name] = shard.footer.batch_shards
     for base_name, num_shards in expected.items():
@@ -280,18 +275,18 @@ def _check_batches(shards: list[_ShardRead]) -> Iterator[Damage]:
                 yield Damage(name, None, DamageKind.MISSING, detail)
 
 
-def _check_ids(shards: list[_ShardRead]) -> Iterator[Damage]:
+def _check_ids(ids: list[tuple[str, list[str]]]) -> Iterator[Damage]:
     first_seen: dict[str, str] = {}
-    for shard in shards:
-        for image_id in shard.ids:
+    for name, image_ids in ids:
+        for image_id in image_ids:
             if image_id in first_seen:
                 detail = f"image_id {image_id!r} is in {first_seen[image_id]} too"
-                yield Damage(shard.name, None, DamageKind.DUPLICATE_ID, detail)
-            first_seen.setdefault(image_id, shard.name)
+                yield Damage(name, None, DamageKind.DUPLICATE_ID, detail)
+            first_seen.setdefault(image_id, name)
 
 
 def _unneeded(
-    names: list[str], sidecars: list[str], listed: list[str], shards: list[_ShardRead]
+    names: list[str], sidecars: list[str], listed: list[str], shards: list[ListedShard]
 ) -> list[str]:
     # A listed sidecar that cannot be read is damage already; its tar is not to be taken for lost.
     names_of_shards = [shard_of(name) for name in listed]

@@ -12,14 +12,14 @@ from msgspec import Struct
 from arrowimg._core.tables import check_same_columns
 from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes, ids_with_hashes
 from arrowimg._dataset.folder import read_manifest, sidecar_names
-from arrowimg._dataset.sidecars import open_sidecar, read_rows
+from arrowimg._dataset.sidecars import ListedShard, open_sidecar
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED
-from arrowimg._storage.base import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
+    from arrowimg._storage.base import Storage
     from arrowimg._write.metadata import MetadataFrame  # noqa: TC004  # imports Polars
 
 
@@ -27,47 +27,6 @@ RowMasks = list[npt.NDArray[np.bool_]]
 """True for the rows of each shard that are wanted, (N,) each."""
 
 _ID = "image_id"
-
-
-class ListedShard(Struct, frozen=True):
-    """A shard of a dataset that is there.
-
-    Attributes
-    ----------
-    storage
-        Where its files are.
-    sidecar
-        Name of its sidecar.
-    num_rows, num_errors
-        Rows in it, and those of them that have an error.
-    """
-
-    storage: Storage
-    sidecar: str
-    num_rows: int
-    num_errors: int
-
-    @property
-    def path(self) -> str:
-        """Path of its sidecar."""
-        return self.storage.path_of(self.sidecar)
-
-    def read(self, columns: Sequence[str]) -> pa.Table:
-        """Return some columns of its rows, in this order.
-
-        Raises
-        ------
-        ManifestError
-            When the sidecar cannot be read.
-        """
-        return read_rows(self.storage, self.sidecar, columns).select(columns)
-
-    def has_member(self) -> npt.NDArray[np.bool_]:
-        """Return which rows have no error: (N,)."""
-        if not self.num_errors:
-            return np.ones(self.num_rows, np.bool_)
-        has_member: npt.NDArray[np.bool_] = self.read(["error"])["error"].is_null().to_numpy()
-        return has_member
 
 
 class SourceRows(Struct, frozen=True):
@@ -109,7 +68,7 @@ def open_sources(datasets: Iterable[Storage]) -> SourceRows:
             path = storage.path_of(name)
             with open_sidecar(storage, name) as sidecar:
                 footer, num_rows = sidecar.footer, sidecar.file.metadata.num_rows
-                shard = ListedShard(storage, name, num_rows, footer.num_errors)
+                shard = ListedShard(storage, name, footer, num_rows)
                 columns = _without_images(sidecar.file.schema_arrow)
             if manifest is None:
                 records.append((path, footer.options))

@@ -15,7 +15,8 @@ from arrowimg.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arrowimg._reshard.source import ListedShard, RowMasks, SourceRows
+    from arrowimg._dataset.sidecars import ListedShard
+    from arrowimg._reshard.source import RowMasks, SourceRows
     from arrowimg._write.metadata import MetadataFrame
 
 _ID = "image_id"
