@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Pieces(Struct, frozen=True):
     """Bytes in many places in memory, in the order in which they are written; nothing is copied.
 
-    They are said twice: as arrays for whoever handles all of them at once, as views for whoever
-    takes one after the other. To make one out of the other costs more than to write small pieces.
+    Each piece is there in two forms: in arrays, to handle all of them at once, and as a view, to
+    take one after the other. To make one form of the other costs more than to write small pieces.
 
     Attributes
     ----------

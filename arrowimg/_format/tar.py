@@ -127,7 +127,7 @@ def sample_members(keys: pa.StringArray, data: Mapping[str, pa.LargeBinaryArray]
     Parameters
     ----------
     keys
-        Of the samples. With a dot and the longest extension, at most 100 ASCII bytes each (`_keys`
+        Of the samples. With a dot and the longest extension, at most 100 ASCII bytes each (`keys`
         sees to that).
     data
         Of each extension's members, not copied; of ``"jpg"``, null for a sample without a picture.

@@ -22,7 +22,7 @@ _CHANNELS = (1, 3, 4)
 def is_plain(stack: npt.NDArray[Any], options: PixelOptions) -> bool:
     """Tell whether pictures of one shape, stacked, are encoded as they are.
 
-    They are then in order all alike, or all alike not.
+    One test then decides for all: either each of them keeps the contract, or none does.
     """
     shape = stack.shape[1:]
     is_picture = len(shape) == 2 or (len(shape) == 3 and shape[2] == 3 and options.layout != "chw")

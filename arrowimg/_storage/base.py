@@ -39,7 +39,7 @@ class Promises(Struct, frozen=True):
         True: of all who create a file of one name, at once or in turn, one succeeds, and its bytes
         are seen whole or not at all. A storage that cannot promise this is not written to.
     has_lock
-        True: whoever died holds on to nothing, and whoever is alive can be kept from publishing.
+        True: the lock of a dead process is released, and live writers can be kept from publishing.
         False: `Storage.lock` keeps nobody from anything.
     """
 
@@ -227,8 +227,8 @@ class Storage(Protocol):
     def lock(self) -> AbstractContextManager[bool]:
         """Keep writers from publishing, for those who remove what a writer may be about to use.
 
-        Yields False where writers cannot be kept from it: one holds on, or the storage has no lock
-        (`Promises.has_lock`). Who is told so does nothing that a writer at work could not bear:
+        Yields False where writers cannot be kept from it: one is busy, or the storage has no lock
+        (`Promises.has_lock`). The caller must then do nothing that could harm a writer at work:
         garbage collection removes nothing, and `publish` replaces no data without a record.
         """
         ...

@@ -55,16 +55,16 @@ class Target(Protocol):
         """Remove a file."""
         ...
 
-    def settle(self, name: str | None = None) -> None:
+    def make_durable(self, name: str | None = None) -> None:
         """Make names durable, and the bytes of one of them, whoever wrote it."""
         ...
 
 
-def twice(function: Callable[[], Result]) -> Result:
-    """Return what a function returns that writes files; once more where the storage failed.
+def retry_once(function: Callable[[], Result]) -> Result:
+    """Call a function that writes files; call it once more if the storage fails.
 
-    It must create its files anew: one whose bytes could not be made durable must not be asked
-    again, but what was to be written is still in memory.
+    The function must create its files anew: one whose bytes could not be made durable must not be
+    asked again, but what was to be written is still in memory.
     """
     try:
         return function()
@@ -106,9 +106,9 @@ def _publish_absent(
             is_ours = file.take_name()
             if not is_ours and not _is_equal(target, file):
                 return None
-            target.settle(None if is_ours else file.name)
+            target.make_durable(None if is_ours else file.name)
         if record.take_name():
-            target.settle()
+            target.make_durable()
             return Commit([_committed(file) for file in files], unchanged=False)
     if if_exists == "error":
         raise _conflict(target, [record])
@@ -133,20 +133,20 @@ def _publish_over(
                 return _unchanged(target, [target.describe(file.name) for file in files])
             raise _conflict(target, files)
         target.remove(record.name)
-        target.settle()
+        target.make_durable()
     elif data and not is_alone:
         # Data of another writer that may be about to publish its record.
         raise _conflict(target, data)
     for file in files:
         file.replace()
-        target.settle()
+        target.make_durable()
     return Commit([_committed(file) for file in files], unchanged=False)
 
 
 def _unchanged(target: Target, files: list[CommittedFile]) -> Commit:
     # Whoever published these files may have died before it made them durable.
     for file in files:
-        target.settle(file.name)
+        target.make_durable(file.name)
     return Commit(files, unchanged=True)
 
 

@@ -100,7 +100,7 @@ class LocalTransaction:
         """Remove a file."""
         os.unlink(name, dir_fd=self._descriptor)
 
-    def settle(self, name: str | None = None) -> None:
+    def make_durable(self, name: str | None = None) -> None:
         """Make names durable, and the bytes of one of them, whoever wrote it."""
         if not self._durable:
             return

@@ -212,5 +212,5 @@ class MemoryTransaction:
         """Remove a file."""
         self._storage.remove([name])
 
-    def settle(self, name: str | None = None) -> None:
+    def make_durable(self, name: str | None = None) -> None:
         """Do nothing: what is in memory is as durable as it gets."""

@@ -24,7 +24,7 @@ _SCHEME = 1
 
 
 def batch_digest(batch: ImageBatch, image_column: str, recorded_options: dict[str, Any]) -> str:
-    """Return 96 bits in hexadecimal that tell this batch from every other.
+    """Return 96 bits in hexadecimal that tell this batch from others.
 
     Order, ids, paths, dataset name, task id and the options that change bytes count. The picture
     counts in rows that have neither id nor path only: hashing all pixels would cost several per

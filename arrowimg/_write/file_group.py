@@ -67,8 +67,8 @@ class FileGroupTask(Task, frozen=True, eq=False, tag=True):
     dataset_name, task_id
         As in the batch.
     metadata
-        The batch's, plus ``output_dir``, ``images_per_tar``, ``num_images``, ``num_rows`` and
-        ``num_errors``.
+        The batch's, plus ``output_dir``, ``images_per_tar``, ``num_images``, ``num_rows``,
+        ``num_errors`` and ``num_unchanged``.
     """
 
     def __post_init__(self) -> None:

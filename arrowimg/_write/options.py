@@ -42,8 +42,8 @@ _NOT_RECORDED = frozenset(
 class WriteKeywords(TypedDict, total=False):
     """The keyword options that the stage, `ShardWriter` and `write_shards` share.
 
-    They are described in `WriteOptions`. ``options`` takes all of these at once; what is given
-    beside it counts before it.
+    They are described in `WriteOptions`. ``options`` takes all of these at once; keywords
+    beside it override it.
     """
 
     options: WriteOptions
@@ -256,7 +256,7 @@ def write_options(
     removed_by_default: bool,
     others: Iterable[str],
 ) -> WriteOptions:
-    """Return what a caller chose: ``options=``, and what is said beside it, which counts before it.
+    """Return what a caller chose: ``options=``, overridden by the keywords beside it.
 
     Parameters
     ----------

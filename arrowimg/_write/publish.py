@@ -23,7 +23,7 @@ from arrowimg._format.names import (
     shard_of,
 )
 from arrowimg._storage.base import Storage
-from arrowimg._storage.commit import twice
+from arrowimg._storage.commit import retry_once
 from arrowimg._storage.names import is_file_name
 from arrowimg._storage.open import open_storage
 from arrowimg._write.file_group import FileGroupTask, file_group
@@ -164,7 +164,7 @@ class Dataset(Struct, frozen=True):
         if self.options.if_exists == "overwrite":
             self.storage.remove(self._stale_files(shards))
         manifest = _manifest(shards, self.options)
-        twice(lambda: self._publish_once(manifest))
+        retry_once(lambda: self._publish_once(manifest))
         return file_group(shards, self.output_dir, self.options.images_per_tar)
 
     def _publish_once(self, manifest: Manifest) -> None:

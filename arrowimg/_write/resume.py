@@ -36,7 +36,7 @@ class CommittedShard(Struct, frozen=True):
     shard
         Its files; size and checksum of the tar as they are stated.
     batch_shards
-        How many shards the batch has that it is of, where that is known.
+        Number of shards in its batch, where that is known.
     rows
         The columns of its rows that were asked for.
     """

@@ -16,7 +16,7 @@ from arrowimg._format.keys import check_unique_column
 from arrowimg._format.names import quarantine_name, sidecar_name, tar_name
 from arrowimg._format.sidecar import Footer, sidecar_table, write_sidecar
 from arrowimg._format.tar_writer import TarWriter
-from arrowimg._storage.commit import twice
+from arrowimg._storage.commit import retry_once
 from arrowimg._write.file_group import WrittenFile
 from arrowimg._write.options import WriteOptions, option_differences
 from arrowimg.errors import DatasetConflictError, ManifestError
@@ -81,7 +81,7 @@ def write_shard(
         When the storage fails, twice. No sidecar is visible, and so no shard, unless only the last
         sync of the folder failed.
     """
-    return twice(lambda: _write_once(storage, name, parts, options, batch_shards, check))
+    return retry_once(lambda: _write_once(storage, name, parts, options, batch_shards, check))
 
 
 def _write_once(

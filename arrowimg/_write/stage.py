@@ -96,8 +96,8 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         True: the sidecar has no ``image_data`` column. False, the default here, keeps the stored
         JPEG in it too: handy for dataframes, twice the bytes.
     **options
-        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole. What is given beside it
-        counts before it, `images_per_tar` and `remove_image_data` where they are not the default.
+        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole. Keywords beside it override
+        it; `images_per_tar` and `remove_image_data` do so only where they are not the default.
 
     Attributes
     ----------
@@ -202,7 +202,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         Raises
         ------
         ImageError, SchemaError, SampleKeyError, DuplicateIdError
-            When the batch cannot be written. Nothing was.
+            When the batch cannot be written. Nothing was written.
         ErrorFractionError
             When too many of its rows are bad. Nothing was written.
         ShardConflictError
@@ -245,7 +245,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         self, storage: Storage, base_name: str, plan: list[slice], batch: EncodedBatch
     ) -> list[Shard]:
         if self.options.if_exists == "overwrite":
-            # They would lead into the middle of other pictures.
+            # The offsets in the indexes would lead into the middle of other pictures.
             storage.remove(indexes_among(storage.names()))
         stream = PartStream(batch.parts)
 

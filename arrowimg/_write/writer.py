@@ -58,9 +58,9 @@ class ShardWriter:
     remove_image_data
         True, the default here: the sidecars have no ``image_data`` column.
     **options
-        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults. What
-        is given beside it counts before it, `images_per_tar` and `remove_image_data` where they are
-        not the default.
+        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults.
+        Keywords beside it override it; `images_per_tar` and `remove_image_data` do so only where
+        they are not the default.
 
     Raises
     ------
@@ -274,9 +274,9 @@ def write_shards(
     progress
         True: a progress bar on stderr. None: only where stderr is a terminal.
     **options
-        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults. What
-        is given beside it counts before it, `images_per_tar` and `remove_image_data` where they are
-        not the default.
+        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults.
+        Keywords beside it override it; `images_per_tar` and `remove_image_data` do so only where
+        they are not the default.
 
     Returns
     -------

@@ -55,14 +55,14 @@ MUTANTS = [
     Mutant(
         "the folder is not synced after the data",
         "_storage/commit.py",
-        "            target.settle(None if is_ours else file.name)\n",
+        "            target.make_durable(None if is_ours else file.name)\n",
         "",
         (IN_ORDER,),
     ),
     Mutant(
         "the folder is not synced after the record",
         "_storage/commit.py",
-        "        if record.take_name():\n            target.settle()\n",
+        "        if record.take_name():\n            target.make_durable()\n",
         "        if record.take_name():\n",
         (IN_ORDER,),
     ),

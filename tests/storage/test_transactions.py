@@ -26,7 +26,7 @@ from storage_data import (
 )
 
 from arrowimg._storage.base import Commit
-from arrowimg._storage.commit import twice
+from arrowimg._storage.commit import retry_once
 from arrowimg.errors import DatasetConflictError, ShardConflictError, StorageError
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ class TestTwice:
                 raise failure
             return "written"
 
-        assert twice(write) == "written"
+        assert retry_once(write) == "written"
         assert len(calls) == failures + 1
 
     @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ class TestTwice:
             raise error
 
         with pytest.raises(OSError, match=r"out|a\.tar|storage") as caught:
-            twice(write)
+            retry_once(write)
 
         assert caught.value is error
         assert len(calls) == tries

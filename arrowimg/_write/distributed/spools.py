@@ -19,7 +19,7 @@ from arrowimg._core.temporary_names import TEMPORARY_PREFIX
 from arrowimg._format.keys import UNNAMED_PREFIX, KeyStyle, sample_key_column
 from arrowimg._format.samples import Samples
 from arrowimg._images.columns import image_runs
-from arrowimg._storage.commit import twice
+from arrowimg._storage.commit import retry_once
 from arrowimg._write.batch_name import batch_digest
 from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
 from arrowimg._write.prepare import check_batch, encode_batch, name_rows
@@ -103,7 +103,7 @@ def write_spool(storage: Storage, batch: ImageBatch, options: WriteOptions) -> S
     checked = check_batch(rows, image_runs(batch.data, options.image_column), options)
     parts = list(encode_batch(checked, options).parts)
     table = _as_table(parts)
-    twice(lambda: _write_once(storage, name, table, options))
+    retry_once(lambda: _write_once(storage, name, table, options))
     return _describe(name, parts)
 
 
