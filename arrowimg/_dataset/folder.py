@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
@@ -13,7 +12,7 @@ from arrowimg._core.checksums import checksum, recorded_checksum
 from arrowimg._dataset.sidecars import read_footer
 from arrowimg._format.manifest import Manifest, ShardEntry
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
-from arrowimg._format.sidecar import is_sidecar
+from arrowimg._format.sidecar import UNREADABLE, is_sidecar
 from arrowimg._storage.names import check_file_name
 from arrowimg.errors import ManifestError
 
@@ -144,5 +143,5 @@ def _may_be_sidecar(storage: Storage, name: str) -> bool:
     try:
         with storage.open(name) as file:
             return is_sidecar(pq.read_metadata(file))
-    except (pa.ArrowException, OSError):
+    except UNREADABLE:
         return True

@@ -14,7 +14,7 @@ from msgspec import Struct
 from arrowimg._core.tables import in_one_chunk
 from arrowimg._format.layout import Layout, layout_columns, tar_layout
 from arrowimg._format.parquet import IMAGE_DATA
-from arrowimg._format.sidecar import Footer, no_sidecar, parse_footer
+from arrowimg._format.sidecar import UNREADABLE, Footer, no_sidecar, parse_footer
 from arrowimg._storage.base import Storage
 from arrowimg._storage.names import check_file_name
 from arrowimg._storage.ranges import Places, read_pictures
@@ -77,8 +77,7 @@ def _reading(path: str) -> Iterator[None]:
         yield
     except ArrowimgError:
         raise
-    # A column that is missing is a `KeyError`; text that is none, a `UnicodeDecodeError`.
-    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise no_sidecar(path, error) from error
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 FOOTER_KEY = "arrowimg"
 
+UNREADABLE = (pa.ArrowException, OSError, KeyError, UnicodeDecodeError)
+"""What PyArrow raises of a damaged file: a missing column is a KeyError."""
+
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Arrow type of Hugging Face's ``Image`` feature: only this one shows as pictures there."""
 

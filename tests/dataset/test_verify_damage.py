@@ -66,6 +66,14 @@ class TestMissing:
 
 
 class TestUnreadable:
+    @pytest.mark.parametrize("text", [b"tar_file", b"arrowimg", b"member_name"])
+    def test_text_of_the_footer_that_is_no_text_is_damage(self, folder: Path, text: bytes) -> None:
+        (folder / MANIFEST).unlink()
+        sidecar = (folder / SIDECAR).read_bytes()
+        (folder / SIDECAR).write_bytes(sidecar.replace(text, b"\xff" + text[1:]))
+
+        assert {file for file, _, _ in places(verify(folder))} == {SIDECAR}
+
     @pytest.mark.parametrize("what", ["cut", "nothing", "foreign", "no rows"])
     def test_a_sidecar_that_cannot_be_read_is_named(self, folder: Path, what: str) -> None:
         path = folder / SIDECAR
