@@ -1,24 +1,18 @@
-"""Metadata columns as they are written: types that every reader knows, one layout per value."""
+"""Tables: anything that speaks Arrow as one, columns compared, and one layout per value."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
+from arrowimg._core.frames import (
+    is_pandas,
+    is_polars,
+    table_of_pandas,
+    table_of_polars,
+    without_unnamed_index,
+)
+from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg.errors import SchemaError, SourceError
-
-
-def plain_table(table: pa.Table) -> pa.Table:
-    """Return the table with types that every Parquet reader knows, the values unchanged.
-
-    Extension types become their storage, view types (Polars' ``string_view``) their 64-bit
-    counterparts; everything else, also field metadata, is kept. Schema metadata is dropped.
-    """
-    fields = [_plain_field(field) for field in table.schema]
-    columns = [
-        _plain_column(column, field.type)
-        for column, field in zip(table.columns, fields, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
 def canonical_table(table: pa.Table) -> pa.Table:
@@ -29,6 +23,15 @@ def canonical_table(table: pa.Table) -> pa.Table:
     """
     columns = [_canonical_column(column) for column in table.columns]
     return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def beside(left: pa.Table, right: pa.Table) -> pa.Table:
+    """Return the columns of two tables as one table; nothing is copied.
+
+    `append_column` would copy all that is known of the columns before, once for each column.
+    """
+    schema = pa.schema([*left.schema, *right.schema], left.schema.metadata)
+    return pa.Table.from_arrays([*left.columns, *right.columns], schema=schema)
 
 
 def in_one_chunk(table: pa.Table) -> pa.Table:
@@ -50,48 +53,6 @@ def _canonical_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([values.dictionary_encode().cast(column.type)], column.type)
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911  # a type each
-    if isinstance(kind, pa.BaseExtensionType):
-        return _plain_type(kind.storage_type)
-    if pa.types.is_string_view(kind):
-        return pa.large_string()
-    if pa.types.is_binary_view(kind):
-        return pa.large_binary()
-    if pa.types.is_dictionary(kind):
-        return pa.dictionary(kind.index_type, _plain_type(kind.value_type), kind.ordered)
-    if pa.types.is_struct(kind):
-        return pa.struct([_plain_field(field) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(
-            _plain_field(kind.key_field), _plain_field(kind.item_field), kind.keys_sorted
-        )
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_plain_field(kind.value_field), kind.list_size)
-    if pa.types.is_large_list(kind):
-        return pa.large_list(_plain_field(kind.value_field))
-    if pa.types.is_list(kind):
-        return pa.list_(_plain_field(kind.value_field))
-    return kind
-
-
-def _plain_field(field: pa.Field) -> pa.Field:
-    metadata = {
-        key: value
-        for key, value in (field.metadata or {}).items()
-        if not key.startswith(b"ARROW:extension:")
-    }
-    return pa.field(field.name, _plain_type(field.type), field.nullable, metadata or None)
-
-
-def _plain_column(column: pa.ChunkedArray, plain_type: pa.DataType) -> pa.ChunkedArray:
-    if isinstance(column.type, pa.BaseExtensionType):
-        storage = pa.chunked_array(
-            [chunk.storage for chunk in column.chunks], column.type.storage_type
-        )
-        return _plain_column(storage, plain_type)
-    return column if column.type == plain_type else column.cast(plain_type)
-
-
 def as_table(source: object) -> pa.Table:
     """Return anything that speaks Arrow as a table, without copying column data.
 
@@ -105,32 +66,52 @@ def as_table(source: object) -> pa.Table:
     ------
     SourceError
         When `source` is none of these.
+    SchemaError
+        When a column of a frame cannot become Arrow's.
     """
     if isinstance(source, pa.Table):
-        return source
+        return without_unnamed_index(source)
     if isinstance(source, pa.RecordBatch):
-        return pa.Table.from_batches([source])
+        return without_unnamed_index(pa.Table.from_batches([source]))
+    if is_pandas(source):
+        return table_of_pandas(source)
+    if is_polars(source):
+        return table_of_polars(source)
     expected = "a table (something with __arrow_c_stream__)"
     found = f"{type(source).__module__}.{type(source).__qualname__}"
     if not (hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")):
         raise SourceError(expected, found)
     try:
-        return pa.table(source)
+        return without_unnamed_index(pa.table(source))
     except pa.ArrowInvalid as error:
         raise SourceError(expected, f"{found}, which holds no rows of columns") from error
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Tell whether a column can hold ids or paths: strings, integers or nulls."""
-    if pa.types.is_dictionary(kind):
-        return is_text(kind.value_type)
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_null(kind)
-    )
+    plain = plain_type(kind)
+    if pa.types.is_dictionary(plain):
+        return is_text(plain.value_type)
+    is_string = pa.types.is_string(plain) or pa.types.is_large_string(plain)
+    return bool(is_string or pa.types.is_integer(plain) or pa.types.is_null(plain))
+
+
+def text_column(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Return a column of ids or paths as strings, integers in decimal; strings are not copied.
+
+    Raises
+    ------
+    SchemaError
+        When it holds something else, or text that is no UTF-8.
+    """
+    if not is_text(column.type):
+        raise SchemaError(name, "strings, integers or nulls", str(column.type))
+    try:
+        texts = plain_column(column, plain_type(column.type)).cast(pa.string())
+        texts.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise SchemaError(name, "valid UTF-8", str(error)) from error
+    return texts
 
 
 def check_same_columns(
@@ -143,15 +124,17 @@ def check_same_columns(
     first_place, place
         Where they are, for the error: batches, or files that have been written.
     """
-    for name in sorted({*first.names, *other.names}):
-        expected, found = (_kind_of(schema, name) for schema in (first, other))
-        if expected != found:
+    stated, found = _kinds_of(first), _kinds_of(other)
+    for name in sorted({*stated, *found}):
+        kinds = [kinds.get(name, "no such column") for kinds in (stated, found)]
+        if kinds[0] != kinds[1]:
             where, advice = (f" in {place}", "write one anew") if place else ("", "cast it")
-            raise SchemaError(name, f"{expected}, as in {first_place}", f"{found}{where}", advice)
+            expected = f"{kinds[0]}, as in {first_place}"
+            raise SchemaError(name, expected, f"{kinds[1]}{where}", advice)
 
 
-def _kind_of(schema: pa.Schema, name: str) -> str:
-    if name not in schema.names:
-        return "no such column"
-    field = schema.field(name)
-    return f"{field.type}{'' if field.nullable else ' not null'}"
+def _kinds_of(schema: pa.Schema) -> dict[str, str]:
+    return {
+        field.name: f"{plain_type(field.type)}{'' if field.nullable else ' not null'}"
+        for field in schema
+    }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from arrowimg._core.option_checks import check_option, is_int
-from arrowimg._core.tables import check_same_columns
+from arrowimg._core.tables import beside, check_same_columns
 from arrowimg._dataset.folder import read_manifest, sidecar_names
 from arrowimg._dataset.sidecars import fetch_pictures, read_rows
 from arrowimg._format.parquet import IMAGE_DATA
@@ -92,8 +92,5 @@ def _rebuild_batch(storage: Storage, rows: pa.Table, *, check: bool) -> ImageBat
         "image_path": rows["original_path"],
         IMAGE_DATA: fetch_pictures(storage, rows, check=check),
     }
-    batch = pa.table(columns)
-    metadata = rows.drop_columns([name for name in RESERVED if name in rows.column_names])
-    for field, column in zip(metadata.schema, metadata.columns, strict=True):
-        batch = batch.append_column(field, column)
-    return ImageBatch(batch)
+    metadata = rows.select([name for name in rows.column_names if name not in RESERVED])
+    return ImageBatch(beside(pa.table(columns), metadata))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from msgspec import Struct
 
+from arrowimg._core.plain_types import plain_column, plain_type
+from arrowimg._core.texts import shown_values
 from arrowimg._dataset.folder import find_sidecars
 from arrowimg._dataset.sidecars import open_sidecar, read_footer
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
@@ -100,5 +103,15 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
             for file, footer in zip(sidecars, footers, strict=True)
         ],
         columns=columns,
-        first_rows=rows.to_pylist() if rows is not None else [],
+        first_rows=[] if rows is None else _spelled(rows),
     )
+
+
+def _spelled(rows: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return rows as dicts, moments and spans spelled out, also those that Python has no type for."""
+    columns = [
+        shown_values(plain_column(pa.chunked_array([column]), plain_type(column.type)))
+        for column in rows.columns
+    ]
+    names = rows.schema.names
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 Depth: TypeAlias = Literal["quick", "checksums", "decode"]
 
@@ -50,6 +54,25 @@ class Damage(Struct, frozen=True):
         return f"{place}: {self.kind}: {self.detail}"
 
 
+MOST_LISTED = 100
+"""Damages of a file that are listed, each; the rest is counted."""
+
+
+def bounded(damages: Iterable[Damage]) -> Iterator[Damage]:
+    """Yield at most `MOST_LISTED` damages of each file, and then how many more it has."""
+    counts = Counter[str]()
+    last: dict[str, Damage] = {}
+    for damage in damages:
+        counts[damage.file] += 1
+        if counts[damage.file] <= MOST_LISTED:
+            yield damage
+        last[damage.file] = damage
+    for file, count in counts.items():
+        if count > MOST_LISTED:
+            more = f"and {count - MOST_LISTED:,} more in this file, which are not listed"
+            yield Damage(file, None, last[file].kind, more)
+
+
 class Report(Struct, frozen=True):
     """What `verify` found.
 
@@ -62,7 +85,8 @@ class Report(Struct, frozen=True):
     num_shards, num_images, num_rows
         What the sidecars that could be read say.
     damages
-        What is not as it was written. Empty: all is well.
+        What is not as it was written. Empty: all is well. Of a file, at most 100, and one that
+        says how many more there are.
     notices
         A line for each file that no shard needs: its name and what it is, a temporary file, a tar
         without a sidecar, of a shard that the manifest does not list, of others.

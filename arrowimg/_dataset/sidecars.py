@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from msgspec import Struct
 
+from arrowimg._core.plain_types import plain_table
 from arrowimg._core.tables import in_one_chunk
 from arrowimg._format.layout import Layout, layout_columns, tar_layout
 from arrowimg._format.parquet import IMAGE_DATA
@@ -96,7 +97,9 @@ def read_rows(storage: Storage, sidecar: str, columns: Collection[str] | None = 
     """
     with open_sidecar(storage, sidecar) as opened:
         names = [name for name in opened.file.schema_arrow.names if name != IMAGE_DATA]
-        return opened.file.read([it for it in names if columns is None or it in columns])
+        wanted = None if columns is None else set(columns)
+        rows = opened.file.read([it for it in names if wanted is None or it in wanted])
+        return plain_table(rows)
 
 
 def read_footer(storage: Storage, sidecar: str) -> Footer:

@@ -8,7 +8,7 @@ from arrowimg._core.checksums import checksum
 from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.folder import find_sidecars, read_manifest
 from arrowimg._dataset.index.formats import indexes_with
-from arrowimg._dataset.report import Damage, DamageKind, Depth, Report
+from arrowimg._dataset.report import Damage, DamageKind, Depth, Report, bounded
 from arrowimg._dataset.sidecars import ListedShard, parse_sidecar
 from arrowimg._format.names import (
     MANIFEST_NAME,
@@ -71,9 +71,11 @@ def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Re
     entries = {entry.parquet: entry for entry in manifest.shards} if manifest else {}
     shards, ids = list[ListedShard](), list[tuple[str, list[str]]]()
     for name in listed:
-        damages += _check_shard(storage, name, entries.get(name), depth, shards, ids)
+        damages += bounded(
+            _check_shard(storage, name, entries.get(name), depth, shards, ids)
+        )
     damages += _check_batches(shards) if manifest is None else []
-    damages += _check_ids(ids)
+    damages += bounded(_check_ids(ids))
     return Report(
         path=str(output_dir),
         depth=depth,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
 
+from arrowimg._core.texts import json_values, texts_of
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 def check_members(schema: pa.Schema, members: Mapping[str, str | list[str]]) -> None:
     """Raise `SchemaError` when a column that `members` names is not there, or cannot be text."""
+    present = set(schema.names) if members else set()
     for extension, columns in members.items():
         for column in [columns] if isinstance(columns, str) else columns:
-            if column not in schema.names:
+            if column not in present:
                 names = ", ".join(map(repr, schema.names)) or "none"
                 raise SchemaError(column, f"a column for .{extension} members", f"columns {names}")
         if isinstance(columns, str) and pa.types.is_nested(schema.field(columns).type):
@@ -37,9 +39,15 @@ def extra_members(metadata: pa.Table, members: Mapping[str, str | list[str]]) ->
 
     One column gives its value as it is: text as UTF-8, bytes untouched, numbers in decimal,
     nothing for null, so that every sample has the same members. Several give a JSON object.
+    ``docs/reference/format.md`` says how values of each type are spelled.
+
+    Raises
+    ------
+    SchemaError
+        When a value cannot be spelled.
     """
     columns = {
-        extension: _plain_values(metadata[columns])
+        extension: _plain_values(metadata[columns], columns)
         if isinstance(columns, str)
         else _json_values(metadata.select(columns))
         for extension, columns in members.items()
@@ -47,15 +55,17 @@ def extra_members(metadata: pa.Table, members: Mapping[str, str | list[str]]) ->
     return pa.table(columns)
 
 
-def _plain_values(column: pa.ChunkedArray) -> pa.LargeBinaryArray:
+def _plain_values(column: pa.ChunkedArray, name: str) -> pa.LargeBinaryArray:
     if _is_text_or_bytes(column.type):
         return column.cast(pa.large_binary()).combine_chunks().fill_null(b"")
-    return pa.array([_as_bytes(value) for value in column.to_pylist()], pa.large_binary())
+    return pa.array(map(_as_bytes, texts_of(column, name)), pa.large_binary())
 
 
 def _json_values(columns: pa.Table) -> pa.LargeBinaryArray:
-    encode = msgspec.json.Encoder(enc_hook=str).encode
-    return pa.array([encode(row) for row in columns.to_pylist()], pa.large_binary())
+    encode, names = msgspec.json.Encoder().encode, columns.column_names
+    values = map(json_values, columns.columns, names)
+    documents = [encode(dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
+    return pa.array(documents, pa.large_binary())
 
 
 def _is_text_or_bytes(kind: pa.DataType) -> bool:
@@ -67,7 +77,5 @@ def _is_text_or_bytes(kind: pa.DataType) -> bool:
     )
 
 
-def _as_bytes(value: Any) -> bytes:  # noqa: ANN401  # any Arrow scalar as Python
-    if value is None:
-        return b""
-    return value if isinstance(value, bytes) else str(value).encode()
+def _as_bytes(value: str | bytes | None) -> bytes:
+    return (value or "").encode() if value is None or isinstance(value, str) else value

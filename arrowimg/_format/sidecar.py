@@ -13,13 +13,13 @@ from msgspec import Struct
 from arrowimg._core.binary import value_offsets
 from arrowimg._core.checksums import recorded_checksum
 from arrowimg._core.splits import split_by_size
-from arrowimg._core.tables import canonical_table
+from arrowimg._core.tables import beside, canonical_table
 from arrowimg._core.version import FORMAT_VERSION
-from arrowimg._format.parquet import IMAGE_DATA, BinaryWriter, parquet_leaves, write_parquet
+from arrowimg._format.parquet import IMAGE_DATA, BinaryWriter, write_parquet
 from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy.typing as npt
     import pyarrow.parquet as pq
@@ -60,7 +60,6 @@ TAR_PATH = "tar_path"
 
 _HUGGING_FACE = msgspec.json.encode({"info": {"features": {IMAGE_DATA: {"_type": "Image"}}}})
 _CHUNK_NBYTES = 2**30
-_READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
 _PLAIN = frozenset(RESERVED) - {"tar_file", "action", "error"}
 
 
@@ -95,23 +94,12 @@ class Footer(Struct, frozen=True, kw_only=True):
         return recorded_checksum(self.options)
 
 
-def check_metadata(metadata: pa.Table) -> None:
-    """Raise `SchemaError` when a metadata column cannot be a column of the sidecar."""
-    schema = metadata.schema
-    for name in schema.names:
+def check_names(names: Iterable[str]) -> None:
+    """Raise `SchemaError` when a metadata column has a name that the sidecar uses itself."""
+    for name in names:
         if name in (*RESERVED, TAR_PATH):
             expected = "a name that the sidecar does not use itself"
             raise SchemaError(name, expected, repr(name), f"rename it, say to 'source_{name}'")
-    for field in schema if _parquet_error(schema) is not None else ():
-        error = _parquet_error(pa.schema([field]))
-        if error is not None:
-            found = f"{field.type} ({error})"
-            raise SchemaError(field.name, "a type that Parquet has", found, "cast it")
-    for name, column in zip(schema.names, metadata.columns, strict=True):
-        if _READS_NO_NULL_VECTORS and column.null_count and _has_fixed_size_lists(column.type):
-            expected = f"no nulls: PyArrow {pa.__version__} cannot read fixed-size lists with nulls"
-            advice = "upgrade PyArrow to 26, or cast the column to variable-size lists"
-            raise SchemaError(name, expected, f"{column.null_count:,} nulls", advice)
 
 
 def sidecar_table(
@@ -155,9 +143,7 @@ def sidecar_table(
         "action": stored["action"],
         "error": stored["error"],
     }
-    table = canonical_table(pa.table(columns))
-    for field, column in zip(metadata.schema, canonical_table(metadata).columns, strict=True):
-        table = table.append_column(field, column)
+    table = beside(canonical_table(pa.table(columns)), canonical_table(metadata))
     if not keep_images:
         return table
     images = _image_column(stored[IMAGE_DATA], table["member_name"])
@@ -205,24 +191,6 @@ def no_sidecar(path: str, error: Exception) -> ManifestError:
     """Return the error that a file is no sidecar that can be read, given what was raised."""
     found = f"{type(error).__name__}: {error}"
     return ManifestError(path, "a Parquet sidecar of arrowimg", found)
-
-
-def _parquet_error(schema: pa.Schema) -> str | None:
-    try:
-        parquet_leaves(schema)
-    except (pa.ArrowException, OSError) as error:
-        return str(error)
-    kinds = [field.type for field in schema]
-    if any(pa.types.is_dictionary(kind) and pa.types.is_nested(kind.value_type) for kind in kinds):
-        return "a dictionary of nested values"
-    # Of lists of size 0, Parquet cannot bring back which were null.
-    return "lists of size 0" if any(_has_fixed_size_lists(kind, 0) for kind in kinds) else None
-
-
-def _has_fixed_size_lists(kind: pa.DataType, size: int | None = None) -> bool:
-    if pa.types.is_fixed_size_list(kind) and size in (None, kind.list_size):
-        return True
-    return any(_has_fixed_size_lists(kind.field(at).type, size) for at in range(kind.num_fields))
 
 
 def _of_present(values: pa.Array, is_present: pa.ChunkedArray) -> pa.Array:

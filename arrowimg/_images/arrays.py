@@ -8,14 +8,28 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem
+from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem, SchemaError
 
 ImageArrays: TypeAlias = Sequence[np.ndarray[Any, Any] | None] | np.ndarray[Any, Any]
 """Pictures of one dtype, None where a row has none; or all of them stacked."""
 
 
-def column_of_values(values: Any) -> pa.Array | pa.ChunkedArray:  # noqa: ANN401  # see below
-    """Return anything that `pyarrow.array` takes as a column; an (N, D) array as N vectors."""
+def column_of_values(values: Any, name: str) -> pa.Array | pa.ChunkedArray:  # noqa: ANN401  # see below
+    """Return anything that `pyarrow.array` takes as a column; an (N, D) array as N vectors.
+
+    Raises
+    ------
+    SchemaError
+        When the values have no Arrow type in common.
+    """
+    try:
+        return _column_of_values(values)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        expected, advice = "values of one Arrow type", "pass a pyarrow.Array, or leave it out"
+        raise SchemaError(name, expected, str(error).splitlines()[0], advice) from error
+
+
+def _column_of_values(values: Any) -> pa.Array | pa.ChunkedArray:  # noqa: ANN401
     if isinstance(values, np.ndarray) and values.ndim > 1:
         return nested_lists(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1:])
     return values if isinstance(values, pa.ChunkedArray) else pa.array(values)

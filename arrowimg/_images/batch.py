@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -45,12 +46,12 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = self.data.column_names
-        for name in names:
-            if names.count(name) > 1:
-                raise SchemaError(name, "one column of that name", f"{names.count(name)}")
+        counts = Counter(self.data.column_names)
+        for name, count in counts.items():
+            if count > 1:
+                raise SchemaError(name, "one column of that name", f"{count}")
         for name in ("image_id", "image_path"):
-            if name in names and not is_text(self.data.schema.field(name).type):
+            if name in counts and not is_text(self.data.schema.field(name).type):
                 found = str(self.data.schema.field(name).type)
                 raise SchemaError(name, "strings, integers or nulls", found)
 
@@ -122,7 +123,7 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
             if name in columns:
                 found = f"{name}= beside {_PARAMETERS[name]}="
                 raise SchemaError(name, "to be given once", found, "leave one out, or rename it")
-        arrays |= {name: column_of_values(values) for name, values in columns.items()}
+        arrays |= {name: column_of_values(values, name) for name, values in columns.items()}
         for name, values in arrays.items():
             if len(values) != len(images):
                 raise SchemaError(name, f"{len(images):,} values", f"{len(values):,}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 from msgspec import Struct
 
+from arrowimg._core.tables import text_column
 from arrowimg._images.columns import image_paths
-from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,11 +54,6 @@ def _texts(table: pa.Table, name: str, fallback: pa.ChunkedArray | None) -> pa.S
     column = table[name] if name in table.column_names else fallback
     if column is None:
         return pa.nulls(table.num_rows, pa.string())
-    try:
-        texts = column.cast(pa.string())
-        # Even a single chunk would be copied by `combine_chunks`.
-        array = texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()
-        array.validate(full=True)
-    except pa.ArrowInvalid as error:
-        raise SchemaError(name, "valid UTF-8", str(error)) from error
-    return array
+    texts = text_column(column, name)
+    # Even a single chunk would be copied by `combine_chunks`.
+    return texts.chunk(0) if texts.num_chunks == 1 else texts.combine_chunks()

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from arrowimg._core.option_checks import check_keywords, check_option, is_int
 from arrowimg._core.threads import map_on_threads, usable_cores
+from arrowimg._format.column_types import written_columns
 from arrowimg._format.members import check_members
-from arrowimg._format.sidecar import check_metadata
+from arrowimg._format.sidecar import check_names
 from arrowimg._reshard.copies import CopiedParts, SidecarRows, fill_shards, plan_copies
 from arrowimg._reshard.options import ReshardKeywords, stored_options
 from arrowimg._reshard.source import RowMasks, Selection, SourceRows, check_unique_ids, open_sources
@@ -239,9 +240,11 @@ def _new_columns(metadata: object, source: SourceRows) -> MetadataFrame:
     from arrowimg._write.metadata import MetadataFrame  # noqa: PLC0415  # imports Polars
 
     frame = MetadataFrame(metadata)
-    check_metadata(frame.columns)
+    check_names(frame.columns.column_names)
+    written_columns(frame.columns)
+    present = set(source.schema.names)
     for name in frame.columns.column_names:
-        if name in source.schema.names:
+        if name in present:
             expected, advice = "the name of a new column", f"rename it, say to 'new_{name}'"
             raise SchemaError(name, expected, "a column of the dataset", advice)
     ids = [it for shard in source.shards for it in shard.read(["image_id"])["image_id"].chunks]

@@ -141,7 +141,8 @@ class Selection(Struct, frozen=True):
 
     def tables(self, names: list[str]) -> Iterator[tuple[ListedShard, pa.Table]]:
         """Yield some columns of the rows of each shard, in the order that they have there."""
-        ours = [name for name in names if name in self.source.schema.names]
+        present = set(self.source.schema.names)
+        ours = [name for name in names if name in present]
         for shard, is_wanted in zip(self.source.shards, self.masks, strict=True):
             if not is_wanted.any():
                 continue

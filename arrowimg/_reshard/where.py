@@ -77,7 +77,7 @@ def _names_in(
 
 
 def _read(shard: ListedShard, names: Sequence[str], metadata: MetadataFrame | None) -> pa.Table:
-    joined = metadata.columns.column_names if metadata else []
+    joined = set(metadata.columns.column_names) if metadata else set()
     rows = shard.read([name for name in names if name not in joined])
     # Without new columns nothing is looked up.
     return with_metadata(rows, metadata.take).select(names) if metadata else rows

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from arrowimg._core.tables import as_table, is_text, plain_table
+from arrowimg._core.plain_types import plain_table
+from arrowimg._core.tables import as_table, beside, text_column
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:
@@ -44,14 +45,11 @@ class MetadataFrame:
     def __init__(self, source: object) -> None:
         frame = source.collect() if isinstance(source, pl.LazyFrame) else source
         table = plain_table(as_table(frame))
-        kind = table.schema.field(_ID).type if _ID in table.column_names else None
-        if kind is None or not is_text(kind):
+        if table.column_names.count(_ID) != 1:
             expected = "a column of strings or integers in metadata"
-            raise SchemaError(_ID, expected, str(kind or table.column_names))
+            raise SchemaError(_ID, expected, str(table.column_names))
         self.columns = table.drop_columns([_ID])
-        self._rows = pl.DataFrame(
-            {_ID: pl.Series(table[_ID].cast(pa.large_string()))}
-        ).with_row_index(_ROW)
+        self._rows = _frame_of(text_column(table[_ID], _ID)).with_row_index(_ROW)
         self._is_used = np.zeros(table.num_rows, np.bool_)
         self._taken = np.empty(0, np.int64)
         repeated = self._rows.filter(pl.col(_ID).is_duplicated() | pl.col(_ID).is_null())
@@ -103,10 +101,7 @@ def with_metadata(table: pa.Table, find: Callable[[pa.ChunkedArray], pa.Table]) 
     """
     if _ID not in table.column_names:
         raise SchemaError(_ID, "a column to join metadata on", f"columns {table.column_names}")
-    extra = find(table[_ID].cast(pa.string()))
-    for field, column in zip(extra.schema, extra.columns, strict=True):
-        table = table.append_column(field, column)
-    return table
+    return beside(table, find(text_column(table[_ID], _ID)))
 
 
 def _text_ids(image_ids: pa.ChunkedArray) -> pl.DataFrame:

@@ -11,13 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
+from arrowimg._core.frames import unnamed_index
 from arrowimg._core.splits import split_for_workers
-from arrowimg._core.tables import plain_table
 from arrowimg._core.threads import map_on_threads
+from arrowimg._format.column_types import written_columns
 from arrowimg._format.keys import sample_key_column
 from arrowimg._format.members import check_members, extra_members
 from arrowimg._format.samples import Samples
-from arrowimg._format.sidecar import check_metadata
+from arrowimg._format.sidecar import check_names
 from arrowimg._format.tar import sample_nbytes
 from arrowimg._images.check import CheckedFiles, CheckedPixels, CheckedRun, check_run
 from arrowimg._images.columns import Files, ImageRun
@@ -90,8 +91,10 @@ def name_rows(
         When a column is missing, of a type that cannot be written, or has a name that is taken.
     """
     own = (options.image_column, "image_id", "image_path")
-    metadata = plain_table(table.select([name for name in table.column_names if name not in own]))
-    check_metadata(metadata)
+    left_out = {*own, *unnamed_index(table.schema)}
+    columns = [name for name in table.column_names if name not in left_out]
+    check_names(columns)
+    metadata = written_columns(table.select(columns))
     check_members(metadata.schema, options.members)
     identity = Identity.of(table, options.image_column)
     keys = sample_key_column(identity.image_ids, unnamed_prefix, first_row, options.keys)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrowimg._core.tables import as_table
+from arrowimg._core.frames import is_pandas, is_polars
+from arrowimg._core.tables import as_table, text_column
 from arrowimg._format.keys import check_unique
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.files import IMAGE_SUFFIXES, as_paths, find_images, ids_of_files, read_files
@@ -70,11 +71,11 @@ def count_rows(source: object) -> int | None:
 def known_ids(source: Any) -> pa.ChunkedArray | None:  # noqa: ANN401  # any source
     """Return the ids of a source that is in memory as a whole, None of others or without ids."""
     table = source.data if isinstance(source, ImageBatch) else source
-    if isinstance(table, pa.RecordBatch) or _is_of(table, "polars", "get_column"):
+    if isinstance(table, pa.RecordBatch) or is_polars(table):
         table = as_table(table)
     if not isinstance(table, pa.Table) or table.column_names.count("image_id") != 1:
         return None
-    return table["image_id"].cast(pa.string())
+    return text_column(table["image_id"], "image_id")
 
 
 def check_known_ids(source: object, metadata: MetadataFrame | None) -> None:
@@ -120,6 +121,8 @@ def _tables(source: Any) -> Iterator[pa.Table]:  # noqa: ANN401  # this is where
         yield from _tables_of_lazy_frame(source)
     elif _is_of(source, "datasets", "with_format") and hasattr(source, "iter"):
         yield from source.with_format("arrow").iter(ROWS_PER_BATCH)
+    elif is_polars(source) or is_pandas(source):
+        yield as_table(source)
     elif hasattr(source, "__arrow_c_stream__"):
         yield from map(as_table, _open_stream(source))
     elif hasattr(source, "__arrow_c_array__"):

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from arrowimg._core.binary import binary_views, join_values
 from arrowimg._core.option_checks import check_option, python_value
-from arrowimg._core.tables import plain_table
+from arrowimg._core.plain_types import plain_table
 from arrowimg._core.threads import map_on_threads
 from arrowimg._dataset.index.formats import indexes_among
 from arrowimg._format.keys import UNNAMED_PREFIX, check_member_names

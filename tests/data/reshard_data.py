@@ -53,7 +53,7 @@ def typed_columns(count: int = 20) -> dict[str, pa.Array]:
         "embedding": pa.FixedSizeListArray.from_arrays(
             pa.array(np.arange(4 * count, dtype=np.float32)), 4
         ),
-        "price": pa.array(list(rows), pa.decimal256(50, 2)),
+        "price": pa.array(list(rows), pa.decimal256(38, 2)),
         "tags": pa.array([[("a", row)] for row in rows], pa.map_(pa.string(), pa.int64())),
     }
 

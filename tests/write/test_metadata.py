@@ -62,7 +62,7 @@ def test_anything_that_speaks_arrow_may_be_the_metadata(source: object) -> None:
     "column",
     [
         pa.array([Decimal("1.5")], pa.decimal256(60, 2)),
-        pa.array(["x"], pa.dictionary(pa.int8(), pa.string())),
+        pa.array(["x"], pa.dictionary(pa.int32(), pa.string())),
         pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())),
         pa.array([1], pa.timestamp("ns", "Asia/Tokyo")),
         pa.array([[1.0, 2.0]], pa.list_(pa.float16(), 2)),

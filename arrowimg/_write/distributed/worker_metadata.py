@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from arrowimg._core.tables import as_table, plain_table
+from arrowimg._core.plain_types import plain_table
+from arrowimg._core.tables import as_table
 from arrowimg._write.metadata import MetadataFrame
 from arrowimg.errors import SchemaError
 
