@@ -108,7 +108,7 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
 
 
 def _spelled(rows: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Return rows as dicts, moments and spans spelled out, also those that Python has no type for."""
+    """Return rows as dicts, moments and spans spelled out, also those that Python lacks."""
     columns = [
         shown_values(plain_column(pa.chunked_array([column]), plain_type(column.type)))
         for column in rows.columns

@@ -49,7 +49,7 @@ class MetadataFrame:
             expected = "a column of strings or integers in metadata"
             raise SchemaError(_ID, expected, str(table.column_names))
         self.columns = table.drop_columns([_ID])
-        self._rows = _frame_of(text_column(table[_ID], _ID)).with_row_index(_ROW)
+        self._rows = _text_ids(text_column(table[_ID], _ID)).with_row_index(_ROW)
         self._is_used = np.zeros(table.num_rows, np.bool_)
         self._taken = np.empty(0, np.int64)
         repeated = self._rows.filter(pl.col(_ID).is_duplicated() | pl.col(_ID).is_null())

@@ -120,7 +120,7 @@ def is_refused(kind: pa.DataType) -> bool:
     names = [kind.field(at).name for at in range(kind.num_fields)]
     is_empty = pa.types.is_struct(kind) and not names
     is_ambiguous = pa.types.is_struct(kind) and len(set(names)) < len(names)
-    is_of_no_size = kind in {pa.binary(0)} or getattr(kind, "list_size", 1) == 0
+    is_of_no_size = kind == pa.binary(0) or getattr(kind, "list_size", 1) == 0
     is_long = pa.types.is_decimal(kind) and (kind.precision > 38 or kind.scale < 0)
     is_odd = pa.types.is_timestamp(kind) and kind.tz == "+05:30"
     is_whole = pa.types.is_union(kind) or is_empty or is_ambiguous or is_of_no_size
@@ -143,7 +143,9 @@ def is_null(kind: pa.DataType) -> bool:
     return bool(pa.types.is_null(kind))
 
 
-def array_of(kind: pa.DataType, size: int, choose: Choose, *, nullable: bool = True) -> pa.Array:
+def array_of(  # noqa: PLR0911  # a type each
+    kind: pa.DataType, size: int, choose: Choose, *, nullable: bool = True
+) -> pa.Array:
     """Return an array of a type, some of its rows null where it may be."""
     # Before PyArrow 26, such columns are refused where anything is null.
     nullable = nullable and (READS_NULL_VECTORS or not has_vectors(kind))
@@ -179,7 +181,9 @@ def array_of(kind: pa.DataType, size: int, choose: Choose, *, nullable: bool = T
     return pa.array(values, kind)
 
 
-def _nested_array(kind: pa.DataType, is_null_row: list[bool], choose: Choose) -> pa.Array:
+def _nested_array(  # noqa: PLR0911  # a type each
+    kind: pa.DataType, is_null_row: list[bool], choose: Choose
+) -> pa.Array:
     size = len(is_null_row)
     mask = pa.array(is_null_row, pa.bool_())
     if pa.types.is_struct(kind):
@@ -251,7 +255,7 @@ def _temporal_maker(kind: pa.DataType, choose: Choose) -> Callable[[], int]:
     return lambda: choose.randint(-(10**9) * factor, 10**9 * factor)
 
 
-def rows_of(array: pa.Array | pa.ChunkedArray) -> list[Any]:
+def rows_of(array: pa.Array | pa.ChunkedArray) -> list[Any]:  # noqa: PLR0911  # a type each
     """Return values that are equal where they are the same, whatever type a reader gives them.
 
     Moments and spans are nanoseconds, since 1970 where they have a date.

@@ -55,7 +55,7 @@ def columns_of(kinds: Sequence[pa.DataType], seed: int) -> dict[str, pa.Array]:
     return {f"c{number}": array for number, array in enumerate(arrays)}
 
 
-def in_duckdb(rows: Any, kind: pa.DataType) -> Any:  # noqa: ANN401
+def in_duckdb(rows: Any, kind: pa.DataType) -> Any:  # noqa: ANN401, PLR0911
     """Return values as DuckDB has them: spans as counts, and before 2.0 no nanoseconds."""
     if rows is None:
         return None
@@ -74,8 +74,7 @@ def in_duckdb(rows: Any, kind: pa.DataType) -> Any:  # noqa: ANN401
         return rows // {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[kind.unit]
     is_naive = pa.types.is_timestamp(kind) and kind.tz is None
     is_moment = pa.types.is_temporal(kind) and not pa.types.is_interval(kind)
-    if EXPORTS_CATEGORIES = int(version("polars").split(".")[0]) >= 2
-DUCKDB_KEEPS_NANOSECONDS or is_naive or not is_moment:
+    if DUCKDB_KEEPS_NANOSECONDS or is_naive or not is_moment:
         return rows
     return rows // 1000 * 1000 if rows >= 0 else -(-rows // 1000 * 1000)
 
@@ -122,7 +121,8 @@ def check_written(columns: dict[str, pa.Array], folder: Path) -> None:
     (path,) = group.parquet_paths
 
     by_arrow = pq.read_table(path)
-    by_polars = arrowimg.scan(folder / "out").select(known_to_polars(columns)).collect().rechunk().to_arrow()
+    scanned = arrowimg.scan(folder / "out").select(known_to_polars(columns))
+    by_polars = scanned.collect().rechunk().to_arrow()
     by_duckdb = duckdb.sql(f"SELECT * FROM '{path}'").to_arrow_table()  # noqa: S608
     (batch,) = arrowimg.read_batches(folder / "out")
     arrowimg.reshard(folder / "out", folder / "copy", progress=False)

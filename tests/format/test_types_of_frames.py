@@ -108,7 +108,7 @@ def test_a_number_of_39_digits_is_refused(tmp_path: Path) -> None:
         (pl.Struct({"q": pl.Enum(["a", "b"])}), {"q": "a"}, [{"q": "a"}]),
         (pl.Decimal(38, 2), Decimal("1.5"), [Decimal("1.50")]),
         (pl.Time, dt.time(0, 0, 1), [10**9]),
-        (BERLIN, dt.datetime(1970, 1, 1, 1), [0]),
+        (BERLIN, None, [0]),
         (pl.Array(pl.Int8, 2), [1, 2], [[1, 2]]),
         (pl.Null, None, [None]),
         (pl.Binary, b"a", [b"a"]),
@@ -116,7 +116,7 @@ def test_a_number_of_39_digits_is_refused(tmp_path: Path) -> None:
     ids=str,
 )
 def test_what_polars_exports_comes_back(
-    dtype: Any,
+    dtype: Any,  # noqa: ANN401
     value: object,
     rows: list[Any],
     tmp_path: Path,
@@ -145,7 +145,7 @@ def test_what_polars_cannot_export_is_refused(dtype: Any, value: object, tmp_pat
         lambda: arrowimg.ImageBatch.from_table(frame),
         lambda: arrowimg.write_shards(frame.lazy(), tmp_path / "out", progress=False),
     ):
-        with pytest.raises(SchemaError, match="Object|Int128") as caught:
+        with pytest.raises(SchemaError, match=r"Object|Int128") as caught:
             write()
         assert caught.value.column == "x"
     assert not (tmp_path / "out").exists()
@@ -207,7 +207,7 @@ def test_python_objects_beside_arrays_are_refused_by_name() -> None:
     ids=["frame", "list", "batch"],
 )
 def test_an_index_of_that_name_is_the_ids(
-    ids: Any,
+    ids: Any,  # noqa: ANN401
     handed: Callable[[Any], Any],
     tmp_path: Path,
 ) -> None:
