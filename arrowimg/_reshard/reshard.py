@@ -198,7 +198,8 @@ def _copy(
     frame = None if metadata is None else _new_columns(metadata, source)
     selection = Selection(source, _select(source, where, frame), frame)
     if source.shards:
-        columns = [selection.schema.field(name) for name in selection.metadata_names]
+        schema = selection.schema
+        columns = [schema.field(name) for name in selection.metadata_names]
         check_members(pa.schema(columns), options.members)
     check_unique_ids(source, selection.masks)
     order = None if shuffle_seed is None else _order(selection.num_rows, shuffle_seed)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrowimg._core.frames import is_pandas, is_polars
-from arrowimg._core.tables import as_table, text_column
+from arrowimg._core.tables import as_table, is_pandas, is_polars, text_column
 from arrowimg._format.keys import check_unique
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.files import IMAGE_SUFFIXES, as_paths, find_images, ids_of_files, read_files
