@@ -59,16 +59,16 @@ def metadata(columns: int) -> pa.Table:
 
 
 OPERATIONS: dict[str, Callable[[Path, Path, int], object]] = {
-    "write": lambda old, new, size: arrowimg.write_shards(table(size), new, progress=False),
-    "join": lambda old, new, size: arrowimg.write_shards(
+    "write": lambda _, new, size: arrowimg.write_shards(table(size), new, progress=False),
+    "join": lambda _, new, size: arrowimg.write_shards(
         table(1), new, metadata=metadata(size), progress=False
     ),
-    "scan": lambda old, new, size: arrowimg.scan(old).collect(),
-    "verify": lambda old, new, size: arrowimg.verify(old),
-    "inspect": lambda old, new, size: inspect_dataset(old),
-    "read": lambda old, new, size: list(arrowimg.read_batches(old)),
-    "index": lambda old, new, size: arrowimg.export_index(old, ["dali"]),
-    "reshard": lambda old, new, size: arrowimg.reshard(old, new, progress=False),
+    "scan": lambda old, _, __: arrowimg.scan(old).collect(),
+    "verify": lambda old, _, __: arrowimg.verify(old),
+    "inspect": lambda old, _, __: inspect_dataset(old),
+    "read": lambda old, _, __: list(arrowimg.read_batches(old)),
+    "index": lambda old, _, __: arrowimg.export_index(old, ["dali"]),
+    "reshard": lambda old, new, _: arrowimg.reshard(old, new, progress=False),
     "new columns": lambda old, new, size: arrowimg.reshard(
         old, new, metadata=metadata(size), progress=False
     ),

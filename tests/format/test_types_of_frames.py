@@ -37,7 +37,9 @@ def read(folder: Path, name: str) -> list[Any]:
     by_arrow = [row for path in paths for row in rows_of(pq.read_table(path)[name])]
     source = f"read_parquet('{pattern}', filename = true, file_row_number = true)"
     query = f"SELECT * FROM {source} ORDER BY filename, file_row_number"  # noqa: S608
-    by_duckdb = rows_of(duckdb.sql(query).to_arrow_table()[name])
+    relation = duckdb.sql(query)
+    assert relation is not None
+    by_duckdb = rows_of(relation.to_arrow_table()[name])
     assert by_arrow == by_polars
     assert by_duckdb == by_polars
     return by_polars
