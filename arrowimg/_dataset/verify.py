@@ -71,9 +71,7 @@ def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Re
     entries = {entry.parquet: entry for entry in manifest.shards} if manifest else {}
     shards, ids = list[ListedShard](), list[tuple[str, list[str]]]()
     for name in listed:
-        damages += bounded(
-            _check_shard(storage, name, entries.get(name), depth, shards, ids)
-        )
+        damages += bounded(_check_shard(storage, name, entries.get(name), depth, shards, ids))
     damages += _check_batches(shards) if manifest is None else []
     damages += bounded(_check_ids(ids))
     return Report(
