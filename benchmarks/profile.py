@@ -35,7 +35,7 @@ STEPS = (
     ("make keys", ("arrowimg._format.keys.sample_key_column",)),
     (
         "check metadata",
-        ("arrowimg._core.tables.plain_table", "arrowimg._format.sidecar.check_metadata"),
+        ("arrowimg._format.sidecar.check_names", "arrowimg._format.column_types.written_columns"),
     ),
     ("look at the images", ("arrowimg._images.columns.image_runs",)),
     ("check the images", ("arrowimg._images.check.check_run",)),
