@@ -98,6 +98,10 @@ class Footer(Struct, frozen=True, kw_only=True):
 def check_metadata(metadata: pa.Table) -> None:
     """Raise `SchemaError` when a metadata column cannot be a column of the sidecar."""
     schema = metadata.schema
+    if {"tar_file", "member_name"} <= set(schema.names):
+        column, expected = "tar_file", "rows that are not in a tar yet"
+        advice = "copy them into new shards with arrowimg.reshard, or drop the sidecar's columns"
+        raise SchemaError(column, expected, "rows of a dataset, as `scan` reads them", advice)
     for name in schema.names:
         if name in (*RESERVED, TAR_PATH):
             expected = "a name that the sidecar does not use itself"

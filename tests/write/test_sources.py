@@ -13,11 +13,13 @@ import pytest
 from photographs import SKIMAGE
 
 from arrowimg import ImageBatch, write_shards
-from arrowimg._write.sources import ROWS_PER_BATCH, count_rows, known_ids, read_batches
+from arrowimg._write.sources.join import known_ids
+from arrowimg._write.sources.source import Source, count_rows
+from arrowimg._write.sources.table_files import ROWS_PER_BATCH
 from arrowimg.errors import SchemaError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 FILES = [SKIMAGE / name for name in ("rocket.jpg", "color.png", "microaneurysms.png")]
 
@@ -30,6 +32,10 @@ def table() -> pa.Table:
     first = pa.table({"image_id": ["a", "b"], "image_data": data[:2], "n": [1, 2]})
     other = pa.table({"image_id": ["c", None], "image_data": data[:0:-1], "n": [3, None]})
     return pa.concat_tables([first, other])
+
+
+def read_batches(source: object) -> Iterator[ImageBatch]:
+    return Source(source).batches()
 
 
 def rows_of(source: object) -> Rows:
