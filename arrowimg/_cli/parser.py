@@ -158,7 +158,7 @@ def _add_command(
 
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT")
-    parser.add_argument("--images-per-tar", type=_whole, default=1000)
+    parser.add_argument("--images-per-tar", type=_at_least(1), default=1000)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("-q", "--quiet", action="store_true")
 

@@ -25,6 +25,7 @@ _VALUE_LENGTH = 80
 _FLAGS = {
     "checksum": "--checksum",
     "encode_threads": "--threads",
+    "formats": "--for",
     "if_exists": "--if-exists",
     "image_column": "--image-column",
     "images_per_tar": "--images-per-tar",
@@ -42,12 +43,18 @@ _FLAGS = {
 }
 """The option of the command line for a keyword of Python's."""
 
+_OF_DATASETS = frozenset({"formats", "where"})
+"""Options whose value is right or wrong for a dataset."""
+
+_COMMAND = re.compile(r"\barrowimg\.(verify|reshard|merge)\b")
 _SAID = re.compile(rf"\b({'|'.join(_FLAGS)})=\"?([A-Za-z0-9_.]+)\"?")
 
 
 def is_wrong_usage(error: BaseException) -> bool:
     """Tell whether an error is about an option that no dataset or source would make right."""
-    return isinstance(error, OptionError) and error.option in _FLAGS and error.option != "where"
+    if not isinstance(error, OptionError):
+        return False
+    return error.option in _FLAGS and error.option not in _OF_DATASETS
 
 
 def counted(number: int, noun: str) -> str:
@@ -59,12 +66,18 @@ def error_text(error: BaseException) -> str:
     """Return what an error says, in the words of the command line."""
     if isinstance(error, OptionError):
         option = _FLAGS.get(error.option, error.option)
-        return printable(f"{option}: expected {error.expected}, found {error.found!r}")
+        return _in_own_words(f"{option}: expected {error.expected}, found {error.found!r}")
     if isinstance(error, ArrowimgError):
-        return printable_lines(_SAID.sub(lambda said: f"{_FLAGS[said[1]]} {said[2]}", str(error)))
+        return _in_own_words(str(error))
     if isinstance(error, OSError) and error.filename is not None:
         return printable(f"{error.filename}: {error.strerror}")
     return printable(str(error) or type(error).__name__)
+
+
+def _in_own_words(text: str) -> str:
+    """Return what Python is told to do as what the command line is told."""
+    said = _SAID.sub(lambda found: f"{_FLAGS[found[1]]} {found[2]}", text)
+    return printable_lines(_COMMAND.sub(r"arrowimg \1", said))
 
 
 def report_text(report: Report) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 import pyarrow as pa
 
+from arrowimg._core.binary import table_nbytes
 from arrowimg._core.mistakes import wrong_item, wrong_source
 from arrowimg._core.tables import as_table, naming
 from arrowimg._images.batch import ImageBatch
@@ -146,7 +147,7 @@ def split_table(table: pa.Table) -> Iterator[pa.Table]:
     ]
     while waiting:
         part = waiting.pop()
-        if part.num_rows > 1 and part.nbytes > NBYTES_PER_BATCH:
+        if part.num_rows > 1 and table_nbytes(part) > NBYTES_PER_BATCH:
             half = part.num_rows // 2
             waiting += [part.slice(half), part.slice(0, half)]
         else:
@@ -211,13 +212,14 @@ def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """
     waiting, num_rows, nbytes = list[pa.Table](), 0, 0
     for table in tables:
+        more = table_nbytes(table)
         is_full = num_rows + table.num_rows > ROWS_PER_BATCH
-        if waiting and (is_full or nbytes + table.nbytes > NBYTES_PER_BATCH):
+        if waiting and (is_full or nbytes + more > NBYTES_PER_BATCH):
             yield pa.concat_tables(waiting)
             waiting, num_rows, nbytes = [], 0, 0
         waiting.append(table)
         num_rows += table.num_rows
-        nbytes += table.nbytes
+        nbytes += more
         del table
     if waiting:
         yield pa.concat_tables(waiting)
