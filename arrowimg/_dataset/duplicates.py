@@ -128,6 +128,11 @@ def check_ids(
     check_suspects(suspects, lambda accused: read_ids(sidecars, accused))
 
 
+def check_partitions(partitions: HashPartitions, sidecars: list[str]) -> None:
+    """Raise `DuplicateIdError` when an id, all of whose hashes were added, is there twice."""
+    check_suspects(partitions.repeated(), lambda accused: rows_of_hashes(sidecars, accused))
+
+
 def check_suspects(
     suspects: Hashes, read_ids: Callable[[Hashes], Iterable[tuple[str, str]]]
 ) -> None:

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from arrowimg._core.option_checks import check_keywords
 from arrowimg._core.tables import as_table, check_same_columns
-from arrowimg._dataset.duplicates import HashPartitions, check_suspects, id_hashes, rows_of_hashes
+from arrowimg._dataset.duplicates import HashPartitions, check_partitions, id_hashes
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.columns import image_runs
@@ -243,13 +243,8 @@ class ShardWriter:
         elif not self._shards:
             self._committed.check_ended()
         shards = [*self._committed.passed, *self._shards]
-        self._check_ids([shard.parquet.path for shard in shards])
+        check_partitions(self._id_hashes, [shard.parquet.path for shard in shards])
         self._file_group = self._dataset.publish(shards)
-
-    def _check_ids(self, sidecars: list[str]) -> None:
-        """Raise `DuplicateIdError` when an id is in two shards: of such there is no dataset."""
-        suspects = self._id_hashes.repeated()
-        check_suspects(suspects, lambda accused: rows_of_hashes(sidecars, accused))
 
     def _write_shard(self, parts: Iterable[Samples]) -> None:
         number = len(self._committed.passed) + len(self._shards)
@@ -330,7 +325,5 @@ def write_shards(
         for batch in found.batches():
             writer.write(batch)
             bar.update(batch.num_items)
-    group = writer.file_group
-    return structs.replace(
-        group, metadata=group.metadata | {"passed_over": dict(found.passed_over)}
-    )
+    group, passed_over = writer.file_group, {"passed_over": dict(found.passed_over)}
+    return structs.replace(group, metadata=group.metadata | passed_over)
