@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def known_ids(source: Any) -> pa.ChunkedArray | None:  # noqa: ANN401  # any source
     """Return the ids of a source that is in memory as a whole, None of others or without ids."""
     table = source.data if isinstance(source, ImageBatch) else source
-    if isinstance(table, pa.RecordBatch) or type(table).__module__.startswith("polars."):
+    is_polars = type(table).__module__.startswith("polars.") and hasattr(table, "get_column")
+    if isinstance(table, pa.RecordBatch) or is_polars:
         table = as_table(table)
     if not isinstance(table, pa.Table) or table.column_names.count("image_id") != 1:
         return None
