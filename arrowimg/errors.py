@@ -30,6 +30,7 @@ logged as data, and pickled across processes.
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -65,12 +66,32 @@ __all__ = [
 ]
 
 LISTED_AT_MOST = 10
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def printable(text: str) -> str:
+    r"""Return text that no terminal takes for a command: on one line, ``\x1b`` for an escape.
+
+    Whatever `str.isprintable` says no to is escaped: control characters, line ends, marks that turn
+    the direction of text, bytes of a file's name that are no UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in text
+    )
+
+
+def printable_lines(text: str) -> str:
+    """Return text as `printable` does, line by line."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 class ErrorCode(StrEnum):
     """Why a row has no member: the values of the sidecar's ``error`` column."""
 
     MISSING = "missing"
+    UNREADABLE = "unreadable"
     DTYPE = "dtype"
     MASKED = "masked"
     NDIM = "ndim"
@@ -94,6 +115,7 @@ class ErrorCode(StrEnum):
 
 _EXPECTED: dict[ErrorCode, str] = {
     ErrorCode.MISSING: "an image",
+    ErrorCode.UNREADABLE: "a file that can be read, its name in UTF-8",
     ErrorCode.DTYPE: "uint8 pixels",
     ErrorCode.MASKED: "an array without a mask",
     ErrorCode.NDIM: "an array of shape (H, W) or (H, W, C)",
@@ -167,13 +189,13 @@ class RowProblem(Struct, frozen=True):
         advice = _ADVICE.get(self.code)
         return (
             f"row {self.row} (image_id {self.image_id!r}): {self.code}: "
-            f"expected {_EXPECTED[self.code]}, found {self.found}"
+            f"expected {_EXPECTED[self.code]}, found {printable(self.found)}"
             + (f"; {advice}" if advice else "")
         )
 
 
 def _listed(lines: Sequence[object]) -> str:
-    shown = [f"\n  {line}" for line in lines[:LISTED_AT_MOST]]
+    shown = [f"\n  {printable(str(line))}" for line in lines[:LISTED_AT_MOST]]
     hidden = len(lines) - len(shown)
     return "".join(shown) + (f"\n  and {hidden:,} more" if hidden else "")
 
@@ -217,14 +239,26 @@ class KeywordError(ArrowimgError, TypeError):
 
 
 class SourceError(ArrowimgError, TypeError):
-    """A source is nothing that arrowimg can read tables from."""
+    """A source is nothing that arrowimg can read tables from.
 
-    def __init__(self, expected: str, found: str) -> None:
-        super().__init__(expected, found)
-        self.expected, self.found = expected, found
+    Attributes
+    ----------
+    expected, found
+        What there should be, and what there is.
+    place
+        The file or folder; empty where the source is none.
+    advice
+        What to do.
+    """
+
+    def __init__(self, expected: str, found: str, place: str = "", advice: str = "") -> None:
+        super().__init__(expected, found, place, advice)
+        self.expected, self.found, self.place, self.advice = expected, found, place, advice
 
     def __str__(self) -> str:
-        return f"expected {self.expected}, found {self.found}"
+        place = f"{self.place}: " if self.place else ""
+        advice = f"; {self.advice}" if self.advice else ""
+        return printable(f"{place}expected {self.expected}, found {self.found}{advice}")
 
 
 class SchemaError(ArrowimgError, ValueError):
@@ -236,7 +270,7 @@ class SchemaError(ArrowimgError, ValueError):
 
     def __str__(self) -> str:
         text = f"column {self.column!r}: expected {self.expected}, found {self.found}"
-        return f"{text}; {self.advice}" if self.advice else text
+        return printable(f"{text}; {self.advice}" if self.advice else text)
 
 
 class ImageError(ArrowimgError, ValueError):
@@ -301,15 +335,31 @@ class DuplicateIdError(SampleKeyError):
 
 
 class MetadataJoinError(ArrowimgError, ValueError):
-    """A metadata frame does not match the images one to one."""
+    """A metadata frame does not match the images one to one.
 
-    def __init__(self, expected: str, image_ids: Sequence[str | None]) -> None:
-        super().__init__(expected, image_ids)
-        self.expected, self.image_ids = expected, tuple(image_ids)
+    Attributes
+    ----------
+    expected
+        What there should be.
+    image_ids
+        Those that are otherwise.
+    others
+        Where ids of one side are missing on the other: ids that stand there only, some of them.
+    """
+
+    def __init__(
+        self, expected: str, image_ids: Sequence[str | None], others: Sequence[str] = ()
+    ) -> None:
+        super().__init__(expected, image_ids, others)
+        self.expected, self.image_ids, self.others = expected, tuple(image_ids), tuple(others)
 
     def __str__(self) -> str:
         ids = [repr(image_id) for image_id in self.image_ids]
-        return f"expected {self.expected}, found {len(ids):,} otherwise:{_listed(ids)}"
+        text = f"expected {self.expected}, found {len(ids):,} otherwise:{_listed(ids)}"
+        if not self.others:
+            return text
+        examples = ", ".join(map(repr, self.others))
+        return f"{text}\nOn the other side, without one here, are for example {examples}."
 
 
 class ShardConflictError(ArrowimgError, FileExistsError):
@@ -327,7 +377,7 @@ class ShardConflictError(ArrowimgError, FileExistsError):
     def __init__(self, path: str, committed: str, offered: str) -> None:
         # OSError gives several arguments a meaning of its own (errno, strerror, file name).
         super().__init__(
-            f"{path}: already committed as {committed}, offered as {offered}; "
+            f"{printable(f'{path}: already committed as {committed}, offered as {offered}')}; "
             'write into another folder, or pass if_exists="overwrite"'
         )
         self.path, self.committed, self.offered = path, committed, offered
@@ -350,7 +400,7 @@ class DatasetConflictError(ArrowimgError, FileExistsError):
     def __init__(self, path: str, differences: Sequence[str]) -> None:
         # OSError gives several arguments a meaning of its own (errno, strerror, file name).
         super().__init__(
-            f"{path}: already written otherwise:{_listed(differences)}\n"
+            f"{printable(path)}: already written otherwise:{_listed(differences)}\n"
             'Write into another folder, or pass if_exists="overwrite" to replace it.'
         )
         self.path, self.differences = path, tuple(differences)
@@ -378,7 +428,7 @@ class IncompleteError(ArrowimgError, RuntimeError):
 
     def __str__(self) -> str:
         text = f"{self.counted}: expected {self.expected:,}, found {self.found:,}"
-        return f"{text}; {self.advice}" if self.advice else text
+        return printable(f"{text}; {self.advice}" if self.advice else text)
 
 
 class NotFinishedError(ArrowimgError, RuntimeError):
@@ -408,8 +458,8 @@ class BrokenWriterError(ArrowimgError, RuntimeError):
 
     def __str__(self) -> str:
         return (
-            f"the writer lost rows to an error before ({self.failure}): leave its with-block by "
-            "that error, and write the same batches again with a new writer"
+            f"the writer lost rows to an error before ({printable_lines(self.failure)}): leave "
+            "its with-block by that error, and write the same batches again with a new writer"
         )
 
 
@@ -434,13 +484,14 @@ class StorageError(ArrowimgError, OSError):
     def __init__(
         self, path: str, reason: str, code: int, free_nbytes: int | None, free_inodes: int | None
     ) -> None:
+        # Where room is not the matter, how much of it there is only leads astray.
         left = (
-            ""
-            if free_nbytes is None
-            else f" ({free_nbytes:,} bytes and {free_inodes:,} inodes are free there)"
+            f" ({free_nbytes:,} bytes and {free_inodes:,} inodes are free there)"
+            if code in _NO_ROOM and free_nbytes is not None
+            else ""
         )
         # OSError gives several arguments a meaning of its own (errno, strerror, file name).
-        super().__init__(f"{path}: {reason}{left}")
+        super().__init__(f"{printable(f'{path}: {reason}')}{left}")
         self.path, self.reason, self.errno = path, reason, code
         self.free_nbytes, self.free_inodes = free_nbytes, free_inodes
 
@@ -457,7 +508,7 @@ class ManifestError(ArrowimgError, ValueError):
         self.path, self.expected, self.found = path, expected, found
 
     def __str__(self) -> str:
-        return f"{self.path}: expected {self.expected}, found {self.found}"
+        return printable(f"{self.path}: expected {self.expected}, found {self.found}")
 
 
 class ChecksumError(ArrowimgError, ValueError):

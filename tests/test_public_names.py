@@ -76,7 +76,11 @@ def test_the_package_is_typed() -> None:
         ("import arrowimg; arrowimg.write_shards", LINE, HEAVY),
         ("import arrowimg; arrowimg.ImageWriterStage", LINE, HEAVY),
         ("import arrowimg; arrowimg.reshard", {"numpy", "pyarrow"}, {"cv2"} | HEAVY),
-        ("from arrowimg._cli.main import build_parser; build_parser()", {"argparse"}, LINE | HEAVY),
+        (
+            "from arrowimg._cli.parser import build_parser; build_parser()",
+            {"argparse"},
+            LINE | HEAVY,
+        ),
     ],
 )
 def test_nothing_is_imported_before_it_is_needed(

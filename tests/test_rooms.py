@@ -42,7 +42,7 @@ READ_FILES = (
     "_storage/",
     "_cli/",
     "_images/files.py",
-    "_write/sources.py",
+    "_write/sources/",
     "_write/distributed/worker_metadata.py",
 )
 """Who opens files: the storage those of a dataset, and the readers of sources those of a caller."""

@@ -39,10 +39,27 @@ _FIRST_DAY = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _IMAGES_PER_BATCH = 250
 
 
-def demo_batches(num_images: int, seed: int = 0) -> Iterator[ImageBatch]:
-    """Yield batches of varied pictures with ids, captions, scores, embeddings and timestamps.
+class DemoImages:
+    """Varied pictures with ids, captions, scores, embeddings and timestamps, in batches.
 
-    The same seed gives the same pictures.
+    Parameters
+    ----------
+    num_rows
+        How many pictures.
+    seed
+        The same seed gives the same pictures.
+    """
+
+    def __init__(self, num_rows: int, seed: int = 0) -> None:
+        self.num_rows = num_rows
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        return demo_batches(self.num_rows, self._seed)
+
+
+def demo_batches(num_images: int, seed: int = 0) -> Iterator[ImageBatch]:
+    """Yield the batches of `DemoImages`.
 
     Raises
     ------

@@ -66,13 +66,14 @@ images:
 
 output:
   --json                 print the file group as one JSON document
-  -q, --quiet            no progress on stderr
+  -q, --quiet            no progress and no closing line on stderr
   -h, --help             show this help and exit
 
 exit status:
-  0  committed
-  1  the source or the storage failed; there is no manifest
-  2  wrong usage
+  0    committed
+  1    the source or the storage failed; there is no manifest
+  2    wrong usage
+  130  interrupted
 """
 
 RESHARD = """\
@@ -96,13 +97,14 @@ options:
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
   --json                 print the file group as one JSON document
-  -q, --quiet            no progress on stderr
+  -q, --quiet            no progress and no closing line on stderr
   -h, --help             show this help and exit
 
 exit status:
-  0  committed
-  1  OUT is damaged or no dataset, or the storage failed; there is no manifest
-  2  wrong usage
+  0    committed
+  1    OUT is damaged or no dataset, or the storage failed; there is no manifest
+  2    wrong usage
+  130  interrupted
 """
 
 MERGE = """\
@@ -123,20 +125,22 @@ options:
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
   --json                 print the file group as one JSON document
-  -q, --quiet            no progress on stderr
+  -q, --quiet            no progress and no closing line on stderr
   -h, --help             show this help and exit
 
 exit status:
-  0  committed
-  1  the sources do not go together, one is damaged, or the storage failed; there is
-     no manifest
-  2  wrong usage
+  0    committed
+  1    the sources do not go together, one is damaged, or the storage failed; there is
+       no manifest
+  2    wrong usage
+  130  interrupted
 """
 
 INSPECT = """\
 usage: arrowimg inspect OUT [options]
 
-Show what a folder of shards holds: shards, images, bytes, columns, first rows.
+Show what a folder of shards holds: shards, images, bytes, bad rows, columns,
+first rows.
 
 arguments:
   OUT         folder of shards
@@ -145,6 +149,12 @@ options:
   --rows N    rows to show [5]
   --json      print one JSON document
   -h, --help  show this help and exit
+
+exit status:
+  0    shown
+  1    OUT holds no shards, or one cannot be read
+  2    wrong usage
+  130  interrupted
 """
 
 VERIFY = """\
@@ -159,12 +169,14 @@ options:
   --quick     compare names, sizes and counts only; read no tar
   --decode    decode every picture too
   --json      print the report as one JSON document
+  -q, --quiet no progress and no closing line on stderr
   -h, --help  show this help and exit
 
 exit status:
-  0  everything is as it was written
-  1  something is damaged, or OUT holds no shards
-  2  wrong usage
+  0    everything is as it was written
+  1    something is damaged, or OUT holds no shards
+  2    wrong usage
+  130  interrupted
 """
 
 INDEX = """\
@@ -190,9 +202,10 @@ options:
   -h, --help     show this help and exit
 
 exit status:
-  0  written
-  1  OUT holds no shards, or a format cannot be made of them
-  2  wrong usage
+  0    written
+  1    OUT holds no shards, or a format cannot be made of them
+  2    wrong usage
+  130  interrupted
 """
 
 GC = """\
@@ -208,6 +221,12 @@ options:
   --older-than DAYS  leave younger files alone [7]
   --json             print one JSON document
   -h, --help         show this help and exit
+
+exit status:
+  0    listed, or deleted
+  1    OUT is no folder, or the storage failed
+  2    wrong usage
+  130  interrupted
 """
 
 DEMO = """\
@@ -223,6 +242,12 @@ options:
   --num-images N      pictures to write [3000]
   --images-per-tar N  images in every tar but the last [1000]
   --json              print the file group as one JSON document
-  -q, --quiet         no progress on stderr
+  -q, --quiet         no progress and no closing line on stderr
   -h, --help          show this help and exit
+
+exit status:
+  0    committed
+  1    a package of photographs is missing, or the storage failed
+  2    wrong usage
+  130  interrupted
 """

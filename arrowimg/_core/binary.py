@@ -121,6 +121,24 @@ def views_of_views(array: pa.BinaryViewArray) -> list[memoryview]:
     ]
 
 
+def table_nbytes(table: pa.Table) -> int:
+    """Return the bytes of a table's rows; what others in the same memory take does not count.
+
+    Arrow counts all bytes that a column of views points into, for any few of its rows.
+    """
+    return sum(_nbytes(chunk) for column in table.columns for chunk in column.chunks)
+
+
+def _nbytes(array: pa.Array) -> int:
+    if isinstance(array.type, pa.BaseExtensionType):
+        return _nbytes(array.storage)
+    if pa.types.is_binary_view(array.type) or pa.types.is_string_view(array.type):
+        return int(_headers(array)[:, 0].sum(dtype=np.int64)) + _HEADER * len(array)
+    if pa.types.is_struct(array.type):
+        return sum(_nbytes(array.field(at)) for at in range(array.type.num_fields))
+    return int(array.nbytes)
+
+
 def _headers(array: pa.BinaryViewArray) -> npt.NDArray[np.int32]:
     """Read Arrow's variable-size binary view layout: size, prefix, buffer and start of each row.
 

@@ -1,4 +1,4 @@
-"""Pieces of memory: bytes that are written one after the other, from where they are."""
+"""Files that are being written: pieces of memory, and how files are called that nobody sees yet."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from arrowimg._core.checksums import BytesLike
+
+TEMPORARY_PREFIX = ".arrowimg-"
+"""Of files and folders that are being written, or were left by a writer that died."""
 
 
 class Pieces(Struct, frozen=True):

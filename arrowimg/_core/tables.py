@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from arrowimg._core.mistakes import no_table, what_it_is, what_to_do
 from arrowimg._core.plain_types import plain_column, plain_type
-from arrowimg.errors import SchemaError, SourceError
+from arrowimg.errors import ArrowimgError, SchemaError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_A_TABLE = "a table (something with __arrow_c_stream__)"
 
 _UNNAMED = re.compile(r"__index_level_[0-9]+__")
 _NO_ARROW_TYPE = {
@@ -71,7 +78,7 @@ def as_table(source: object) -> pa.Table:
     Raises
     ------
     SourceError
-        When `source` is none of these.
+        When `source` is none of these, or has values that Arrow does not.
     SchemaError
         When a column of a frame cannot become Arrow's.
     """
@@ -83,14 +90,41 @@ def as_table(source: object) -> pa.Table:
         return _table_of_pandas(source)
     if is_polars(source):
         return _table_of_polars(source)
-    expected = "a table (something with __arrow_c_stream__)"
-    found = f"{type(source).__module__}.{type(source).__qualname__}"
     if not (hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")):
-        raise SourceError(expected, found)
-    try:
+        raise no_table(source, _A_TABLE)
+    with naming(source):
         return _without_unnamed_index(pa.table(source))
-    except pa.ArrowInvalid as error:
-        raise SourceError(expected, f"{found}, which holds no rows of columns") from error
+
+
+@contextmanager
+def naming(source: object) -> Iterator[None]:
+    """Name the source whose data does not become a table.
+
+    Raises
+    ------
+    SourceError
+        In place of the errors of PyArrow, and of what a source raises when it is asked for Arrow.
+    """
+    try:
+        yield
+    except ArrowimgError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        reason = ", ".join(str(part) for part in error.args) or type(error).__name__
+        found = f"{what_it_is(source)} that is none: {reason.splitlines()[0]}"
+        raise SourceError(_A_TABLE, found, "", _advice(source, reason)) from error
+
+
+def _advice(source: object, reason: str) -> str:
+    known = what_to_do(source)
+    if known:
+        return known
+    if "Conversion failed for column" not in reason and "not convert" not in reason:
+        return ""
+    return (
+        "give each column values of one type that Arrow has; pictures that are arrays come in by "
+        "ImageBatch.from_arrays"
+    )
 
 
 def is_text(kind: pa.DataType) -> bool:

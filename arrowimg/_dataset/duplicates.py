@@ -125,11 +125,31 @@ def check_ids(
         for hashes in read_hashes(sidecars):
             partitions.add(hashes)
         suspects = partitions.repeated()
+    check_suspects(suspects, lambda accused: read_ids(sidecars, accused))
+
+
+def check_partitions(partitions: HashPartitions, sidecars: list[str]) -> None:
+    """Raise `DuplicateIdError` when an id, all of whose hashes were added, is there twice."""
+    check_suspects(partitions.repeated(), lambda accused: rows_of_hashes(sidecars, accused))
+
+
+def check_suspects(
+    suspects: Hashes, read_ids: Callable[[Hashes], Iterable[tuple[str, str]]]
+) -> None:
+    """Raise `DuplicateIdError` when an id of one of these hashes stands in two rows.
+
+    Parameters
+    ----------
+    suspects
+        Hashes that were found more than once.
+    read_ids
+        Returns (id, file name) of each row whose id has one of these hashes.
+    """
     if not len(suspects):
         return
     # Two ids may have one hash: who is accused is looked at.
     places: dict[str, list[str]] = {}
-    for image_id, name in read_ids(sidecars, suspects[:_DUPLICATES_NAMED]):
+    for image_id, name in read_ids(suspects[:_DUPLICATES_NAMED]):
         places.setdefault(image_id, []).append(name)
     lines = [
         f"{image_id!r} in {', '.join(names)}"

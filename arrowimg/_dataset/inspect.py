@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -9,15 +10,18 @@ from msgspec import Struct
 
 from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg._core.texts import shown_values
-from arrowimg._dataset.folder import find_sidecars
-from arrowimg._dataset.sidecars import open_sidecar, read_footer
-from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
+from arrowimg._dataset.folder import find_sidecars, read_manifest, sidecar_names
+from arrowimg._dataset.sidecars import open_sidecar, read_footer, read_rows
+from arrowimg._format.names import FileKind, kind_of, shard_of
 from arrowimg._format.parquet import IMAGE_DATA
-from arrowimg._storage.open import open_storage
+from arrowimg._storage.open import open_files, open_storage
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
     import os
+
+    from arrowimg._format.manifest import Manifest
+    from arrowimg._storage.base import Storage
 
 
 class ShardSummary(Struct, frozen=True):
@@ -47,6 +51,8 @@ class Inspection(Struct, frozen=True):
         Names and Arrow types of the first sidecar's columns.
     first_rows
         Some rows of the first sidecar, without the stored pictures.
+    error_codes
+        Number of rows with an error, by its code.
     """
 
     path: str
@@ -55,6 +61,7 @@ class Inspection(Struct, frozen=True):
     shards: list[ShardSummary]
     columns: dict[str, str]
     first_rows: list[dict[str, Any]]
+    error_codes: dict[str, int]
 
     @property
     def num_images(self) -> int:
@@ -70,41 +77,80 @@ class Inspection(Struct, frozen=True):
 def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspection:
     """Return a short look at the shards in a folder. Only sidecars are read, no tar.
 
+    With a manifest, these are the shards that it lists, else those that are there.
+
     Raises
     ------
     ManifestError
-        When there are no sidecars, or one was not written by arrowimg.
+        When there is neither a manifest nor a sidecar, or one cannot be read.
     """
     storage = open_storage(folder, argument="folder")
-    files = {file.name: file for page in storage.pages() for file in page}
-    sidecars = [files[name] for name in find_sidecars(storage, list(files))]
-    if not sidecars:
-        others = [name for name in files if kind_of(name) is FileKind.SIDECAR]
-        found = f"{others[0]}, which is none" if others else "none"
-        raise ManifestError(str(folder), "a folder with sidecars (*.parquet)", found)
-    footers = [read_footer(storage, file.name) for file in sidecars]
-    with open_sidecar(storage, sidecars[0].name) as first:
-        schema = first.file.schema_arrow
-        names = [name for name in schema.names if name != IMAGE_DATA]
-        rows = next(first.file.iter_batches(num_rows, columns=names), None)
-        columns = {field.name: str(field.type) for field in schema}
+    manifest = read_manifest(storage)
+    names = _sidecars(storage, manifest)
+    footers = [read_footer(storage, name) for name in names]
+    columns, first_rows = _look_into(storage, names[0], num_rows) if names else ({}, [])
+    writers = [footer.writer for footer in footers[:1]] or [manifest.writer if manifest else {}]
     return Inspection(
         path=str(folder),
-        has_manifest=MANIFEST_NAME in files,
-        writer=footers[0].writer,
+        has_manifest=manifest is not None,
+        writer=writers[0],
         shards=[
             ShardSummary(
-                shard_of(file.name),
+                shard_of(name),
                 footer.num_images,
                 footer.num_rows,
                 footer.tar_nbytes,
-                file.nbytes,
+                storage.stat(name).nbytes,
             )
-            for file, footer in zip(sidecars, footers, strict=True)
+            for name, footer in zip(names, footers, strict=True)
         ],
         columns=columns,
-        first_rows=[] if rows is None else _spelled(rows),
+        first_rows=first_rows,
+        error_codes=_error_codes(
+            storage, [name for name, it in zip(names, footers, strict=True) if it.num_errors]
+        ),
     )
+
+
+def error_codes(paths: list[str]) -> dict[str, int]:
+    """Return how many rows with an error the sidecars at these paths have, by its code."""
+    codes: Counter[str] = Counter()
+    for storage, name in open_files(paths):
+        codes.update(_error_codes(storage, [name]))
+    return dict(codes)
+
+
+def _sidecars(storage: Storage, manifest: Manifest | None) -> list[str]:
+    """Return the names of the sidecars that a manifest lists, else of those that are there."""
+    if manifest is not None:
+        return sidecar_names(storage, manifest)
+    names = storage.names()
+    sidecars = find_sidecars(storage, names)
+    if not sidecars:
+        others = [name for name in names if kind_of(name) is FileKind.SIDECAR]
+        found = f"{others[0]}, which is none" if others else "none"
+        raise ManifestError(storage.path_of(""), "a folder with sidecars (*.parquet)", found)
+    return sidecars
+
+
+def _error_codes(storage: Storage, sidecars: list[str]) -> dict[str, int]:
+    codes: Counter[str] = Counter()
+    for name in sidecars:
+        errors = read_rows(storage, name, ["error"])["error"]
+        codes.update(errors.drop_null().to_pylist())
+    return dict(codes)
+
+
+def _look_into(
+    storage: Storage, sidecar: str, num_rows: int
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Return the columns of a sidecar and its first rows, without the stored pictures."""
+    with open_sidecar(storage, sidecar) as opened:
+        columns = {field.name: str(field.type) for field in opened.file.schema_arrow}
+        names = [name for name in columns if name != IMAGE_DATA]
+        batches = opened.file.iter_batches(num_rows, columns=names) if num_rows else iter(())
+        rows = next(batches, None)
+        return columns, [] if rows is None else _spelled(rows)
 
 
 def _spelled(rows: pa.RecordBatch) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from arrowimg._core.checksums import checksum
 from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.folder import find_sidecars, read_manifest
 from arrowimg._dataset.index.formats import indexes_with
+from arrowimg._dataset.progress import shards_with_progress
 from arrowimg._dataset.report import Damage, DamageKind, Depth, Report, bounded
 from arrowimg._dataset.sidecars import ListedShard, parse_sidecar
 from arrowimg._format.names import (
@@ -37,7 +38,12 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Storage
 
 
-def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Report:
+def verify(
+    output_dir: str | os.PathLike[str],
+    depth: Depth = "checksums",
+    *,
+    progress: bool | None = None,
+) -> Report:
     """Compare every shard in a folder with its sidecar, and those with the manifest.
 
     Nothing is changed, extracted or executed.
@@ -53,6 +59,8 @@ def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Re
           are read, tars are not.
         - ``"checksums"``: every byte of every tar and sidecar, every header, offset and end mark.
         - ``"decode"``: and every picture is decoded.
+    progress
+        True: a progress bar on stderr. None: only where stderr is a terminal.
 
     Raises
     ------
@@ -70,7 +78,7 @@ def verify(output_dir: str | os.PathLike[str], depth: Depth = "checksums") -> Re
     damages: list[Damage] = list(_check_manifest(manifest)) if manifest else []
     entries = {entry.parquet: entry for entry in manifest.shards} if manifest else {}
     shards, ids = list[ListedShard](), list[tuple[str, list[str]]]()
-    for name in listed:
+    for name in shards_with_progress(storage, listed, progress=progress):
         damages += bounded(_check_shard(storage, name, entries.get(name), depth, shards, ids))
     damages += _check_batches(shards) if manifest is None else []
     damages += bounded(_check_ids(ids))

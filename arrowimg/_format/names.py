@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from arrowimg._core.temporary_names import TEMPORARY_PREFIX
+from arrowimg._core.pieces import TEMPORARY_PREFIX
 
 MANIFEST_NAME = "manifest.json"
 

@@ -19,7 +19,7 @@ from arrowimg._format.parquet import IMAGE_DATA, BinaryWriter, write_parquet
 from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import numpy.typing as npt
     import pyarrow.parquet as pq
@@ -94,8 +94,12 @@ class Footer(Struct, frozen=True, kw_only=True):
         return recorded_checksum(self.options)
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_names(names: Collection[str]) -> None:
     """Raise `SchemaError` when a metadata column has a name that the sidecar uses itself."""
+    if {"tar_file", "member_name"} <= {*names}:
+        column, expected = "tar_file", "rows that are not in a tar yet"
+        advice = "copy them into new shards with arrowimg.reshard, or drop the sidecar's columns"
+        raise SchemaError(column, expected, "rows of a dataset, as `scan` reads them", advice)
     for name in names:
         if name in (*RESERVED, TAR_PATH):
             expected = "a name that the sidecar does not use itself"

@@ -153,13 +153,14 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
         Raises
         ------
         OSError
-            When a file cannot be read.
+            When a file cannot be read. As a source of `write_shards`, where ``on_error`` says what
+            is to be done, it would be a row with the error ``unreadable``.
         SourceError
             When `paths` is not what it must be, or `dataset_name`, `task_id` or `metadata` is of
             another type.
         """
         files = as_paths(paths)
-        tables = read_files(files, ids_of_files(files))
+        tables = read_files(files, ids_of_files(files), must_read=True)
         data = (
             pa.concat_tables(tables)
             if files
@@ -171,6 +172,12 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
     def num_items(self) -> int:
         """Number of rows."""
         return int(self.data.num_rows)
+
+    def ids(self) -> pa.ChunkedArray:
+        """Return the ids as strings, null where a row has none."""
+        if "image_id" not in self.data.column_names:
+            return pa.chunked_array([pa.nulls(self.num_items, pa.string())])
+        return self.data["image_id"].cast(pa.string())
 
     def images(self, image_column: str = "image_data") -> list[Pixels | memoryview | None]:
         """Return a view of each image: pixels (read-only) or the bytes of an encoded file.

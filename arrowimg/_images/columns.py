@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -36,10 +36,18 @@ class Files(Struct, frozen=True):
 ImageRun: TypeAlias = Files | Pixels | list[ImageView]
 """The images of consecutive rows: files; pixels of one shape, stacked (N, ...); or views."""
 
+FILES_AND_FAULTS = pa.struct([("bytes", pa.large_binary()), ("fault", pa.string())])
+"""Files that were to be read from disk: bytes, or what was wrong with the file."""
+
 _NULL = Problem(ErrorCode.MISSING, "null")
 _SUPPORTED = (
     "fixed-size lists or a tensor type (pixels), a struct of data and shape (ragged pixels), "
     "binary, or a struct of bytes and path (encoded files)"
+)
+_TEXTS = (pa.string(), pa.large_string(), pa.string_view())
+_OF_PATHS = (
+    "no path that stands in a table is opened: pass the paths themselves as the source, or read "
+    "the files with ImageBatch.from_files(paths)"
 )
 
 
@@ -114,6 +122,8 @@ def _chunk_runs(chunk: pa.Array, field: pa.Field) -> list[ImageRun]:
     storage = chunk.storage if isinstance(chunk.type, pa.BaseExtensionType) else chunk
     kind = storage.type
     shape, permutation = _declared_layout(chunk.type, field)
+    if kind == FILES_AND_FAULTS:
+        return _files_and_faults(storage)
     if is_binary(kind):
         return [Files(array) for array in as_large_binary(storage)]
     if is_binary(_child_type(kind, "bytes")):
@@ -123,7 +133,23 @@ def _chunk_runs(chunk: pa.Array, field: pa.Field) -> list[ImageRun]:
         return [_without_nulls(chunk, _ragged_views(storage, permutation))]
     if _is_uniform(kind, shape):
         return [_uniform_run(chunk, storage, shape, permutation)]
-    raise SchemaError(field.name, _SUPPORTED, str(chunk.type))
+    advice = _OF_PATHS if kind in _TEXTS else ""
+    raise SchemaError(field.name, _SUPPORTED, str(chunk.type), advice)
+
+
+def _files_and_faults(storage: pa.StructArray) -> list[ImageRun]:
+    """Return files, and views of what is wrong where one could not be read, in runs of each."""
+    data, faults = storage.field("bytes"), storage.field("fault").to_pylist()
+    runs, row = list[ImageRun](), 0
+    for is_read, same in groupby(faults, lambda fault: fault is None):
+        found = list(same)
+        runs.append(
+            Files(data.slice(row, len(found)))
+            if is_read
+            else [Problem(ErrorCode.UNREADABLE, fault or "") for fault in found]
+        )
+        row += len(found)
+    return runs
 
 
 def _declared_layout(

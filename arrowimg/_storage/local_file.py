@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arrowimg._core.checksums import BytesLike, ChecksumName, new_hasher
-from arrowimg._core.pieces import place_of_byte
-from arrowimg._core.temporary_names import TEMPORARY_PREFIX
+from arrowimg._core.pieces import TEMPORARY_PREFIX, place_of_byte
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -65,6 +65,9 @@ def local_path(place: object, argument: str = "output_dir") -> str:
     if not isinstance(path, str):
         expected = "a str or a path"
         raise OptionError(argument, expected, place)
+    if _is_no_text(path):
+        expected = "a path in UTF-8"
+        raise OptionError(argument, expected, path)
     scheme = _SCHEME.match(path)
     if scheme is None:
         return path
@@ -73,6 +76,15 @@ def local_path(place: object, argument: str = "output_dir") -> str:
         expected = f'a local folder, or "./{path}" if it is one: other storages are not supported'
         raise OptionError(argument, expected, path)
     return unquote(url.path)
+
+
+def _is_no_text(path: str) -> bool:
+    """Tell whether a path has bytes that are no UTF-8, which file groups could not name."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def open_files(paths: Iterable[str]) -> list[tuple[Storage, str]]:

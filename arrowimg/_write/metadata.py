@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ID, _ROW = "image_id", "metadata_row"
 
+_EXAMPLES = 3
 _ONE_IMAGE = "every image_id once in the images"
 _ONE_ROW = "metadata for every image_id"
 _NO_REST = "an image for every row of metadata"
@@ -60,8 +61,10 @@ class MetadataFrame:
         asked = _text_ids(image_ids)
         repeated = asked.filter(pl.col(_ID).is_duplicated())
         _refuse(repeated[_ID].unique(maintain_order=True), _ONE_IMAGE)
-        _refuse(asked.join(self._rows, on=_ID, how="anti")[_ID], _ONE_ROW)
-        _refuse(self._rows.join(asked, on=_ID, how="anti")[_ID], _NO_REST)
+        without = asked.join(self._rows, on=_ID, how="anti")[_ID]
+        rest = self._rows.join(asked, on=_ID, how="anti")[_ID]
+        _refuse(without, _ONE_ROW, rest)
+        _refuse(rest, _NO_REST)
 
     def take(self, image_ids: pa.ChunkedArray) -> pa.Table:
         """Return the metadata of these images, in their order.
@@ -75,7 +78,11 @@ class MetadataFrame:
         # Only the rows that are asked for are hashed: the frame may be a thousand batches long.
         wanted = self._rows.join(asked, on=_ID, how="semi")
         found = asked.join(wanted, on=_ID, how="left", maintain_order="left")
-        _refuse(found.filter(pl.col(_ROW).is_null())[_ID], _ONE_ROW)
+        without = found.filter(pl.col(_ROW).is_null())[_ID]
+        if len(without):
+            is_left = pl.Series(~self._is_used)
+            rest = self._rows.filter(is_left).join(asked, on=_ID, how="anti")[_ID]
+            _refuse(without, _ONE_ROW, rest)
         rows = found[_ROW].to_numpy()
         is_repeated = found[_ID].is_duplicated().to_numpy() | self._is_used[rows]
         _refuse(found[_ID].filter(pl.Series(is_repeated)), _ONE_IMAGE)
@@ -108,6 +115,7 @@ def _text_ids(image_ids: pa.ChunkedArray) -> pl.DataFrame:
     return pl.DataFrame({_ID: pl.Series(image_ids.cast(pa.large_string()), dtype=pl.String)})
 
 
-def _refuse(image_ids: pl.Series, expected: str) -> None:
+def _refuse(image_ids: pl.Series, expected: str, others: pl.Series | None = None) -> None:
     if len(image_ids):
-        raise MetadataJoinError(expected, image_ids.to_list())
+        examples = [] if others is None else others.head(_EXAMPLES).to_list()
+        raise MetadataJoinError(expected, image_ids.to_list(), examples)

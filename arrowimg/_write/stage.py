@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arrowimg._core.binary import binary_views, join_values
+from arrowimg._core.mistakes import no_batch
 from arrowimg._core.option_checks import check_option, python_value
 from arrowimg._core.plain_types import plain_table
 from arrowimg._core.threads import map_on_threads
@@ -201,6 +202,8 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
         Raises
         ------
+        SourceError
+            When `task` is no `ImageBatch`.
         ImageError, SchemaError, SampleKeyError, DuplicateIdError
             When the batch cannot be written. Nothing was written.
         ErrorFractionError
@@ -215,6 +218,8 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         ManifestError
             With ``if_exists="skip"``, when a sidecar of the name is there and cannot be read.
         """
+        if not isinstance(task, ImageBatch):
+            raise no_batch(task)
         options, storage = self.options, self._storage
         base_name = self.construct_base_name(task)
         committed = committed_batch(storage, base_name, options)

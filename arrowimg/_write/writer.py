@@ -7,9 +7,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
+from msgspec import structs
 
 from arrowimg._core.option_checks import check_keywords
 from arrowimg._core.tables import as_table, check_same_columns
+from arrowimg._dataset.duplicates import HashPartitions, check_partitions, id_hashes
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.columns import image_runs
@@ -24,7 +26,8 @@ from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import CommittedRows
-from arrowimg._write.sources import check_known_ids, count_rows, open_metadata, read_batches
+from arrowimg._write.sources.join import check_known_ids, join_metadata, open_metadata
+from arrowimg._write.sources.source import Source
 from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
 if TYPE_CHECKING:
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
 
     from arrowimg._format.samples import Samples
     from arrowimg._write.file_group import FileGroupTask
-    from arrowimg._write.metadata import MetadataFrame
     from arrowimg._write.shard import Shard
 
 
@@ -98,6 +100,7 @@ class ShardWriter:
         self._failure: str | None = None
         self._num_rows = 0
         self._error_codes: Counter[str] = Counter()
+        self._id_hashes = HashPartitions()
         self._shards: list[Shard] = []
         self._file_group: FileGroupTask | None = None
 
@@ -113,8 +116,9 @@ class ShardWriter:
         traceback: TracebackType | None,
     ) -> None:
         self._is_open = False
-        if kind is None:
-            self._finish()
+        with self._id_hashes:
+            if kind is None:
+                self._finish()
 
     @property
     def file_group(self) -> FileGroupTask:
@@ -164,10 +168,10 @@ class ShardWriter:
         task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
         if not task.num_items:
             return
-        joined = _join(task, self._metadata)
+        joined = join_metadata(task, self._metadata)
         num_committed = 0 if self._has_new_rows() else self._committed.match(joined.data)
         if num_committed == task.num_items:
-            self._confirm(task.num_items, Counter())
+            self._confirm(task, Counter())
             return
         fresh = joined.data.slice(num_committed)
         first_row = self._num_rows + num_committed
@@ -176,7 +180,7 @@ class ShardWriter:
         if self._pending:
             check_same_columns(self._pending[0].metadata.schema, rows.metadata.schema)
         encoded = encode_batch(checked, self.options)
-        self._confirm(task.num_items, encoded.error_codes)
+        self._confirm(task, encoded.error_codes)
         if not self._has_new_rows():
             self._committed.check_more_rows_fit()
         self._check_error_fraction(ROWS_TO_JUDGE)
@@ -214,12 +218,13 @@ class ShardWriter:
         """Tell whether rows came that no writer before this one committed."""
         return bool(self._pending or self._shards)
 
-    def _confirm(self, num_rows: int, error_codes: Counter[str]) -> None:
+    def _confirm(self, batch: ImageBatch, error_codes: Counter[str]) -> None:
         """Count a batch as taken, now that nothing can refuse it any more."""
         if self._metadata is not None:
             self._metadata.confirm()
         self._committed.confirm()
-        self._num_rows += num_rows
+        self._id_hashes.add(id_hashes(batch.ids()))
+        self._num_rows += batch.num_items
         self._error_codes.update(error_codes)
 
     def _check_error_fraction(self, rows_to_judge: int = 0) -> None:
@@ -237,7 +242,9 @@ class ShardWriter:
             self._write_shard(self._pending)
         elif not self._shards:
             self._committed.check_ended()
-        self._file_group = self._dataset.publish([*self._committed.passed, *self._shards])
+        shards = [*self._committed.passed, *self._shards]
+        check_partitions(self._id_hashes, [shard.parquet.path for shard in shards])
+        self._file_group = self._dataset.publish(shards)
 
     def _write_shard(self, parts: Iterable[Samples]) -> None:
         number = len(self._committed.passed) + len(self._shards)
@@ -281,12 +288,14 @@ def write_shards(
     Returns
     -------
     FileGroupTask
-        The files, in shard order. The manifest is not one of them.
+        The files, in shard order. The manifest is not one of them. Its metadata has
+        ``passed_over`` too: how many files and folders of a source of files were left out by
+        rule, by reason.
 
     Raises
     ------
     SourceError
-        When `source` is nothing that holds images.
+        When `source` is nothing that holds images, or cannot be read.
     ImageError, SchemaError, SampleKeyError, DuplicateIdError, MetadataJoinError
         When rows cannot be written; shards of the rows before are there, the manifest is not.
         Ids of a source that is in memory as a whole are checked before anything is written.
@@ -304,26 +313,17 @@ def write_shards(
     --------
     >>> group = write_shards("photographs/", "out/")  # doctest: +SKIP
     """
-    from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
+    from tqdm.auto import tqdm  # noqa: PLC0415  # only here is a bar drawn
 
     check_keywords(options, WriteOptions, ("options", "source", "metadata", "progress"))
     disable = None if progress is None else not progress
     frame = open_metadata(metadata)
     check_known_ids(source, frame)
-    with (
-        ShardWriter(output_dir, images_per_tar, frame, remove_image_data, **options) as writer,
-        tqdm(total=count_rows(source), unit=" images", disable=disable) as bar,
-    ):
-        for batch in read_batches(source):
+    writer = ShardWriter(output_dir, images_per_tar, frame, remove_image_data, **options)
+    found = Source(source)
+    with writer, tqdm(total=found.num_rows, unit=" images", disable=disable) as bar:
+        for batch in found.batches():
             writer.write(batch)
             bar.update(batch.num_items)
-    return writer.file_group
-
-
-def _join(batch: ImageBatch, metadata: MetadataFrame | None) -> ImageBatch:
-    """Return the batch with the columns that belong to its ids."""
-    if metadata is None:
-        return batch
-    from arrowimg._write.metadata import with_metadata  # noqa: PLC0415  # imports Polars
-
-    return ImageBatch(with_metadata(batch.data, metadata.take))
+    group, passed_over = writer.file_group, {"passed_over": dict(found.passed_over)}
+    return structs.replace(group, metadata=group.metadata | passed_over)

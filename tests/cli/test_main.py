@@ -17,7 +17,8 @@ from photographs import SKIMAGE
 
 from arrowimg import __version__
 from arrowimg._cli.help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
-from arrowimg._cli.main import build_parser, main
+from arrowimg._cli.main import main
+from arrowimg._cli.parser import build_parser
 
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
 CLI_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
@@ -68,8 +69,8 @@ class TestWrite:
         assert printed.out.splitlines() == [
             f"{out}/images-000000.tar  2 rows  {sizes['images-000000.tar']:,} bytes",
             f"{out}/images-000000.parquet  2 rows  {sizes['images-000000.parquet']:,} bytes",
-            f"{out}/images-000001.tar  1 rows  {sizes['images-000001.tar']:,} bytes",
-            f"{out}/images-000001.parquet  1 rows  {sizes['images-000001.parquet']:,} bytes",
+            f"{out}/images-000001.tar  1 row  {sizes['images-000001.tar']:,} bytes",
+            f"{out}/images-000001.parquet  1 row  {sizes['images-000001.parquet']:,} bytes",
             "3 images in 2 shards, 0 rows with an error",
         ]
 
@@ -129,7 +130,7 @@ class TestWrite:
 
         last = capsys.readouterr().out.splitlines()[-1]
         assert status == 0
-        assert last == "3 images in 1 shards, 1 rows with an error"
+        assert last == "3 images in 1 shard, 1 row with an error (truncated 1)"
 
     @pytest.mark.parametrize(
         "arguments",
@@ -176,13 +177,18 @@ class TestInspect:
 
         lines = capsys.readouterr().out.splitlines()
         assert status == 0
-        assert lines[0] == f"{out}: 1 shards, 3 images, {nbytes:,} bytes, with a manifest"
+        assert lines[0] == f"{out}: 1 shard, 3 images, {nbytes:,} bytes, with a manifest"
         assert lines[1].startswith(f"written by arrowimg {__version__}")
         assert "  caption: string" in lines
-        assert [line.split()[0] for line in lines[lines.index("first rows:") + 1 :]] == [
-            "image_id=cat",
-            "image_id=coffee",
+        rows = lines[lines.index("first rows:") + 1 :]
+        assert [line for line in rows if line.startswith("  - ")] == [
+            "  - image_id: cat",
+            "  - image_id: coffee",
         ]
+        assert "    caption: a cup" in rows
+        assert len(rows) == 2 * len(
+            pl.read_parquet(out / "*.parquet").drop("error", "original_path").columns
+        )
 
     def test_json_is_one_document(
         self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -224,7 +230,7 @@ class TestDemo:
 
         sidecar = pl.read_parquet(tmp_path / "out" / "*.parquet")
         assert status == 0
-        assert capsys.readouterr().out.endswith("120 images in 1 shards, 0 rows with an error\n")
+        assert capsys.readouterr().out.endswith("120 images in 1 shard, 0 rows with an error\n")
         assert sidecar["caption"].n_unique() > 100
         assert sidecar["score"].min() > 0  # type: ignore[operator]  # Polars types it as any value
         assert sidecar.schema["embedding"] == pl.Array(pl.Float32, 64)
@@ -313,7 +319,9 @@ class TestReshard:
         )
 
         assert status == 1
-        assert capsys.readouterr().err.startswith("arrowimg: error: where: expected an expression")
+        assert capsys.readouterr().err.startswith(
+            "arrowimg: error: --where: expected an expression"
+        )
 
     def test_an_id_that_stands_twice_ends_a_merge(
         self, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -71,7 +71,7 @@ class TestVerify:
         assert capsys.readouterr().out.splitlines() == [
             "images-000001.tar: missing: its sidecar names it",
             "notice: notes.txt: not ours",
-            f"{out}: 1 damages; 2 shards, 4 images, 4 rows (checksums)",
+            f"{out}: 1 damage; 2 shards, 4 images, 4 rows (checksums)",
         ]
         assert state_of(out) == before
 
@@ -170,7 +170,7 @@ class TestIfExists:
         status = main(["write", str(source), str(out), "--if-exists", "overwrite"])
 
         assert status == 0
-        assert capsys.readouterr().out.endswith("4 images in 1 shards, 0 rows with an error\n")
+        assert capsys.readouterr().out.endswith("4 images in 1 shard, 0 rows with an error\n")
         assert sorted(path.name for path in out.iterdir()) == [
             "images-000000.parquet",
             "images-000000.tar",
@@ -213,21 +213,22 @@ class TestBadImages:
         found = main(["write", str(source), str(out), *arguments])
 
         message = (
-            "arrowimg: error: 1 of 5 rows are bad (truncated 1), more than max_error_fraction=0.1\n"
+            "arrowimg: error: 1 of 5 rows are bad (truncated 1), "
+            "more than --max-error-fraction 0.1\n"
         )
         assert found == status
         assert capsys.readouterr().err == (message if status else "")
         assert (out / "manifest.json").exists() is not bool(status)
 
     @pytest.mark.parametrize("fraction", ["2", "-0.1", "nan"])
-    def test_a_fraction_that_cannot_be_is_exit_code_1(
+    def test_a_fraction_that_cannot_be_is_wrong_usage(
         self, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fraction: str
     ) -> None:
         arguments = ["--on-error", "quarantine", f"--max-error-fraction={fraction}"]
         status = main(["write", str(source), str(tmp_path / "x"), *arguments])
 
-        assert status == 1
-        assert "max_error_fraction: expected a number from 0 to 1" in capsys.readouterr().err
+        assert status == 2
+        assert "--max-error-fraction: expected a number from 0 to 1" in capsys.readouterr().err
         assert not (tmp_path / "x").exists()
 
     @pytest.mark.parametrize("option", ["--keep-quarantined", "--max-error-fraction=0.1"])
@@ -284,5 +285,5 @@ class TestIndex:
         printed = capsys.readouterr()
         assert status == 1
         assert printed.out == ""
-        assert 'that was written with checksum="sha256"' in printed.err
+        assert "that was written with --checksum sha256" in printed.err
         assert not (out / "croissant.json").exists()

@@ -271,9 +271,9 @@ class TestErrors:
         error = caught.value
         assert (error.path, error.errno, error.reason) == (str(tmp_path), code, os.strerror(code))
         assert (error.free_nbytes, error.free_inodes) == (7 * 4096, 30)
-        assert str(error) == (
-            f"{tmp_path}: {os.strerror(code)} (28,672 bytes and 30 inodes are free there)"
-        )
+        # How much room there is says something only where room is the matter.
+        left = "" if code == errno.EIO else " (28,672 bytes and 30 inodes are free there)"
+        assert str(error) == f"{tmp_path}: {os.strerror(code)}{left}"
         assert isinstance(error.__cause__, OSError)
         assert list(tmp_path.iterdir()) == []
 
@@ -291,7 +291,7 @@ class TestErrors:
 
         assert (caught.value.reason, caught.value.errno) == ("gone", 0)
         assert caught.value.free_nbytes is not None
-        assert f"{caught.value.free_nbytes:,} bytes" in str(caught.value)
+        assert str(caught.value) == f"{tmp_path}: gone"
 
     def test_a_folder_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")

@@ -10,7 +10,7 @@ import storage_data
 import xxhash
 from folders import content
 
-from arrowimg._core.temporary_names import TEMPORARY_PREFIX
+from arrowimg._core.pieces import TEMPORARY_PREFIX
 from arrowimg._storage import local_commit as _commit
 from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import ShardConflictError

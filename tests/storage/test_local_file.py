@@ -11,7 +11,7 @@ import pytest
 from folders import content
 from storage_data import pieces_of
 
-from arrowimg._core.temporary_names import TEMPORARY_PREFIX
+from arrowimg._core.pieces import TEMPORARY_PREFIX
 from arrowimg._storage.local_file import TEMPORARY_SUFFIX, LocalFile
 
 if TYPE_CHECKING:

@@ -1,23 +1,36 @@
 from __future__ import annotations
 
+import io
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from file_data import JPEG
 from photographs import SKIMAGE
 
-from arrowimg import ImageBatch, write_shards
-from arrowimg._write.sources import ROWS_PER_BATCH, count_rows, known_ids, read_batches
-from arrowimg.errors import SchemaError, SourceError
+from arrowimg import ImageBatch, ShardWriter, write_shards
+from arrowimg._write.sources.join import known_ids
+from arrowimg._write.sources.source import Source, count_rows
+from arrowimg._write.sources.table_files import NBYTES_PER_BATCH, ROWS_PER_BATCH
+from arrowimg.errors import (
+    ArrowimgError,
+    DuplicateIdError,
+    ImageError,
+    SchemaError,
+    SourceError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 FILES = [SKIMAGE / name for name in ("rocket.jpg", "color.png", "microaneurysms.png")]
 
@@ -30,6 +43,10 @@ def table() -> pa.Table:
     first = pa.table({"image_id": ["a", "b"], "image_data": data[:2], "n": [1, 2]})
     other = pa.table({"image_id": ["c", None], "image_data": data[:0:-1], "n": [3, None]})
     return pa.concat_tables([first, other])
+
+
+def read_batches(source: object) -> Iterator[ImageBatch]:
+    return Source(source).batches()
 
 
 def rows_of(source: object) -> Rows:
@@ -235,3 +252,154 @@ class TestSizes:
     @pytest.mark.parametrize("name", ["record batch reader", "generator of a mixture"])
     def test_ids_of_a_stream_are_not_known_beforehand(self, name: str) -> None:
         assert known_ids(IN_MEMORY[name](table())) is None
+
+
+class TestBytes:
+    def test_batches_are_bounded_by_bytes_too(self) -> None:
+        nbytes = NBYTES_PER_BATCH // 10
+        for kind in (pa.binary(), pa.large_binary(), pa.binary_view()):
+            source = pa.table({"image_data": pa.array([b"x" * nbytes] * 35, kind)})
+
+            batches = list(read_batches(source))
+            struct = pa.table(
+                {
+                    "image_data": pa.array(
+                        [{"bytes": b"x" * nbytes}] * 35, pa.struct([("bytes", kind)])
+                    )
+                }
+            )
+
+            assert sum(batch.num_items for batch in batches) == 35
+            assert max(batch.num_items for batch in batches) <= 9
+            assert len(batches) <= 8
+            assert len(list(read_batches(struct))) == len(batches)
+
+    def test_a_row_that_is_larger_is_a_batch_by_itself(self) -> None:
+        source = pa.table({"image_data": [b"x" * (NBYTES_PER_BATCH + 1), b"y", b"z"]})
+
+        assert [batch.num_items for batch in read_batches(source)] == [1, 2]
+
+    def test_a_file_is_read_in_parts_of_bounded_bytes(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+        iter_batches = pq.ParquetFile.iter_batches
+
+        def noting(file: pq.ParquetFile, num_rows: int) -> object:
+            asked.append(num_rows)
+            return iter_batches(file, num_rows)
+
+        monkeypatch.setattr(pq.ParquetFile, "iter_batches", noting)
+        row = b"x" * (NBYTES_PER_BATCH // 4)
+        for name, data in (("small", [b"x"] * 9), ("large", [row, row[:-1], b"z"] * 3)):
+            path = tmp_path / f"{name}.parquet"
+            options = {"compression": "none", "use_dictionary": False}
+            pq.write_table(pa.table({"image_data": data}), path, **options)
+            assert sum(batch.num_items for batch in read_batches(path)) == 9
+
+        assert asked[0] == ROWS_PER_BATCH
+        assert 1 <= asked[1] <= 6
+
+    def test_small_parts_are_put_together(self) -> None:
+        frame = pl.DataFrame({"image_data": [b"x"] * 2500}).lazy()
+
+        assert [batch.num_items for batch in read_batches(frame)] == [1000, 1000, 500]
+
+
+class TestBrokenFiles:
+    @pytest.mark.parametrize("column", ["image_id", "caption", "image_data"])
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_offsets_that_lie_are_a_source_error(
+        self,
+        tmp_path: Path,
+        column: str,
+        stream: bool,  # noqa: FBT001  # a parameter of the test
+    ) -> None:
+        texts = {"image_id": "a", "caption": "bb", "image_data": "ccc"}
+        source = pa.table({name: [text, text * 2, text * 3] for name, text in texts.items()})
+        sink = io.BytesIO()
+        make = pa.ipc.new_stream if stream else pa.ipc.new_file
+        with make(sink, source.schema) as writer:
+            writer.write_table(source)
+        length = len(texts[column])
+        offsets = np.array([0, length, 3 * length, 6 * length], np.int32).tobytes()
+        lies = np.array([0, 2**30, 2**30 + 2**29, 6 * length], np.int32).tobytes()
+        path = tmp_path / "lies.arrow"
+        path.write_bytes(sink.getvalue().replace(offsets, lies))
+
+        with pytest.raises(SourceError, match=f"{path}: expected an Arrow file or stream"):
+            list(read_batches(path))
+
+    @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+    def test_no_file_that_was_tampered_with_gives_an_error_of_another_library(
+        self, tmp_path: Path, suffix: str
+    ) -> None:
+        path = tmp_path / f"images{suffix}"
+        if suffix == ".parquet":
+            pq.write_table(table(), path)
+        else:
+            with pa.ipc.new_file(path, table().schema) as writer:
+                writer.write_table(table())
+        whole = path.read_bytes()
+        random = np.random.default_rng(0)
+        for _ in range(150):
+            data = bytearray(whole)
+            tail = random.integers(2)  # what describes the rest is at the end
+            at = int(
+                random.integers(len(data) - 2000, len(data)) if tail else random.integers(2000)
+            )
+            data[at : at + 4] = random.bytes(4)
+            path.write_bytes(data[: random.integers(len(data))] if random.random() < 0.2 else data)
+            with suppress(ArrowimgError):
+                list(read_batches(path))
+
+    @pytest.mark.parametrize("name", ["pipe.parquet", "pipe.arrow", "pipe.jpg", "pipe"])
+    def test_what_is_no_regular_file_is_never_opened(self, tmp_path: Path, name: str) -> None:
+        os.mkfifo(tmp_path / name)  # opening it would wait for ever
+
+        if name.endswith(".jpg"):
+            with pytest.raises(ImageError, match=r"unreadable: .* no regular file"):
+                write_shards(tmp_path / name, tmp_path / "out")
+        else:
+            with pytest.raises(SourceError, match="found no regular file"):
+                list(read_batches(tmp_path / name))
+
+
+class TestDuplicates:
+    @pytest.mark.parametrize("kind", [*IN_MEMORY, "parquet", "arrow", "generator"])
+    def test_an_id_that_is_there_twice_is_refused_before_the_manifest(
+        self, tmp_path: Path, kind: str
+    ) -> None:
+        ids = [f"i{row}" for row in range(2100)]
+        source = pa.table({"image_id": [*ids, "i0"], "image_data": [JPEG] * 2101, "n": range(2101)})
+        path = tmp_path / f"images.{kind}"
+        if kind == "parquet":
+            pq.write_table(source, path)
+        elif kind == "arrow":
+            with pa.ipc.new_file(path, source.schema) as writer:
+                writer.write_table(source, 500)
+        elif kind == "generator":
+            path = iter(source.to_batches(500))
+        given = IN_MEMORY[kind](source) if kind in IN_MEMORY else path
+
+        with pytest.raises(DuplicateIdError, match="'i0'"):
+            write_shards(given, tmp_path / "out", 700)
+
+        assert not (tmp_path / "out" / "manifest.json").exists()
+
+    def test_what_was_committed_before_counts_too(self, tmp_path: Path) -> None:
+        rows = pa.table({"image_id": ["a", "b"], "image_data": [JPEG] * 2})
+        with suppress(RuntimeError), ShardWriter(tmp_path / "out", 1) as writer:
+            writer.write(rows)
+            raise RuntimeError
+
+        batches = [rows, rows.slice(0, 1)]
+        found = r"'a' in images-000000\.parquet, images-000002"
+        with pytest.raises(DuplicateIdError, match=found):
+            write_shards(batches, tmp_path / "out", 1, if_exists="skip")
+        assert not (tmp_path / "out" / "manifest.json").exists()
+
+    def test_rows_without_an_id_are_no_duplicates(self, tmp_path: Path) -> None:
+        rows = [pa.table({"image_data": [JPEG]})] * 3
+
+        assert write_shards(iter(rows), tmp_path / "out", 1).num_images == 3

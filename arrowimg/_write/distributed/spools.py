@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from msgspec import Struct, structs
 
+from arrowimg._core.pieces import TEMPORARY_PREFIX
 from arrowimg._core.tables import canonical_table, check_same_columns
-from arrowimg._core.temporary_names import TEMPORARY_PREFIX
 from arrowimg._format.keys import UNNAMED_PREFIX, KeyStyle, sample_key_column
 from arrowimg._format.samples import Samples
 from arrowimg._images.columns import image_runs

@@ -1,0 +1,191 @@
+"""The commands: values to calls, results to text. Each imports what it needs, no more."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from arrowimg._cli.text import (
+    as_json,
+    closing_text,
+    counted,
+    file_group_text,
+    garbage_text,
+    inspection_text,
+    report_text,
+)
+from arrowimg.errors import printable
+
+if TYPE_CHECKING:
+    import argparse
+
+    from arrowimg._dataset.report import Depth
+    from arrowimg._reshard.options import ReshardKeywords
+    from arrowimg._write.file_group import FileGroupTask
+
+
+def write(parsed: argparse.Namespace) -> int:
+    """Write a source."""
+    import logging
+
+    from arrowimg._images.options import JpegOptions
+    from arrowimg._write.sources.table_files import read_table
+    from arrowimg._write.writer import write_shards
+
+    # What was passed over is in the closing lines.
+    logging.getLogger("arrowimg.sources").setLevel(logging.ERROR)
+    started = time.perf_counter()
+    jpeg = JpegOptions(quality=parsed.quality, subsampling=parsed.subsampling)
+    group = write_shards(
+        parsed.source,
+        parsed.out,
+        parsed.images_per_tar,
+        None if parsed.metadata is None else read_table(parsed.metadata),
+        not parsed.keep_image_data,
+        progress=False if parsed.quiet else None,
+        jpeg=jpeg,
+        image_column=parsed.image_column,
+        on_error=parsed.on_error,
+        encode_threads=parsed.threads,
+        members=dict(parsed.members),
+        max_bytes_per_tar=parsed.max_bytes_per_tar,
+        checksum=parsed.checksum,
+        reencode=parsed.reencode,
+        if_exists=parsed.if_exists,
+        keep_quarantined=parsed.keep_quarantined,
+        max_error_fraction=parsed.max_error_fraction,
+    )
+    return _say_file_group(group, parsed, started)
+
+
+def reshard(parsed: argparse.Namespace) -> int:
+    """Copy a dataset, or some of it."""
+    from arrowimg._reshard.reshard import reshard as copy
+    from arrowimg._write.sources.table_files import read_table
+
+    started = time.perf_counter()
+    group = copy(
+        parsed.source,
+        parsed.out,
+        parsed.where,
+        parsed.images_per_tar,
+        None if parsed.metadata is None else read_table(parsed.metadata),
+        shuffle_seed=parsed.shuffle_seed,
+        progress=False if parsed.quiet else None,
+        **_copy_options(parsed),
+    )
+    return _say_file_group(group, parsed, started)
+
+
+def merge(parsed: argparse.Namespace) -> int:
+    """Copy several datasets into one."""
+    from arrowimg._reshard.reshard import merge as copy
+
+    started = time.perf_counter()
+    group = copy(
+        parsed.sources,
+        parsed.out,
+        parsed.images_per_tar,
+        progress=False if parsed.quiet else None,
+        **_copy_options(parsed),
+    )
+    return _say_file_group(group, parsed, started)
+
+
+def demo(parsed: argparse.Namespace) -> int:
+    """Write real photographs."""
+    from arrowimg._cli.demo import DemoImages
+    from arrowimg._write.writer import write_shards
+
+    started = time.perf_counter()
+    group = write_shards(
+        DemoImages(parsed.num_images),
+        parsed.out,
+        parsed.images_per_tar,
+        progress=False if parsed.quiet else None,
+        members={"txt": "caption", "json": ["caption", "score", "captured_at"]},
+    )
+    return _say_file_group(group, parsed, started)
+
+
+def inspect(parsed: argparse.Namespace) -> int:
+    """Show what a folder holds."""
+    from arrowimg._dataset.inspect import inspect_dataset
+
+    inspection = inspect_dataset(parsed.out, parsed.rows)
+    print(as_json(inspection) if parsed.json else inspection_text(inspection))
+    return 0
+
+
+def verify(parsed: argparse.Namespace) -> int:
+    """Compare a folder with its sidecars."""
+    from arrowimg._dataset.verify import verify as check
+
+    started = time.perf_counter()
+    depth: Depth = parsed.depth or "checksums"
+    report = check(parsed.out, depth, progress=False if parsed.quiet else None)
+    print(as_json(report) if parsed.json else report_text(report))
+    if report.is_sound:
+        _say_closing(parsed, counted(report.num_images, "image"), None, started, "inspect")
+    return 0 if report.is_sound else 1
+
+
+def index(parsed: argparse.Namespace) -> int:
+    """Write indexes for other tools."""
+    from arrowimg._dataset.index.export import export_index
+
+    paths = export_index(parsed.out, parsed.formats)
+    print(as_json(paths) if parsed.json else "\n".join(map(printable, paths)))
+    return 0
+
+
+def gc(parsed: argparse.Namespace) -> int:
+    """List, or delete, what no shard needs."""
+    from pathlib import Path
+
+    from arrowimg._dataset.garbage import collect_garbage
+    from arrowimg.errors import ManifestError
+
+    if not Path(parsed.out).is_dir():
+        found = "none" if Path(parsed.out).exists() else "nothing of that name"
+        expected = "a folder of shards"
+        raise ManifestError(parsed.out, expected, found)
+    garbage = collect_garbage(parsed.out, parsed.older_than, delete=parsed.delete)
+    print(as_json(garbage) if parsed.json else garbage_text(garbage, is_deleted=parsed.delete))
+    return 0
+
+
+def _copy_options(parsed: argparse.Namespace) -> ReshardKeywords:
+    """Return what was said; what was not is as it was recorded."""
+    options: ReshardKeywords = {"if_exists": parsed.if_exists}
+    if "max_bytes_per_tar" in parsed:
+        options["max_bytes_per_tar"] = parsed.max_bytes_per_tar
+    if "checksum" in parsed:
+        options["checksum"] = parsed.checksum
+    return options
+
+
+def _say_file_group(group: FileGroupTask, parsed: argparse.Namespace, started: float) -> int:
+    from arrowimg._dataset.inspect import error_codes
+
+    codes = error_codes(group.parquet_paths) if group.metadata["num_errors"] else {}
+    metadata = group.metadata | {"error_codes": codes}
+    files = group.data.to_pylist()
+    if parsed.json:
+        print(as_json({"metadata": metadata, "files": files}))
+    else:
+        print(file_group_text(files, metadata))
+    nbytes = sum(file["nbytes"] for file in files)
+    _say_closing(parsed, counted(group.num_images, "image"), nbytes, started, "verify")
+    return 0
+
+
+def _say_closing(
+    parsed: argparse.Namespace, what: str, nbytes: int | None, started: float, following: str
+) -> None:
+    """Say on a terminal how long it took, and what may come next."""
+    if sys.stderr.isatty() and not parsed.quiet:
+        seconds = time.perf_counter() - started
+        text = closing_text(what, nbytes, seconds, f"arrowimg {following} {parsed.out}")
+        print(text, file=sys.stderr)

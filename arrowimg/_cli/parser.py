@@ -1,0 +1,226 @@
+"""Arguments to values: what each command takes, and close names for what it does not."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from arrowimg._cli import commands
+from arrowimg._cli.help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
+from arrowimg._core.version import __version__
+from arrowimg.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from arrowimg._dataset.index.formats import IndexFormat
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help is written by a person, in `arrowimg._cli.help`."""
+
+    help_text = ""
+
+    def format_help(self) -> str:
+        return self.help_text
+
+    def format_usage(self) -> str:
+        return self.help_text.split("\n\n", 1)[0] + "\n"
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.format_usage()}arrowimg: error: {printable(message)}\n")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return what was said, its command among it; wrong usage ends in exit status 2."""
+    parser = build_parser()
+    names = _commands_of(parser)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-") and words[0] not in names:
+        parser.error(f"there is no command {words[0]!r}{_meant(words[0], names)}")
+    parsed, unknown = parser.parse_known_args(words)
+    if unknown:
+        used: _Parser = parsed.parser
+        options = [option for action in used._actions for option in action.option_strings]
+        name = unknown[0].partition("=")[0]
+        used.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(name, options)}")
+    _check_effects(parsed)
+    return parsed
+
+
+def _check_effects(parsed: argparse.Namespace) -> None:
+    """Refuse an option that has no effect without another."""
+    if getattr(parsed, "on_error", None) != "raise":
+        return
+    for option in ("keep_quarantined", "max_error_fraction"):
+        if getattr(parsed, option) not in {False, None}:
+            used: _Parser = parsed.parser
+            used.error(f"--{option.replace('_', '-')} needs --on-error quarantine")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(prog="arrowimg", allow_abbrev=False)
+    parser.help_text = OVERVIEW
+    parser.add_argument("-V", "--version", action="version", version=f"arrowimg {__version__}")
+    of_commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_writing_commands(of_commands)
+    _add_copying_commands(of_commands)
+    _add_looking_commands(of_commands)
+    return parser
+
+
+def _commands_of(parser: argparse.ArgumentParser) -> list[str]:
+    (commands_action,) = (
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    return list(commands_action.choices)
+
+
+def _add_writing_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse's type is private
+    write = _add_command(of_commands, "write", WRITE, commands.write)
+    write.add_argument("source", metavar="SOURCE")
+    _add_output_arguments(write)
+    write.add_argument("--max-bytes-per-tar", type=_whole)
+    write.add_argument("--checksum", choices=("xxh3_128", "sha256"), default="xxh3_128")
+    write.add_argument("--members", type=_member, action="append", default=[])
+    write.add_argument("--metadata")
+    write.add_argument("--keep-image-data", action="store_true")
+    write.add_argument("--image-column", default="image_data")
+    write.add_argument("--on-error", choices=("raise", "quarantine"), default="raise")
+    write.add_argument("--keep-quarantined", action="store_true")
+    write.add_argument("--max-error-fraction", type=float)
+    write.add_argument(
+        "--if-exists", choices=("verify", "skip", "overwrite", "error"), default="verify"
+    )
+    write.add_argument("--quality", type=_whole, default=92)
+    write.add_argument("--subsampling", choices=("4:4:4", "4:2:2", "4:2:0"), default="4:2:0")
+    write.add_argument("--reencode", action="store_true")
+    write.add_argument("--threads", type=_whole)
+
+    demo = _add_command(of_commands, "demo", DEMO, commands.demo)
+    _add_output_arguments(demo)
+    demo.add_argument("--num-images", type=_at_least(1), default=3000)
+
+
+def _add_copying_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse's type is private
+    reshard = _add_command(of_commands, "reshard", RESHARD, commands.reshard)
+    reshard.add_argument("source", metavar="OUT")
+    _add_copy_arguments(reshard)
+    reshard.add_argument("--where", metavar="SQL")
+    reshard.add_argument("--metadata")
+    reshard.add_argument("--shuffle-seed", type=_whole)
+
+    merge = _add_command(of_commands, "merge", MERGE, commands.merge)
+    merge.add_argument("sources", metavar="SOURCE", nargs="+")
+    _add_copy_arguments(merge)
+
+
+def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse's type is private
+    inspect = _add_command(of_commands, "inspect", INSPECT, commands.inspect)
+    inspect.add_argument("out", metavar="OUT")
+    inspect.add_argument("--rows", type=_at_least(0), default=5)
+    inspect.add_argument("--json", action="store_true")
+
+    verify = _add_command(of_commands, "verify", VERIFY, commands.verify)
+    verify.add_argument("out", metavar="OUT")
+    depth = verify.add_mutually_exclusive_group()
+    depth.add_argument("--quick", dest="depth", action="store_const", const="quick")
+    depth.add_argument("--decode", dest="depth", action="store_const", const="decode")
+    verify.add_argument("--json", action="store_true")
+    verify.add_argument("-q", "--quiet", action="store_true")
+
+    index = _add_command(of_commands, "index", INDEX, commands.index)
+    index.add_argument("out", metavar="OUT")
+    index.add_argument("--for", type=_formats, dest="formats", default=["webdataset"])
+    index.add_argument("--json", action="store_true")
+
+    gc = _add_command(of_commands, "gc", GC, commands.gc)
+    gc.add_argument("out", metavar="OUT")
+    gc.add_argument("--delete", action="store_true")
+    gc.add_argument("--older-than", type=_days, default=7)
+    gc.add_argument("--json", action="store_true")
+
+
+def _add_command(
+    of_commands: Any,  # noqa: ANN401  # argparse's type is private
+    name: str,
+    help_text: str,
+    command: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    parser: _Parser = of_commands.add_parser(name, allow_abbrev=False)
+    parser.help_text = help_text
+    parser.set_defaults(command=command, parser=parser)
+    return parser
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT")
+    parser.add_argument("--images-per-tar", type=_at_least(1), default=1000)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("-q", "--quiet", action="store_true")
+
+
+def _add_copy_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_output_arguments(parser)
+    parser.add_argument("--max-bytes-per-tar", type=_whole, default=argparse.SUPPRESS)
+    parser.add_argument("--checksum", choices=("xxh3_128", "sha256"), default=argparse.SUPPRESS)
+    parser.add_argument(
+        "--if-exists", choices=("verify", "skip", "overwrite", "error"), default="verify"
+    )
+
+
+def _meant(name: str, names: Iterable[str]) -> str:
+    close = get_close_matches(name, list(names), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        message = f"expected a whole number, found {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = _whole(text)
+        if value < least:
+            message = f"expected a whole number of at least {least}, found {text}"
+            raise argparse.ArgumentTypeError(message)
+        return value
+
+    return number
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
+    if not 0 <= days < float("inf"):
+        message = f"expected a number of days, 0 or more, found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return days
+
+
+def _member(text: str) -> tuple[str, str | list[str]]:
+    extension, equals, columns = text.partition("=")
+    if not (extension and equals and columns):
+        message = f"expected EXTENSION=COLUMN[,COLUMN...], found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    names = columns.split(",")
+    return extension, names if extension == "json" or len(names) > 1 else names[0]
+
+
+def _formats(text: str) -> list[IndexFormat]:
+    from arrowimg._dataset.index.formats import FORMATS
+
+    formats = [known for name in text.split(",") for known in FORMATS if known == name]
+    if len(formats) < len(text.split(",")):
+        message = f"expected some of {','.join(FORMATS)}, found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return formats

@@ -1,0 +1,158 @@
+"""Files that hold tables: Parquet and Arrow, read in bounded parts, checked before used."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arrowimg._core.tables import as_table
+from arrowimg.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+IPC_SUFFIXES = (".arrow", ".feather", ".ipc")
+
+ROWS_PER_BATCH = 1000
+"""Most rows handed out at once: what is encoded and not yet written stays this small."""
+
+NBYTES_PER_BATCH = 64 * 2**20
+"""Most bytes handed out at once, but for a row that is larger by itself."""
+
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+:)/(?!/)")
+_READ_NBYTES = 2**20
+
+_INSTEAD = {
+    ".csv": "polars.read_csv({name!r}).write_parquet({parquet!r})",
+    ".tsv": "polars.read_csv({name!r}, separator='\\t').write_parquet({parquet!r})",
+    ".json": "polars.read_json({name!r}).write_parquet({parquet!r})",
+    ".jsonl": "polars.read_ndjson({name!r}).write_parquet({parquet!r})",
+    ".ndjson": "polars.read_ndjson({name!r}).write_parquet({parquet!r})",
+}
+_UNPACKED = "unpack it, and pass the folder"
+_ARCHIVES = frozenset({".tar", ".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+
+
+def is_table_file(path: Path) -> bool:
+    """Tell whether a path's suffix is that of a file that holds a table."""
+    return path.suffix.lower() in (*PARQUET_SUFFIXES, *IPC_SUFFIXES)
+
+
+def read_table(path: str | Path) -> pa.Table:
+    """Return a Parquet or Arrow file as one table.
+
+    Raises
+    ------
+    SourceError
+        When the file is neither, is not there, or cannot be read.
+    """
+    tables = list(tables_of_file(Path(path)))
+    return pa.concat_tables(tables)
+
+
+def tables_of_file(path: Path) -> Iterator[pa.Table]:
+    """Yield the rows of a Parquet or Arrow file; the first table may be empty.
+
+    Raises
+    ------
+    SourceError
+        When the file is neither, is not there, or cannot be read.
+    """
+    check_is_file(path, "a Parquet or Arrow file")
+    if not is_table_file(path):
+        raise no_table_file(path, "a Parquet or Arrow file")
+    is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
+    with _naming(path, "a Parquet file" if is_parquet else "an Arrow file or stream"):
+        yield from _parquet_tables(path) if is_parquet else _ipc_tables(path)
+
+
+def count_rows(path: Path) -> int | None:
+    """Return how many rows a file has, None where that is not known without reading it."""
+    if path.suffix.lower() not in PARQUET_SUFFIXES or not path.is_file():
+        return None
+    with _naming(path, "a Parquet file"):
+        return int(pq.read_metadata(path).num_rows)
+
+
+def check_is_file(path: Path, expected: str) -> None:
+    """Raise `SourceError` when there is no regular file at a path; nothing else is ever opened."""
+    if path.is_file():
+        return
+    what = "a folder" if path.is_dir() else "no regular file" if path.exists() else ""
+    if what:
+        raise SourceError(expected, what, str(path))
+    found = "a link to nothing" if path.is_symlink() else "nothing of that name"
+    # Of "s3://bucket", a path has made "s3:/bucket".
+    shown = _URL.sub(r"\1//", str(path))
+    raise SourceError(expected, found, shown, _advice_for_nothing(shown))
+
+
+def no_table_file(path: Path, expected: str) -> SourceError:
+    """Return the error about a file of another kind."""
+    suffix = path.suffix.lower()
+    found = f"a file with the suffix {suffix}" if suffix else "a file without a suffix"
+    instead = _INSTEAD.get(suffix)
+    if instead is not None:
+        made = instead.format(name=str(path), parquet=str(path.with_suffix(".parquet")))
+        return SourceError(expected, found, str(path), f"convert it: {made}")
+    return SourceError(expected, found, str(path), _UNPACKED if suffix in _ARCHIVES else "")
+
+
+def _advice_for_nothing(path: str) -> str:
+    if "://" in path:
+        return "pass a file or folder of this machine"
+    if any(mark in path for mark in "*?["):
+        return f"a pattern is not expanded; in Python, pass sorted(glob.glob({path!r}))"
+    return ""
+
+
+@contextmanager
+def _naming(path: Path, expected: str) -> Iterator[None]:
+    """Name the file that cannot be read, whatever PyArrow raises."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        readable = f"{expected} that can be read"
+        raise SourceError(readable, found, str(path)) from error
+
+
+def _parquet_tables(path: Path) -> Iterator[pa.Table]:
+    # Without these two, a reader of small batches keeps the whole file in memory.
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_NBYTES) as file:
+        yield file.schema_arrow.empty_table()
+        yield from map(as_table, file.iter_batches(_rows_at_once(file.metadata)))
+
+
+def _rows_at_once(metadata: pq.FileMetaData) -> int:
+    """Return how many rows of any row group are about `NBYTES_PER_BATCH`."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    row_nbytes = max((it.total_byte_size / max(1, it.num_rows) for it in groups), default=0)
+    return max(1, min(ROWS_PER_BATCH, int(NBYTES_PER_BATCH / max(1, row_nbytes))))
+
+
+def _ipc_tables(path: Path) -> Iterator[pa.Table]:
+    with pa.memory_map(str(path)) as file:
+        try:
+            reader = pa.ipc.open_file(file)
+        except pa.ArrowInvalid:
+            file.seek(0)
+            stream = pa.ipc.open_stream(file)
+            yield stream.schema.empty_table()
+            yield from map(_checked, stream)
+        else:
+            yield reader.schema.empty_table()
+            for at in range(reader.num_record_batches):
+                yield _checked(reader.get_batch(at))
+
+
+def _checked(batch: pa.RecordBatch) -> pa.Table:
+    # Offsets may lie, and whoever follows them reads what is not there, or dies.
+    batch.validate(full=True)
+    return as_table(batch)

@@ -1,0 +1,100 @@
+"""What is handed over by mistake: it is named, and one line says what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import datasets
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset
+import pytest
+from file_data import JPEG, SMALL
+
+import arrowimg
+from arrowimg.errors import SchemaError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+COLUMNS = {"image_id": ["a"], "image_data": [JPEG]}
+FRAME = pl.DataFrame(COLUMNS)
+PIXELS = np.zeros((3, 8, 9, 3), np.uint8)
+
+MISTAKES = {
+    "dict of columns": (COLUMNS, "builtins.dict of 'image_id', 'image_data'", "pyarrow.table("),
+    "one sample": ({"__key__": "a", "jpg": JPEG}, "dict of '__key__', 'jpg'", "from_pylist"),
+    "list of dicts": ([{"__key__": "a", "jpg": JPEG}], "dict of '__key__', 'jpg'", "from_pylist"),
+    "list of bytes": ([JPEG, JPEG], "builtins.bytes among its items", '{"image_data": files}'),
+    "bytes": (JPEG, "builtins.bytes", '{"image_data": files}'),
+    "array": (PIXELS, "numpy.ndarray", "ImageBatch.from_arrays"),
+    "list of arrays": (list(PIXELS), "numpy.ndarray among its items", "ImageBatch.from_arrays"),
+    "generator of arrays": (iter(PIXELS), "numpy.ndarray among", "ImageBatch.from_arrays"),
+    "list of pictures": ([SMALL, SMALL], "PIL.", "ImageBatch.from_arrays"),
+    "splits": (
+        datasets.DatasetDict(train=datasets.Dataset.from_dict({"n": [1]})),
+        "DatasetDict of 'train'",
+        "dataset['train']",
+    ),
+    "dict of frames": ({"train": FRAME}, "dict of 'train'", "one of its tables"),
+    "pyarrow dataset": (pyarrow.dataset.dataset(FRAME.to_arrow()), "Dataset", "to_reader()"),
+    "column": (FRAME["image_data"], "Series", '{"image_data": column}'),
+    "pandas column": (pd.Series([JPEG]), "Series", '{"image_data": column}'),
+    "function": (lambda: FRAME, "function", "pass what it returns"),
+    "frame of arrays": (pd.DataFrame({"image_data": list(PIXELS)}), "DataFrame", "from_arrays"),
+    "mixed column": (
+        pd.DataFrame({"image_data": [JPEG] * 2, "m": [1, "a"]}),
+        "column m",
+        "values of one type",
+    ),
+    "complex column": (pd.DataFrame({"image_data": [JPEG], "z": [1j]}), "column z", "one type"),
+    "nothing": (None, "builtins.NoneType", ""),
+    "a number": (5, "builtins.int", ""),
+}
+
+
+@pytest.mark.parametrize(("source", "found", "advice"), MISTAKES.values(), ids=MISTAKES)
+def test_a_source_that_is_none_is_named_and_answered(
+    tmp_path: Path, source: object, found: str, advice: str
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        arrowimg.write_shards(source, tmp_path / "out", progress=False)
+
+    text = str(caught.value)
+    assert found in text
+    assert advice in caught.value.advice
+    assert "\n" not in text
+    assert len(text) < 360
+
+
+@pytest.mark.parametrize("value", [FRAME, COLUMNS, [COLUMNS], None, "images.parquet"])
+def test_a_stage_says_that_it_takes_batches(tmp_path: Path, value: object) -> None:
+    with pytest.raises(SourceError, match="expected an ImageBatch") as caught:
+        arrowimg.ImageWriterStage(tmp_path).process(value)  # type: ignore[arg-type]
+
+    assert ("ImageBatch.from_table" in str(caught.value)) == (value is FRAME)
+
+
+def test_a_column_of_paths_is_answered_with_what_reads_files(tmp_path: Path) -> None:
+    for paths in (["a.jpg"], pa.array(["a.jpg"], pa.large_string()), pl.Series(["a.jpg"])):
+        with pytest.raises(SchemaError, match=r"ImageBatch.from_files\(paths\)"):
+            arrowimg.write_shards(pl.DataFrame({"image_data": paths}), tmp_path / "out")
+
+
+@pytest.mark.parametrize("read", [lambda rows: rows, arrowimg.fetch_images])
+def test_rows_of_a_dataset_are_answered_with_reshard(
+    tmp_path: Path, read: Callable[[pl.DataFrame], pl.DataFrame]
+) -> None:
+    arrowimg.write_shards(FRAME, tmp_path / "out")
+
+    with pytest.raises(SchemaError, match=r"arrowimg\.reshard"):
+        arrowimg.write_shards(read(arrowimg.scan(tmp_path / "out").collect()), tmp_path / "new")
+
+
+def test_metadata_that_is_a_path_is_answered(tmp_path: Path) -> None:
+    for name, reader in (("labels.csv", "read_csv"), ("labels.parquet", "read_parquet")):
+        with pytest.raises(SourceError, match=reader):
+            arrowimg.write_shards(FRAME, tmp_path / "out", metadata=name)
