@@ -269,6 +269,7 @@ def _column_error(frame: Any, error: Exception) -> SchemaError:  # noqa: ANN401
             pa.array(column, from_pandas=True)
         except (ValueError, TypeError, NotImplementedError, OverflowError) as cause:
             found = f"{column.dtype} ({str(cause).splitlines()[0]})"
-            return SchemaError(name, "values of one Arrow type", found, "cast it, or leave it out")
+            advice = "cast it, or leave it out; arrays come in by ImageBatch.from_arrays"
+            return SchemaError(name, "values of one Arrow type", found, advice)
     repeated = next((name for name in names if names.count(name) > 1), "index")
     return SchemaError(repeated, "columns that Arrow can hold", str(error).splitlines()[0])

@@ -27,6 +27,7 @@ class DamageKind(StrEnum):
     MEMBER = "member"
     PICTURE = "picture"
     DUPLICATE_ID = "duplicate_id"
+    MORE = "more"
 
 
 class Damage(Struct, frozen=True):
@@ -61,16 +62,14 @@ MOST_LISTED = 100
 def bounded(damages: Iterable[Damage]) -> Iterator[Damage]:
     """Yield at most `MOST_LISTED` damages of each file, and then how many more it has."""
     counts = Counter[str]()
-    last: dict[str, Damage] = {}
     for damage in damages:
         counts[damage.file] += 1
         if counts[damage.file] <= MOST_LISTED:
             yield damage
-        last[damage.file] = damage
     for file, count in counts.items():
         if count > MOST_LISTED:
             more = f"and {count - MOST_LISTED:,} more in this file, which are not listed"
-            yield Damage(file, None, last[file].kind, more)
+            yield Damage(file, None, DamageKind.MORE, more)
 
 
 class Report(Struct, frozen=True):

@@ -44,13 +44,6 @@ MISTAKES = {
     "column": (FRAME["image_data"], "Series", '{"image_data": column}'),
     "pandas column": (pd.Series([JPEG]), "Series", '{"image_data": column}'),
     "function": (lambda: FRAME, "function", "pass what it returns"),
-    "frame of arrays": (pd.DataFrame({"image_data": list(PIXELS)}), "DataFrame", "from_arrays"),
-    "mixed column": (
-        pd.DataFrame({"image_data": [JPEG] * 2, "m": [1, "a"]}),
-        "column m",
-        "values of one type",
-    ),
-    "complex column": (pd.DataFrame({"image_data": [JPEG], "z": [1j]}), "column z", "one type"),
     "nothing": (None, "builtins.NoneType", ""),
     "a number": (5, "builtins.int", ""),
 }
@@ -68,6 +61,21 @@ def test_a_source_that_is_none_is_named_and_answered(
     assert advice in caught.value.advice
     assert "\n" not in text
     assert len(text) < 360
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("image_data", list(PIXELS)), ("mixed", [1, "a"]), ("complex", [1j, 2j])],
+)
+def test_a_column_of_a_frame_that_arrow_cannot_hold_is_named(
+    tmp_path: Path, column: str, values: list[object]
+) -> None:
+    frame = pd.DataFrame({"image_data": [JPEG] * len(values), column: values})
+    with pytest.raises(SchemaError, match=f"column '{column}': expected values of one Arrow") as it:
+        arrowimg.write_shards(frame, tmp_path / "out", progress=False)
+
+    assert "from_arrays" in it.value.advice
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("value", [FRAME, COLUMNS, [COLUMNS], None, "images.parquet"])
