@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
-from msgspec.structs import replace
 
 from arrowimg._images.codec import opencv
 from arrowimg._images.formats.bmp import read_run_lengths
@@ -105,15 +104,13 @@ def _decode(data: memoryview, max_pixels: int, *, is_converted: bool) -> Decoded
         found = f"pixels of {content.least_nbytes:,} bytes that cannot be in the file"
         return Problem(ErrorCode.TRUNCATED, found)
     try:
-        whole = _whole(data, content, kind)
-        decoded = _pixels(whole, kind, _profile(whole, kind) if is_converted else None)
+        return _decoded(data, content, kind, is_converted=is_converted)
     except BadFileError as error:
         return error.problem
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  # Pillow raises whatever a damaged file leads to
         return Problem(ErrorCode.DECODE_FAILED, f"Pillow's error: {error}")
-    return replace(decoded, pixels=_upright(decoded.pixels, whole.orientation))
 
 
 def _whole(data: memoryview, content: Content, kind: ImageFormat) -> Content:
@@ -127,22 +124,30 @@ def _whole(data: memoryview, content: Content, kind: ImageFormat) -> Content:
     return content
 
 
-def _pixels(content: Content, kind: ImageFormat, profile: bytes | None) -> Decoded:
+def _decoded(
+    data: memoryview, content: Content, kind: ImageFormat, *, is_converted: bool
+) -> Decoded:
     # Here, so that Pillow is not imported by who decodes nothing.
     from arrowimg._images.codec import pillow, tiff
 
-    if kind == "png" and content.depth == 16 and content.parts[1][_COLOR_TYPE]:
-        return Decoded(opencv.decode_deep_png(content.file()), profile)
-    if isinstance(content, TiffContent):
-        image = tiff.decode(content)
+    whole = _whole(data, content, kind)
+    orientation, profile = whole.orientation, _profile(whole, kind) if is_converted else None
+    image: pillow.Picture
+    if kind == "png" and whole.depth == 16 and whole.parts[1][_COLOR_TYPE]:
+        image = opencv.decode_deep_png(whole.file())
+    elif isinstance(whole, TiffContent):
+        image = tiff.decode(whole)
     else:
-        image = pillow.decode(content, kind)
+        image = pillow.decode(whole, kind)
+    # A large picture is there often enough.
+    del whole
     if isinstance(image, np.ndarray):
-        return Decoded(image, profile)
+        return Decoded(_upright(image, orientation), profile)
     if image.size != (content.width, content.height):
         stated = (content.width, content.height)
         raise corrupt(f"a {kind} that states {stated} pixels, of a picture of {image.size}")
-    return Decoded(*pillow.to_pixels(image, profile))
+    pixels, profile, note = pillow.to_pixels(image, profile)
+    return Decoded(_upright(pixels, orientation), profile, note)
 
 
 def _profile(content: Content, kind: ImageFormat) -> bytes | None:

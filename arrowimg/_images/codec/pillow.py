@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,9 @@ _PLUGINS: dict[ImageFormat, type[ImageFile.ImageFile]] = {
     "webp": WebPImagePlugin.WebPImageFile,
     "tiff": TiffImagePlugin.TiffImageFile,
 }
+Picture: TypeAlias = "Image.Image | npt.NDArray[Any]"
+"""A picture of 8 bits, or the values of a deeper one."""
+
 _WITH_TRANSPARENCY = ("1", "L", "P", "RGB")
 _ALIGNMENT = 64
 
@@ -72,11 +75,14 @@ def to_pixels(
     plain, note = in_srgb(_plain(image), profile)
     if plain.mode == "L":
         return np.asarray(plain), None, note
-    if plain.mode == "RGBA":
-        return np.concatenate([band for _, band in _bands(plain)]), None, note
-    pixels = np.empty((plain.height, plain.width, 3), np.uint8)
+    channels = len(plain.mode)
+    pixels = np.empty((plain.height, plain.width, channels), np.uint8)
     for top, band in _bands(plain):
-        without_fourth(band, pixels[top : top + len(band)])
+        rows = pixels[top : top + len(band)]
+        if channels == 3:
+            without_fourth(band, rows)
+        else:
+            rows[...] = band
     return pixels, None, note
 
 
@@ -84,6 +90,9 @@ def _plain(image: Image.Image) -> Image.Image:
     """Return the picture as L, LA, RGB, RGBA or CMYK, which a colour profile may be about."""
     has_transparency = "transparency" in image.info and image.mode in _WITH_TRANSPARENCY
     mode = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "LAB": "RGB", "YCbCr": "RGB"}
+    if has_transparency and image.mode == "1":
+        bilevel, image = image, image.convert("L")
+        image.info["transparency"] = bilevel.info["transparency"]
     wanted = "RGBA" if has_transparency else mode.get(image.mode, image.mode)
     return image if image.mode == wanted else image.convert(wanted)
 

@@ -29,6 +29,8 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _TRANSPARENCY_NBYTES = {_GRAY: 2, _RGB: 6}
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _ONCE = (b"IHDR", b"PLTE", b"tRNS", b"IEND")
+_ZLIB_HEADER = b"\x78\x01"
+_BLOCK_NBYTES = 2**16 - 1
 _MOST_FILTER = 4
 _INTERLACE = 20
 _PASSES = [
@@ -104,9 +106,24 @@ def with_sound_pixels(content: Content) -> Content:
     _check_filters(content, rows)
     first = is_pixels.index(True)
     last = first + sum(is_pixels)
-    stored = _joined(b"IDAT", zlib.compress(rows, 0))
-    parts = [*content.parts[:first], stored, *content.parts[last:]]
+    parts = [*content.parts[:first], *_stored(rows), *content.parts[last:]]
     return replace(content, parts=parts, chunks=())
+
+
+def _stored(rows: bytes) -> list[Bytes]:
+    """Return the parts of a chunk IDAT whose blocks are not compressed, RFC 1951, 3.2.4."""
+    blocks: list[Bytes] = [b"IDAT", _ZLIB_HEADER]
+    view = memoryview(rows)
+    for at in range(0, len(rows), _BLOCK_NBYTES):
+        block = view[at : at + _BLOCK_NBYTES]
+        is_last = at + len(block) == len(rows)
+        blocks += [struct.pack("<BHH", is_last, len(block), len(block) ^ 0xFFFF), block]
+    blocks.append(zlib.adler32(rows).to_bytes(4))
+    checksum = 0
+    for part in blocks:
+        checksum = zlib.crc32(part, checksum)
+    nbytes = sum(map(len, blocks)) - 4
+    return [nbytes.to_bytes(4), *blocks, checksum.to_bytes(4)]
 
 
 def _check_filters(content: Content, rows: bytes) -> None:

@@ -28,7 +28,9 @@ def with_hidden_frame() -> bytes:
     fake = frame[:5] + struct.pack(">HH", *TINY) + frame[9:]
     hidden = frame + b"\xff\xe5" + struct.pack(">H", 2 + len(fake))
     start = LARGE[2:at]
-    return LARGE[:2] + b"\xff\x00" + struct.pack(">H", 2 + len(hidden)) + hidden + fake + start + rest
+    return (
+        LARGE[:2] + b"\xff\x00" + struct.pack(">H", 2 + len(hidden)) + hidden + fake + start + rest
+    )
 
 
 def spliced(*inserted: bytes, before: bytes = b"\xff\xc0") -> bytes:
@@ -71,7 +73,9 @@ class TestHeader:
             pytest.param(spliced(b"\xff" * 5), id="fill bytes"),
             pytest.param(spliced(segment(0xFE, with_hidden_frame()[:9000])), id="a JPEG inside"),
             pytest.param(spliced(segment(0xDD, b"\0\0")), id="a restart interval"),
-            pytest.param(spliced(segment(0xDC, b"\0\5"), before=b"\xff\xda"), id="a number of lines"),
+            pytest.param(
+                spliced(segment(0xDC, b"\0\5"), before=b"\xff\xda"), id="a number of lines"
+            ),
         ],
     )
     def test_what_decoders_walk_over_is_walked_over(self, data: bytes) -> None:
@@ -96,7 +100,9 @@ class TestReading:
 
         assert capfd.readouterr().err == ""
 
-    @pytest.mark.parametrize("exif", [b"MM\0*", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"])
+    @pytest.mark.parametrize(
+        "exif", [b"MM\0*", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"]
+    )
     def test_broken_metadata_is_left_alone(
         self, exif: bytes, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -114,6 +120,8 @@ class TestReading:
         write_shards(table, f"{tmp_path}/out", progress=False)
         rows = fetch_images(scan(f"{tmp_path}/out"), decode=True)
 
-        assert np.array_equal(rows["image_data"][0].to_numpy(), np.asarray(Image.open(io.BytesIO(data))))  # noqa: E501
+        assert np.array_equal(
+            rows["image_data"][0].to_numpy(), np.asarray(Image.open(io.BytesIO(data)))
+        )
         # Where it is decoded to be written, it becomes sRGB.
         assert not np.array_equal(pixels_of(data), np.asarray(Image.open(io.BytesIO(data))))

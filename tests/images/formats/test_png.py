@@ -150,9 +150,10 @@ class TestDamage:
         header = (4, 1, 8, 3, 0, 0, 0)
         colours = (b"PLTE", bytes(range(9)))
         rows = [zlib.compress(bytes((0, 0, 1, 2, last))) for last in (2, 3)]
+        good, bad = (png(colours, (b"IDAT", row), header=header) for row in rows)
 
-        assert np.array_equal(pixels_of(png(colours, (b"IDAT", rows[0]), header=header))[0, 2], [6, 7, 8])  # type: ignore[index]  # noqa: E501
-        assert pixels_of(png(colours, (b"IDAT", rows[1]), header=header)) == "corrupt"
+        assert np.array_equal(pixels_of(good), [[[0, 1, 2], [3, 4, 5], [6, 7, 8], [6, 7, 8]]])
+        assert pixels_of(bad) == "corrupt"
 
 
 class TestMeaning:
