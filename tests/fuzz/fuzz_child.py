@@ -71,7 +71,8 @@ def compared(stored: bytes, data: bytes) -> str:
     try:
         theirs = seen(data)
     except Exception as error:  # noqa: BLE001  # whatever it raises, it refuses
-        return f"refused: {type(error).__name__}: {error}"[:120]
+        is_animated = ", animated" if b"acTL" in data else ""
+        return f"refused{is_animated}: {type(error).__name__}: {error}"[:120]
     if stored == data:
         return "same"
     ours = np.asarray(Image.open(io.BytesIO(stored)).convert("RGB")).astype(int)
@@ -87,7 +88,10 @@ def seen(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         warnings.simplefilter("ignore")
         opened = Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
         profile = opened.info.get("icc_profile")
-        image: Image.Image = ImageOps.exif_transpose(opened)
+        image: Image.Image = opened
+        image.load()
+        with contextlib.suppress(SyntaxError):  # EXIF that is none
+            image = ImageOps.exif_transpose(opened)
         if "transparency" in image.info or image.mode in {"LA", "PA", "La"}:
             image = image.convert("RGBA")
         image = image.convert({"1": "L", "P": "RGB"}.get(image.mode, image.mode))

@@ -18,8 +18,7 @@ EXCEPTED = {
     "JPEG refused: OSError: broken data stream": (
         "Pillow refuses a whole scan with others behind it; other decoders stop there"
     ),
-    "PNG refused: SyntaxError: APNG": "only the animation is damaged; the default image is not",
-    "PNG refused: UnidentifiedImageError": "the same, seen when the file is opened",
+    "PNG refused, animated": "only the animation is damaged; the default image is not",
 }
 """Pictures that Pillow refuses and that are written nevertheless, and why."""
 
