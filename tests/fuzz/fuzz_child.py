@@ -25,6 +25,7 @@ from fuzz_mutations import mutated
 import arrowimg
 
 MOST_NBYTES = 6 * 2**30
+COLOURS = {"RGB", "RGBA", "P"}
 OTHERWISE = 6.0
 """Mean difference of pixels from which on a picture is another one; quality 100 gives below 2."""
 
@@ -87,7 +88,8 @@ def seen(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         opened = Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
-        profile = opened.info.get("icc_profile")
+        # A profile of colours says nothing of gray.
+        profile = opened.info.get("icc_profile") if opened.mode in COLOURS else None
         image: Image.Image = opened
         image.load()
         with contextlib.suppress(SyntaxError):  # EXIF that is none
@@ -95,7 +97,7 @@ def seen(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         if "transparency" in image.info or image.mode in {"LA", "PA", "La"}:
             image = image.convert("RGBA")
         image = image.convert({"1": "L", "P": "RGB"}.get(image.mode, image.mode))
-        if profile and image.mode in {"RGB", "RGBA"}:
+        if profile:
             with contextlib.suppress(ImageCms.PyCMSError, OSError):
                 given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
                 srgb = ImageCms.createProfile("sRGB")
