@@ -72,7 +72,7 @@ def compared(stored: bytes, data: bytes) -> str:
     try:
         theirs = seen(data)
     except Exception as error:  # noqa: BLE001  # whatever it raises, it refuses
-        is_animated = ", animated" if b"acTL" in data else ""
+        is_animated = ", animated" if b"acTL" in data or b"ANMF" in data else ""
         return f"refused{is_animated}: {type(error).__name__}: {error}"[:120]
     if stored == data:
         return "same"

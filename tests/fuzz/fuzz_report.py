@@ -19,6 +19,7 @@ EXCEPTED = {
         "Pillow refuses a whole scan with others behind it; other decoders stop there"
     ),
     "PNG refused, animated": "only the animation is damaged; the default image is not",
+    "WEBP refused, animated": "only a later frame is damaged; the first is not",
 }
 """Pictures that Pillow refuses and that are written nevertheless, and why."""
 

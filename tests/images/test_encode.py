@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from file_data import FILES, JPEG, SMALL, save
+from file_data import FILES, GIF, JPEG, SMALL, TORN_GIF, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -94,9 +94,7 @@ class TestFiles:
         assert run.data.to_pylist() == before
 
     def test_a_file_that_cannot_be_decoded_is_a_problem_of_its_row_alone(self) -> None:
-        gif = save(SMALL, "GIF")
-        broken = gif[:-40] + b"\xff" * 30 + gif[-10:]
-        images = encode(files_of([gif, broken, JPEG]))
+        images = encode(files_of([GIF, TORN_GIF, JPEG]))
 
         assert list(images.problems) == [1]
         assert images.problems[1].code == ErrorCode.DECODE_FAILED

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I"}
+_WHOLE_NUMBERS = {3: "H", 4: "I"}
 _MOST_NUMBERS = 2**20
 
 
