@@ -128,11 +128,11 @@ _EXPECTED: dict[ErrorCode, str] = {
     ErrorCode.OUT_OF_RANGE: "values inside the stated range",
     ErrorCode.SHAPE: "as many values as the shape says",
     ErrorCode.UNKNOWN_FORMAT: "a JPEG, PNG, WebP, TIFF, BMP or GIF file",
-    ErrorCode.UNSUPPORTED: "a JPEG of 8 bits, baseline or progressive, or a file read in full",
+    ErrorCode.UNSUPPORTED: "a kind of file that is read in full, and states its bands and colours",
     ErrorCode.CORRUPT: "a well-formed image file",
     ErrorCode.TRUNCATED: "a complete image file",
     ErrorCode.TOO_MANY_SCANS: "at most 100 scans in a JPEG",
-    ErrorCode.DECODE_FAILED: "a file that OpenCV can decode",
+    ErrorCode.DECODE_FAILED: "a file that can be decoded in full",
     ErrorCode.ENCODE_FAILED: "a picture that OpenCV can encode",
     ErrorCode.EXCEEDS_TAR: "a sample that fits `max_bytes_per_tar`",
 }

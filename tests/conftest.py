@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from arrowimg._images.codec import encode_jpegs
+from arrowimg._images.codec.opencv import encode_jpegs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

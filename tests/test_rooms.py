@@ -25,7 +25,8 @@ MAY_IMPORT = {
 FACES = {"__init__", "__main__", "_cli", "curator", "ray"}
 
 DOORS = {
-    "cv2": ("_images/codec.py",),
+    "cv2": ("_images/codec/",),
+    "PIL": ("_images/codec/",),
     "ray": ("ray/",),
     "nemo_curator": ("curator/",),
 }
@@ -365,6 +366,7 @@ def test_a_file_of_no_room_is_found() -> None:
     ("path", "source"),
     [
         ("_images/headers.py", "def lazily():\n    import cv2"),
+        ("_images/formats/png.py", "from PIL import Image"),
         ("_write/stage.py", "from ray.data import Dataset"),
         ("_cli/main.py", "import ray"),
         ("ray/_sink.py", "import nemo_curator.stages"),
@@ -377,7 +379,8 @@ def test_a_planted_way_round_a_door_is_found(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("_images/codec.py", "import cv2"),
+        ("_images/codec/opencv.py", "import cv2"),
+        ("_images/codec/decode.py", "def lazily():\n    from PIL import Image"),
         ("ray/_sink.py", "from ray.data import Datasink"),
         ("curator/_stage.py", "from nemo_curator.tasks import Task"),
         ("_cli/main.py", "from arrowimg.ray import write_shards"),

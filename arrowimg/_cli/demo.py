@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from arrowimg._images.batch import ImageBatch
-from arrowimg._images.codec import decode_image
+from arrowimg._images.codec.decode import decode_rgb
 from arrowimg.errors import MissingDependencyError, Problem
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ def _read_photograph(name: str) -> npt.NDArray[np.uint8]:
     if spec is None or spec.origin is None:
         feature = "the demo"
         raise MissingDependencyError(feature, "demo")
-    pixels = decode_image(memoryview((Path(spec.origin).parent / path).read_bytes()))
+    pixels = decode_rgb(memoryview((Path(spec.origin).parent / path).read_bytes()))
     if isinstance(pixels, Problem):
         raise OSError(f"{name}: {pixels.found}")  # noqa: TRY003, EM102  # a broken installation
-    return pixels[:, :, 2::-1] if pixels.ndim == 3 else pixels
+    return pixels[:, :, :3] if pixels.ndim == 3 else pixels
 
 
 def _sample(

@@ -14,7 +14,7 @@ from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._images.arrays import column_of_images, nested_lists
-from arrowimg._images.codec import decode_rgb
+from arrowimg._images.codec.decode import decode_rgb
 from arrowimg._storage.open import open_files
 from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ImageError, Problem, RowProblem, SchemaError

@@ -24,7 +24,7 @@ from arrowimg._format.names import (
 )
 from arrowimg._format.parquet import holds_own_checksum
 from arrowimg._format.tar_reader import TarMember, read_members
-from arrowimg._images.codec import decode_image
+from arrowimg._images.codec.decode import decode_rgb
 from arrowimg._storage.names import is_file_name
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, Problem
@@ -259,7 +259,7 @@ def _check_member(
     if checksum(picture, footer.checksum_name) != row["checksum"]:
         yield Damage(tar, name, DamageKind.CHECKSUM, "not the bytes that were written")
     elif depth == "decode":
-        decoded = decode_image(picture)
+        decoded = decode_rgb(picture)
         if isinstance(decoded, Problem):
             yield Damage(tar, name, DamageKind.PICTURE, decoded.found)
         elif decoded.shape[:2] != (row["height"], row["width"]):

@@ -13,14 +13,10 @@ from msgspec import Struct
 
 from arrowimg._core.binary import binary_views, join_values, with_nulls
 from arrowimg._images.check import CheckedFiles, CheckedPixels, CheckedRun
-from arrowimg._images.codec import decode_image, encode_jpegs
+from arrowimg._images.codec.decode import decode_image, in_srgb
+from arrowimg._images.codec.opencv import encode_jpegs
 from arrowimg._images.columns import Files, run_views
-from arrowimg._images.pixels import (
-    check_pixels,
-    convert_pixels,
-    is_plain,
-    without_premultiplication,
-)
+from arrowimg._images.pixels import check_pixels, convert_pixels, is_plain
 from arrowimg.errors import Problem
 
 if TYPE_CHECKING:
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
 
     from arrowimg._core.checksums import BytesLike
     from arrowimg._images.columns import ImageView
-    from arrowimg._images.headers import Header
     from arrowimg._images.options import JpegOptions, PixelOptions
 
     Pixels = npt.NDArray[Any]
@@ -51,12 +46,15 @@ class StoredImages(Struct, frozen=True):
         ``"encoded"`` from pixels, ``"copied"`` byte for byte, ``"transcoded"`` from another file.
     problems
         What is wrong, by row.
+    notes
+        What is worth knowing of pictures that are stored nevertheless, by row.
     """
 
     data: pa.LargeBinaryArray
     sizes: npt.NDArray[np.int32]
     actions: list[Action]
     problems: dict[int, Problem]
+    notes: dict[int, str] = {}
 
     def columns(self) -> dict[str, pa.Array]:
         """Return what is stored as columns of `Samples.stored`; of bad rows, ``error`` alone."""
@@ -77,7 +75,7 @@ class StoredImages(Struct, frozen=True):
     def without(self, problems: dict[int, Problem]) -> StoredImages:
         """Return the pictures, but for rows with which more is wrong; nothing is copied."""
         data = with_nulls(self.data, problems)
-        return StoredImages(data, self.sizes, self.actions, self.problems | problems)
+        return StoredImages(data, self.sizes, self.actions, self.problems | problems, self.notes)
 
 
 def encode_run(run: CheckedRun, pixels: PixelOptions, jpeg: JpegOptions) -> StoredImages:
@@ -112,37 +110,39 @@ def _encode_files(files: CheckedFiles, options: PixelOptions, jpeg: JpegOptions)
         return StoredImages(data, files.sizes, actions, files.problems)
     views = binary_views(files.data)
     values: list[BytesLike | None] = [*views]
-    sizes, problems = files.sizes.copy(), dict(files.problems)
-    for row, header in files.to_decode.items():
+    sizes, problems, notes = files.sizes.copy(), dict(files.problems), dict[int, str]()
+    for row in files.to_decode:
         actions[row] = "transcoded"
-        picture = _transcode(views[row], header, options, jpeg)
+        picture = _transcode(views[row], options, jpeg)
         if isinstance(picture, Problem):
             problems[row] = picture
-        else:
-            values[row], shape = picture
-            sizes[row] = _size(shape)
+            continue
+        values[row], shape, note = picture
+        sizes[row] = _size(shape)
+        if note is not None:
+            notes[row] = note
     for row in problems:
         values[row] = None
-    return StoredImages(join_values(values), sizes, actions, problems)
+    return StoredImages(join_values(values), sizes, actions, problems, notes)
 
 
 def _transcode(
-    data: memoryview, header: Header, options: PixelOptions, jpeg: JpegOptions
-) -> tuple[Pixels, Shape] | Problem:
-    """Return the JPEG of a file in another format and the shape of the picture."""
-    pixels = decode_image(data)
-    if isinstance(pixels, Problem):
-        return pixels
-    if header.format == "tiff" and pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = without_premultiplication(pixels)
-    # What layout and color say holds for the source's arrays; OpenCV's are known.
-    known = msgspec.structs.replace(options, layout="hwc", color="bgr")
-    problem = check_pixels(pixels, known)
+    data: memoryview, options: PixelOptions, jpeg: JpegOptions
+) -> tuple[Pixels, Shape, str | None] | Problem:
+    """Return the JPEG of a file in any format, the picture's shape, and what is worth knowing."""
+    decoded = decode_image(data, options.max_pixels)
+    if isinstance(decoded, Problem):
+        return decoded
+    # What layout and color say holds for the source's arrays; those of files are known.
+    known = msgspec.structs.replace(options, layout="hwc", color="rgb")
+    problem = check_pixels(decoded.pixels, known)
     if problem is not None:
         return problem
-    picture = convert_pixels(pixels, known)
-    (encoded,) = encode_jpegs([picture], jpeg, color="bgr")
-    return encoded if isinstance(encoded, Problem) else (encoded, picture.shape)
+    picture, note = convert_pixels(decoded.pixels, known), decoded.note
+    if decoded.profile is not None:
+        picture, note = in_srgb(picture, decoded.profile)
+    (encoded,) = encode_jpegs([picture], jpeg, color="rgb")
+    return encoded if isinstance(encoded, Problem) else (encoded, picture.shape, note)
 
 
 def _encode_pixels(run: CheckedPixels, options: PixelOptions, jpeg: JpegOptions) -> StoredImages:

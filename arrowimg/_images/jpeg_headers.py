@@ -9,17 +9,16 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from arrowimg._core.binary import bytes_among
-from arrowimg._images.headers import (
+from arrowimg._images.formats.content import MAX_SIDE
+from arrowimg._images.formats.jpeg import (
     END_OF_IMAGE,
     JPEG_CHANNELS,
-    MAX_NBYTES,
-    MAX_SIDE,
+    OTHER_SEGMENTS,
     SEQUENTIAL_FRAMES,
-    STANDALONE,
-    START_OF_FRAME,
     START_OF_IMAGE,
     START_OF_SCAN,
 )
+from arrowimg._images.headers import MAX_NBYTES
 
 if TYPE_CHECKING:
     Bytes = npt.NDArray[np.uint8]
@@ -28,9 +27,7 @@ if TYPE_CHECKING:
 _MAX_SEGMENTS = 64
 _LONGEST_FRAME_HEADER = 10
 _IS_SEQUENTIAL_FRAME = bytes_among(SEQUENTIAL_FRAMES)
-_HAS_LENGTH = ~bytes_among([*STANDALONE, 0xFF])
-_IS_OTHER_FRAME = bytes_among(START_OF_FRAME - SEQUENTIAL_FRAMES)
-_IS_WALKED_OVER = _HAS_LENGTH & ~_IS_OTHER_FRAME
+_IS_WALKED_OVER = bytes_among([*OTHER_SEGMENTS, *SEQUENTIAL_FRAMES, START_OF_SCAN])
 _HOLDS_CHANNELS = bytes_among(JPEG_CHANNELS)
 
 
@@ -108,12 +105,17 @@ def _frames_of_whole_scans(data: Bytes, rows: Numbers, starts: Numbers, stops: N
         if not len(rows):
             break
         markers = data[at + 1]
-        goes_on = (data[at] == 0xFF) & _IS_WALKED_OVER[markers]
+        lengths = _big_endian(data, at + 2)
+        goes_on = (data[at] == 0xFF) & _IS_WALKED_OVER[markers] & (lengths >= 2)
         is_frame = goes_on & _IS_SEQUENTIAL_FRAME[markers]
+        # A frame of its length, and the only one.
+        is_whole_frame = lengths == 8 + 3 * data[at + 9].astype(np.int64)
+        goes_on &= ~is_frame | (is_whole_frame & (frames[rows] == 0))
+        is_frame &= goes_on
         frames[rows[is_frame]] = at[is_frame]
         is_scan = goes_on & (markers == START_OF_SCAN)
         num_channels = data[frames[rows[is_scan]] + 9]
-        next_at = at + 2 + _big_endian(data, at + 2)
+        next_at = at + 2 + lengths
         # Behind the header of the scan, at least the end of the image must follow.
         ends_well = next_at[is_scan] + 2 <= limits[is_scan] + _LONGEST_FRAME_HEADER
         is_whole[rows[is_scan]] = (data[at[is_scan] + 4] == num_channels) & ends_well

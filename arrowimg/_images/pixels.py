@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from arrowimg._images.headers import check_size
+from arrowimg._images.formats.content import check_size
 from arrowimg.errors import ErrorCode, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from arrowimg._images.options import PixelOptions
 
 Picture = npt.NDArray[np.uint8]
 """Pixels that keep the contract: (H, W), or (H, W, C=3) in the stated colour order."""
 
 _CHANNELS = (1, 3, 4)
+_BAND_PIXELS = 2**16
 
 
 def is_plain(stack: npt.NDArray[Any], options: PixelOptions) -> bool:
@@ -53,20 +56,13 @@ def convert_pixels(pixels: npt.NDArray[Any], options: PixelOptions) -> Picture:
     A view of `pixels` where nothing has to be converted. The colour order is left as it is.
     """
     picture = np.moveaxis(pixels, 0, -1) if _is_channels_first(pixels, options) else pixels
-    picture = _to_uint8(picture, options)
+    if picture.dtype != np.uint8:
+        picture = _by_bands(_to_uint8, picture, options, picture.shape)
     if picture.ndim == 3 and picture.shape[2] == 4:
-        return _without_alpha(picture, options)
+        if options.matte is None:
+            return picture[:, :, :3]
+        return _by_bands(_without_alpha, picture, options, (*picture.shape[:2], 3))
     return picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
-
-
-def without_premultiplication(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return colours as they were before they were multiplied by their alpha, 4 channels uint8.
-
-    OpenCV decodes TIFF that way, and no other format.
-    """
-    alpha = pixels[:, :, 3:].astype(np.uint32)
-    colours = (pixels[:, :, :3] * np.uint32(255) + alpha // 2) // np.maximum(alpha, 1)
-    return np.concatenate([np.minimum(colours, 255).astype(np.uint8), pixels[:, :, 3:]], axis=2)
 
 
 def _check_type(pixels: npt.NDArray[Any], options: PixelOptions) -> Problem | None:
@@ -134,9 +130,22 @@ def _stated_range(dtype: np.dtype[Any], options: PixelOptions) -> tuple[float, f
     return options.uint16_range if dtype == np.uint16 else None
 
 
+def _by_bands(
+    convert: Callable[[npt.NDArray[Any], PixelOptions], Picture],
+    pixels: npt.NDArray[Any],
+    options: PixelOptions,
+    shape: tuple[int, ...],
+) -> Picture:
+    """Return pixels converted some rows at a time, which bounds what is needed beside them."""
+    converted = np.empty(shape, np.uint8)
+    num_rows = max(1, _BAND_PIXELS // pixels.shape[1])
+    for top in range(0, len(pixels), num_rows):
+        rows = slice(top, top + num_rows)
+        converted[rows] = convert(pixels[rows], options)
+    return converted
+
+
 def _to_uint8(pixels: npt.NDArray[Any], options: PixelOptions) -> Picture:
-    if pixels.dtype == np.uint8:
-        return pixels
     if pixels.dtype == np.bool_:
         return np.array(options.bool_values, np.uint8)[pixels.astype(np.uint8)]
     black, white = _stated_range(pixels.dtype, options) or (0, 255)
@@ -146,9 +155,7 @@ def _to_uint8(pixels: npt.NDArray[Any], options: PixelOptions) -> Picture:
 
 def _without_alpha(picture: Picture, options: PixelOptions) -> Picture:
     """Lay the colours over the matte: ``colour * a + matte * (1 - a)``, rounded to nearest."""
-    colours, matte = picture[:, :, :3], options.matte
-    if matte is None:
-        return colours
+    colours, matte = picture[:, :, :3], options.matte or (0, 0, 0)
     background = np.array(matte if options.color == "rgb" else matte[::-1], np.uint32)
     alpha = picture[:, :, 3:].astype(np.uint32)
     return ((colours * alpha + background * (255 - alpha) + 127) // 255).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from arrowimg._write.options import WriteOptions
+
+logger = logging.getLogger("arrowimg")
+# Who does not ask for them sees no warnings: the rows that they are about are written.
+logger.addHandler(logging.NullHandler())
 
 _CHECKED_PICTURES = 1024
 _CHECKED_FILES = 2**13
@@ -274,6 +279,9 @@ def _encode_part(
 ) -> tuple[Samples, dict[int, Problem]]:
     """Return the samples of a part, and what is wrong with them, by number of the row."""
     images = encode_run(run, options.pixels, options.jpeg)
+    for row, note in images.notes.items():
+        image_id = rows.names["image_id"][row].as_py()
+        logger.warning("row %d (image_id %r): %s", rows.first_row + row, image_id, note)
     if options.max_members_nbytes is not None:
         images = _without_oversized(images, rows.members, options.max_members_nbytes)
     stored = images.columns()

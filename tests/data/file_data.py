@@ -18,6 +18,10 @@ def save(image: Image.Image, kind: str, **options: Any) -> bytes:  # noqa: ANN40
 
 
 JPEG = save(SMALL, "JPEG")
+GIF = save(SMALL, "GIF")
+TORN_GIF = GIF[:-40] + b"\xff" * 30 + GIF[-10:]
+"""Whole by its structure; that its codes end in between shows when it is decoded."""
+
 FILES = [
     JPEG,
     save(SMALL.convert("L"), "JPEG"),

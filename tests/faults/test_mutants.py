@@ -83,7 +83,7 @@ MUTANTS = [
     ),
     Mutant(
         "OpenCV's refusal is ignored",
-        "_images/codec.py",
+        "_images/codec/opencv.py",
         "    if not succeeded or not encoded.size:\n",
         "    if False:\n",
         ("images/test_codec.py", "test_errors.py", "images/test_pixels.py"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from file_data import FILES, JPEG, SMALL, save
+from file_data import FILES, GIF, JPEG, SMALL, TORN_GIF, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -94,12 +94,25 @@ class TestFiles:
         assert run.data.to_pylist() == before
 
     def test_a_file_that_cannot_be_decoded_is_a_problem_of_its_row_alone(self) -> None:
-        png = save(SMALL, "PNG")
-        images = encode(files_of([png, png[:300], JPEG]))
+        images = encode(files_of([GIF, TORN_GIF, JPEG]))
 
         assert list(images.problems) == [1]
         assert images.problems[1].code == ErrorCode.DECODE_FAILED
         assert images.data[2].as_py() == JPEG
+
+    def test_a_file_that_ends_too_early_is_known_before_anything_is_decoded(self) -> None:
+        png = save(SMALL, "PNG")
+        run = check_run(files_of([png, png[:300], JPEG]), PIXELS, reencode=False)
+
+        assert {row: problem.code for row, problem in run.problems.items()} == {
+            1: ErrorCode.TRUNCATED
+        }
+
+    def test_what_is_worth_knowing_of_a_picture_is_noted(self) -> None:
+        images = encode(files_of([save(SMALL, "PNG", icc_profile=b"no profile"), JPEG]))
+
+        assert not images.problems
+        assert images.notes == {0: "colour profile not used: it is no ICC profile"}
 
     def test_no_files_at_all(self) -> None:
         images = encode(files_of([]))

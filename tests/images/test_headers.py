@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 
 from arrowimg import ImageWriterStage, PixelOptions
 from arrowimg._images.check import check_run
-from arrowimg._images.codec import decode_image
+from arrowimg._images.codec.decode import decode_rgb
 from arrowimg._images.columns import Files
 from arrowimg._images.headers import Header, read_header, sniff_format
 from arrowimg.errors import ErrorCode, Problem
@@ -268,9 +268,9 @@ class TestJpegHeader:
 
         assert read(jpeg) == read(clean)
         assert isinstance(read(jpeg), Header)
-        theirs = decode_image(memoryview(clean))
+        theirs = decode_rgb(memoryview(clean))
         assert isinstance(theirs, np.ndarray)
-        np.testing.assert_array_equal(decode_image(memoryview(jpeg)), theirs)
+        np.testing.assert_array_equal(decode_rgb(memoryview(jpeg)), theirs)
         # Pillow would rather have no picture than one that goes on.
         with (
             Image.open(io.BytesIO(jpeg)) as image,
@@ -437,7 +437,7 @@ class TestGarbage:
         for at, new in edits:
             data = patched(data, at % len(data), new)
         found = read(data, max_pixels=2**20)
-        decoded = decode_image(memoryview(data)) if isinstance(found, Header) else found
+        decoded = decode_rgb(memoryview(data)) if isinstance(found, Header) else found
 
         assert isinstance(decoded, np.ndarray | Problem)
 
@@ -447,6 +447,6 @@ class TestGarbage:
         start = cut[0] % len(data)
         data = data[:start] + data[start + cut[1] :]
         found = read(data, max_pixels=2**20)
-        decoded = decode_image(memoryview(data)) if isinstance(found, Header) else found
+        decoded = decode_rgb(memoryview(data)) if isinstance(found, Header) else found
 
         assert isinstance(decoded, np.ndarray | Problem)

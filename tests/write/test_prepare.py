@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from file_data import FILES, JPEG, SMALL, save
+from file_data import FILES, JPEG, SMALL, TORN_GIF, save
 from stage_data import checked_batch, encoded_batch, seven_windows
 from tar_data import framed
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from arrowimg._format.samples import Samples
 
 WINDOWS = seven_windows()
-TORN_PNG = save(SMALL, "PNG")[:300]
 
 
 def files_batch(files: Sequence[bytes | None], **columns: Any) -> ImageBatch:  # noqa: ANN401
@@ -57,7 +56,7 @@ class TestParts:
     @pytest.mark.parametrize(
         "batch",
         [
-            files_batch([*FILES, TORN_PNG], caption=[str(row) for row in range(len(FILES) + 1)]),
+            files_batch([*FILES, TORN_GIF], caption=[str(row) for row in range(len(FILES) + 1)]),
             pixels_batch(caption=[str(row) for row in range(7)]),
             ImageBatch.from_arrays(WINDOWS, caption=[str(row) for row in range(7)]),
         ],
@@ -124,7 +123,7 @@ class TestKnown:
     def test_files_are_decoded_first_since_they_may_be_torn(
         self, encoded: list[int], max_bytes_per_tar: int | None
     ) -> None:
-        batch = files_batch([JPEG, TORN_PNG, save(SMALL, "PNG"), None])
+        batch = files_batch([JPEG, TORN_GIF, save(SMALL, "PNG"), None])
         made = encode(batch, max_bytes_per_tar=max_bytes_per_tar)
 
         assert len(encoded) == 1
@@ -194,7 +193,7 @@ class TestRefused:
 
     def test_files_that_cannot_be_decoded_are_named_together(self) -> None:
         options = WriteOptions()
-        batch = files_batch([JPEG, TORN_PNG, save(SMALL, "PNG"), TORN_PNG])
+        batch = files_batch([JPEG, TORN_GIF, save(SMALL, "PNG"), TORN_GIF])
         checked = checked_batch(batch, options, first_row=100)
         with pytest.raises(ImageError) as caught:
             encode_batch(checked, options)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from file_data import TORN_GIF
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from photographs import SKIMAGE
@@ -51,7 +52,7 @@ FILES: list[tuple[bytes | None, str | None]] = [
     (b"<html>", "unknown_format"),
     (GOOD[:300], "truncated"),
     (b"\xff\xd8\xff\xe0\x00\x00" + bytes(100), "corrupt"),
-    (picture(5, "PNG")[:200], "decode_failed"),
+    (TORN_GIF, "decode_failed"),
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from writer_data import ROWS, dataset, rows_in
 
 from arrowimg import ImageBatch, ImageWriterStage, ShardWriter
-from arrowimg._images.codec import encode_jpegs
+from arrowimg._images.codec.opencv import encode_jpegs
 from arrowimg._write import prepare as _batches
 from arrowimg.errors import ArrowimgError, BrokenWriterError, ErrorCode, ImageError, Problem
 

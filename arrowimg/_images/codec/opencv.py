@@ -1,15 +1,14 @@
-"""The one door to OpenCV: pixels to JPEG bytes, and encoded files to pixels."""
+"""OpenCV: pixels to JPEG bytes, and the one kind of PNG that Pillow does not decode in full."""
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from arrowimg._images.headers import read_tiff_tags
+from arrowimg._images.formats.content import BadFileError
 from arrowimg.errors import ErrorCode, Problem
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.uint8]
 
-__all__ = ["cv2_version", "decode_image", "decode_rgb", "encode_jpegs"]
+__all__ = ["cv2_version", "decode_deep_png", "encode_jpegs", "without_fourth"]
 
 cv2_version: str = cv2.__version__
 
@@ -29,7 +28,6 @@ _SUBSAMPLING = {
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
 }
 
-_ORIENTATION_TAG = 0x0112
 _EXCHANGED_PIXELS = 2**16
 
 
@@ -135,48 +133,32 @@ def _exchange(source: Pixels, target: Pixels) -> None:
         cv2.cvtColor(source[band], cv2.COLOR_RGB2BGR, target[band])
 
 
-def decode_image(data: memoryview) -> npt.NDArray[Any] | Problem:
-    """Return the first picture of an encoded file, upright, or what went wrong.
+def without_fourth(source: Pixels, target: Pixels) -> None:
+    """Copy pixels of four bytes, (H, W, 4), into ones of three, (H, W, 3); the fourth is lost."""
+    cv2.cvtColor(source, cv2.COLOR_BGRA2BGR, target)
 
-    The EXIF orientation is applied. Depth and alpha stay as stored: the result is (H, W),
-    (H, W, C=3) BGR or (H, W, C=4) BGRA, of any dtype that the format holds.
 
-    Parameters
-    ----------
-    data
-        The whole file; its header must have been checked, since OpenCV allocates what it says.
+def decode_deep_png(file: bytes) -> npt.NDArray[Any]:
+    """Return the pixels of a PNG of 16 bits, (H, W, C=3 or 4) uint16 RGB or RGBA.
+
+    Gray with alpha is RGBA too. OpenCV writes what it thinks of a damaged file to the terminal, so
+    this one must be sound.
 
     Raises
     ------
+    BadFileError
+        When OpenCV does not decode it.
     MemoryError
         When OpenCV finds no memory.
     """
     try:
-        pixels, kinds, metadata = cv2.imdecodeWithMetadata(
-            np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED
-        )
+        pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        return _problem(ErrorCode.DECODE_FAILED, error)
-    if pixels is None:
-        return Problem(ErrorCode.DECODE_FAILED, "nothing from OpenCV")
-    for kind, content in zip(kinds, metadata, strict=True):
-        if kind == cv2.IMAGE_METADATA_EXIF:
-            return _upright(pixels, _exif_orientation(content.tobytes()))
-    return pixels
-
-
-def decode_rgb(data: memoryview) -> Pixels | Problem:
-    """Return the picture of a JPEG file, upright, (H, W) or (H, W, C=3) RGB, or what went wrong.
-
-    Raises
-    ------
-    MemoryError
-        When OpenCV finds no memory.
-    """
-    pixels = decode_image(data)
-    if isinstance(pixels, Problem) or pixels.ndim == 2:
-        return pixels
-    return np.ascontiguousarray(pixels[:, :, ::-1])
+        problem = _problem(ErrorCode.DECODE_FAILED, error)
+        raise BadFileError(problem.code, problem.found) from error
+    if pixels is None or pixels.ndim != 3:
+        raise BadFileError(ErrorCode.DECODE_FAILED, "nothing from OpenCV")
+    return pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
 
 
 def _problem(code: ErrorCode, error: cv2.error) -> Problem:
@@ -184,22 +166,3 @@ def _problem(code: ErrorCode, error: cv2.error) -> Problem:
         # The machine's state, not the picture's: no row may be quarantined for it.
         raise MemoryError(str(error)) from error
     return Problem(code, f"OpenCV's error: {error}")
-
-
-def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Turn a picture upright by its EXIF 2.32 orientation, 1 to 8; others are left alone."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
-
-
-def _exif_orientation(exif: bytes) -> int:
-    """Return the orientation tag of an EXIF block, 1 where it has none."""
-    try:
-        return dict(read_tiff_tags(exif.removeprefix(b"Exif\x00\x00"))).get(_ORIENTATION_TAG, 1)
-    except struct.error:
-        return 1
