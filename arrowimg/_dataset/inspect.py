@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg._core.texts import shown_values
-from arrowimg._dataset.folder import find_sidecars
+from arrowimg._dataset.folder import find_sidecars, read_listing
 from arrowimg._dataset.sidecars import open_sidecar, read_footer
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
 from arrowimg._format.parquet import IMAGE_DATA
@@ -18,6 +18,8 @@ from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
     import os
+
+    from arrowimg._storage.base import Storage
 
 
 class ShardSummary(Struct, frozen=True):
@@ -73,34 +75,33 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
     Raises
     ------
     ManifestError
-        When there are no sidecars, or one was not written by arrowimg.
+        When there is neither a manifest nor a shard, or one cannot be read.
     """
     storage = open_storage(folder, argument="folder")
-    files = {file.name: file for page in storage.pages() for file in page}
-    sidecars = [files[name] for name in find_sidecars(storage, list(files))]
-    if not sidecars:
-        others = [name for name in files if kind_of(name) is FileKind.SIDECAR]
-        found = f"{others[0]}, which is none" if others else "none"
-        raise ManifestError(str(folder), "a folder with sidecars (*.parquet)", found)
-    footers = [read_footer(storage, file.name) for file in sidecars]
-    with open_sidecar(storage, sidecars[0].name) as first:
-        schema = first.file.schema_arrow
-        names = [name for name in schema.names if name != IMAGE_DATA]
-        rows = next(first.file.iter_batches(num_rows, columns=names), None)
-        columns = {field.name: str(field.type) for field in schema}
+    _check_any(storage)
+    listing = read_listing(storage)
+    sidecars = [shard.parquet for shard in listing.shards]
+    footers = [read_footer(storage, name) for name in sidecars]
+    columns, rows = dict[str, str](), None
+    for name in sidecars[:1]:
+        with open_sidecar(storage, name) as first:
+            schema = first.file.schema_arrow
+            names = [it for it in schema.names if it != IMAGE_DATA]
+            rows = next(first.file.iter_batches(num_rows, columns=names), None)
+            columns = {field.name: str(field.type) for field in schema}
     return Inspection(
         path=str(folder),
-        has_manifest=MANIFEST_NAME in files,
-        writer=footers[0].writer,
+        has_manifest=listing.has_manifest,
+        writer=footers[0].writer if footers else {},
         shards=[
             ShardSummary(
-                shard_of(file.name),
+                shard_of(name),
                 footer.num_images,
                 footer.num_rows,
                 footer.tar_nbytes,
-                file.nbytes,
+                storage.stat(name).nbytes,
             )
-            for file, footer in zip(sidecars, footers, strict=True)
+            for name, footer in zip(sidecars, footers, strict=True)
         ],
         columns=columns,
         first_rows=[] if rows is None else _spelled(rows),
@@ -115,3 +116,13 @@ def _spelled(rows: pa.RecordBatch) -> list[dict[str, Any]]:
     ]
     names = rows.schema.names
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _check_any(storage: Storage) -> None:
+    """Raise `ManifestError` that names what may have been taken for a sidecar, where none is."""
+    names = storage.names()
+    if MANIFEST_NAME not in names and not find_sidecars(storage, names):
+        others = [name for name in names if kind_of(name) is FileKind.SIDECAR]
+        found = f"{others[0]}, which is none" if others else "none"
+        expected = "a folder with sidecars (*.parquet)"
+        raise ManifestError(storage.path_of(""), expected, found)

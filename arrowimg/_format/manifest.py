@@ -8,24 +8,33 @@ import msgspec
 from msgspec import Struct
 
 from arrowimg._core.version import FORMAT_VERSION
+from arrowimg._format.documents import (
+    NO_DOCUMENT,
+    Checksum,
+    Count,
+    check_file_names,
+    check_lengths,
+    check_options,
+    parse_document,
+)
+from arrowimg._format.names import FileKind
 from arrowimg.errors import ManifestError
+
+MOST_NBYTES = 2**30
+"""Of a manifest: that of two million shards is smaller."""
 
 
 class ShardEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One shard as the manifest lists it. File names are relative to the manifest."""
 
     tar: str
-    tar_nbytes: int
-    tar_checksum: str
+    tar_nbytes: Count
+    tar_checksum: Checksum
     parquet: str
-    parquet_nbytes: int
-    parquet_checksum: str
-    num_images: int
-    num_rows: int
-
-
-class _Versioned(Struct):
-    format_version: int
+    parquet_nbytes: Count
+    parquet_checksum: Checksum
+    num_images: Count
+    num_rows: Count
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,9 +43,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format_version: int = FORMAT_VERSION
     writer: dict[str, str]
     options: dict[str, Any]
-    num_shards: int
-    num_images: int
-    num_rows: int
+    num_shards: Count
+    num_images: Count
+    num_rows: Count
     shards: list[ShardEntry]
 
     def to_json(self) -> bytes:
@@ -51,13 +60,25 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises
         ------
         ManifestError
-            When the data is something else, or of a newer format version.
+            When the data is something else, or of a newer format version, or when it names files
+            that are none of shards in the folder itself.
         """
         try:
-            version = msgspec.json.decode(data, type=_Versioned).format_version
-            if version > FORMAT_VERSION:
-                expected = f"a format version up to {FORMAT_VERSION}"
-                raise ManifestError(path, expected, f"version {version}")
-            return msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            manifest = parse_document(data, cls, path)
+            _check(manifest)
+        except ManifestError:
+            raise
+        except NO_DOCUMENT as error:
             raise ManifestError(path, "a manifest of arrowimg", str(error)) from error
+        return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Raise `ValueError` where a manifest lists what cannot be."""
+    check_options(manifest.options)
+    for entry in manifest.shards:
+        check_file_names([(entry.tar, FileKind.TAR), (entry.parquet, FileKind.SIDECAR)])
+        check_lengths([entry.tar_checksum, entry.parquet_checksum], manifest.options)
+    if len({entry.tar for entry in manifest.shards}) != len(manifest.shards):
+        message = "a shard twice"
+        raise ValueError(message)

@@ -65,6 +65,9 @@ def local_path(place: object, argument: str = "output_dir") -> str:
     if not isinstance(path, str):
         expected = "a str or a path"
         raise OptionError(argument, expected, place)
+    if "\0" in path:
+        expected = "a path, which has no NUL"
+        raise OptionError(argument, expected, path)
     scheme = _SCHEME.match(path)
     if scheme is None:
         return path

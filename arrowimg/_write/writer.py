@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
+from threading import Lock
 from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
@@ -41,10 +42,10 @@ if TYPE_CHECKING:
 class ShardWriter:
     """Writes batches as one dataset: shards packed full across batches, a manifest at the end.
 
-    Use it as a context manager. Leaving the block normally commits the last shard, which may be
-    short, and then the manifest; leaving it by an exception commits neither, so that no dataset
-    appears to be there. Whole shards written before remain; writing the same batches again into
-    the same folder completes the dataset.
+    Use it as a context manager. Several threads may write to it; their batches come in some order.
+    Leaving the block normally commits the last shard, which may be short, and then the manifest;
+    leaving it by an exception commits neither, so that no dataset appears to be there. Whole shards
+    written before remain; the same batches, written again, complete the dataset.
 
     Parameters
     ----------
@@ -90,9 +91,10 @@ class ShardWriter:
             removed_by_default=True,
             others=("output_dir", "metadata"),
         )
-        self._metadata = open_metadata(metadata)
+        self._metadata: MetadataFrame | None = open_metadata(metadata)
         self._dataset = Dataset.at(output_dir, self.options)
         self._committed = CommittedRows(self._dataset.storage, self.options)
+        self._lock = Lock()
         self._is_open = False
         self._pending: list[Samples] = []
         self._failure: str | None = None
@@ -112,9 +114,10 @@ class ShardWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_open = False
-        if kind is None:
-            self._finish()
+        with self._lock:
+            self._is_open = False
+            if kind is None:
+                self._finish()
 
     @property
     def file_group(self) -> FileGroupTask:
@@ -157,14 +160,18 @@ class ShardWriter:
         BrokenWriterError
             After an error, of memory for one, that came when some rows of a batch were committed.
         """
+        task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
+        with self._lock:
+            self._write(task)
+
+    def _write(self, task: ImageBatch) -> None:
         if not self._is_open:
             raise NotOpenError
         if self._failure is not None:
             raise BrokenWriterError(self._failure)
-        task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
         if not task.num_items:
             return
-        joined = _join(task, self._metadata)
+        joined = ImageBatch(self._metadata.join(task.data)) if self._metadata else task
         num_committed = 0 if self._has_new_rows() else self._committed.match(joined.data)
         if num_committed == task.num_items:
             self._confirm(task.num_items, Counter())
@@ -274,9 +281,7 @@ def write_shards(
     progress
         True: a progress bar on stderr. None: only where stderr is a terminal.
     **options
-        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults.
-        Keywords beside it override it; `images_per_tar` and `remove_image_data` do so only where
-        they are not the default.
+        As of `ShardWriter`.
 
     Returns
     -------
@@ -318,12 +323,3 @@ def write_shards(
             writer.write(batch)
             bar.update(batch.num_items)
     return writer.file_group
-
-
-def _join(batch: ImageBatch, metadata: MetadataFrame | None) -> ImageBatch:
-    """Return the batch with the columns that belong to its ids."""
-    if metadata is None:
-        return batch
-    from arrowimg._write.metadata import with_metadata  # noqa: PLC0415  # imports Polars
-
-    return ImageBatch(with_metadata(batch.data, metadata.take))
