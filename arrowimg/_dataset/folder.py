@@ -11,8 +11,7 @@ from msgspec import Struct
 
 from arrowimg._core.checksums import checksum, recorded_checksum
 from arrowimg._dataset.sidecars import read_footer_if_ours
-from arrowimg._format.documents import NO_DOCUMENT
-from arrowimg._format.manifest import MOST_NBYTES, Manifest, ShardEntry
+from arrowimg._format.manifest import MOST_NBYTES, NO_DOCUMENT, Manifest, ShardEntry
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
 from arrowimg.errors import ManifestError
 

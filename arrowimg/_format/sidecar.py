@@ -15,7 +15,7 @@ from arrowimg._core.checksums import recorded_checksum
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import beside, canonical_table
 from arrowimg._core.version import FORMAT_VERSION
-from arrowimg._format.documents import (
+from arrowimg._format.manifest import (
     NO_DOCUMENT,
     Checksum,
     Count,

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import stat
 import sys
 import time
 from pathlib import Path
@@ -46,7 +47,8 @@ def scan(out: Path) -> object:
 
 def forged_frame(out: Path) -> object:
     """Read the sidecars as others would, and ask for the pictures of their rows."""
-    tables = [pq.ParquetFile(str(path)).read() for path in sorted(out.glob("images-*.parquet"))]
+    files = [it for it in sorted(out.glob("images-*.parquet")) if stat.S_ISREG(it.lstat().st_mode)]
+    tables = [pq.ParquetFile(str(path)).read() for path in files]
     rows = pa.concat_tables(tables[:1])
     paths = pa.array([f"{out}/{name}" for name in rows["tar_file"].to_pylist()])
     return rows.append_column("tar_path", paths)
