@@ -18,7 +18,9 @@
     ├── NotFinishedError          (RuntimeError)     a writer is still open
     ├── NotOpenError              (RuntimeError)     a writer is not open
     ├── BrokenWriterError         (RuntimeError)     a writer lost rows to an error before
+    ├── ForkedProcessError        (RuntimeError)     a forked process that lacks threads
     ├── StorageError              (OSError)          the file system failed
+    ├── MissingFileError          (FileNotFoundError) a file of a dataset that is gone
     ├── ManifestError             (ValueError)       a manifest or footer that cannot be read
     ├── ChecksumError             (ValueError)       bytes that are not those that were written
     └── MissingDependencyError    (ImportError)      an extra that is not installed
@@ -47,12 +49,14 @@ __all__ = [
     "DuplicateIdError",
     "ErrorCode",
     "ErrorFractionError",
+    "ForkedProcessError",
     "ImageError",
     "IncompleteError",
     "KeywordError",
     "ManifestError",
     "MetadataJoinError",
     "MissingDependencyError",
+    "MissingFileError",
     "NotFinishedError",
     "NotOpenError",
     "OptionError",
@@ -66,7 +70,7 @@ __all__ = [
 ]
 
 LISTED_AT_MOST = 10
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def printable(text: str) -> str:
@@ -498,6 +502,29 @@ class StorageError(ArrowimgError, OSError):
     def __reduce__(self) -> tuple[type[StorageError], tuple[str, str, int, int | None, int | None]]:
         values = (self.path, self.reason, self.errno or 0, self.free_nbytes, self.free_inodes)
         return type(self), values
+
+
+class MissingFileError(ArrowimgError, FileNotFoundError):
+    """A file of a dataset is not there: a tar that was there when the dataset was looked at."""
+
+    def __init__(self, path: str) -> None:
+        # OSError gives several arguments a meaning of its own (errno, strerror, file name).
+        super().__init__(f"{path}: no such file; arrowimg.verify tells what else is missing")
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[MissingFileError], tuple[str]]:
+        return type(self), (self.path,)
+
+
+class ForkedProcessError(ArrowimgError, RuntimeError):
+    """A forked process lacks the threads of Polars that its parent had, and would wait for ever."""
+
+    def __str__(self) -> str:
+        return (
+            "this process was forked after its parent had used Polars, whose threads it lacks: "
+            'start processes with multiprocessing.get_context("spawn"), or use Polars '
+            "(arrowimg.scan, fetch_images, metadata=) in children only"
+        )
 
 
 class ManifestError(ArrowimgError, ValueError):

@@ -15,12 +15,14 @@ from arrowimg.errors import (
     DuplicateIdError,
     ErrorCode,
     ErrorFractionError,
+    ForkedProcessError,
     ImageError,
     IncompleteError,
     KeywordError,
     ManifestError,
     MetadataJoinError,
     MissingDependencyError,
+    MissingFileError,
     NotFinishedError,
     NotOpenError,
     OptionError,
@@ -175,6 +177,22 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
             "the writer lost rows to an error before (MemoryError: no memory): "
             "leave its with-block by that error, and write the same batches again with a new writer"
         ),
+    ),
+    (
+        ForkedProcessError(),
+        RuntimeError,
+        {},
+        (
+            "this process was forked after its parent had used Polars, whose threads it lacks: "
+            'start processes with multiprocessing.get_context("spawn"), or use Polars '
+            "(arrowimg.scan, fetch_images, metadata=) in children only"
+        ),
+    ),
+    (
+        MissingFileError("out/images-000000.tar"),
+        FileNotFoundError,
+        {"path": "out/images-000000.tar"},
+        "out/images-000000.tar: no such file; arrowimg.verify tells what else is missing",
     ),
     (
         StorageError("out", "No space left on device", 28, 4096, 1000),

@@ -40,13 +40,17 @@ MAY_BE_LONG = {"errors.py"}
 """One tree of classes, which nothing is gained by cutting."""
 
 READ_FILES = (
+    "_core/threads.py",
     "_storage/",
     "_cli/",
     "_images/files.py",
     "_write/sources/",
     "_write/distributed/worker_metadata.py",
 )
-"""Who opens files: the storage those of a dataset, and the readers of sources those of a caller."""
+"""Who opens files: the storage those of a dataset, and the readers of sources those of a caller.
+
+Of the threads of a process, only the system's own files tell.
+"""
 
 SCANS = "_dataset/scan.py"
 """Polars opens the sidecars by itself, once a frame is collected."""

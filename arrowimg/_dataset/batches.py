@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from arrowimg._core.option_checks import check_option, is_int
 from arrowimg._core.tables import beside, check_same_columns
-from arrowimg._dataset.folder import read_manifest, sidecar_names
+from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import fetch_pictures, read_rows
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED
@@ -53,7 +53,7 @@ def read_batches(
         When there is neither a manifest nor a sidecar, or the manifest cannot be read.
     SchemaError
         When two shards have other columns.
-    ChecksumError, FileNotFoundError, OSError
+    ChecksumError, MissingFileError, StorageError
         See `fetch_images`.
 
     Notes
@@ -62,7 +62,7 @@ def read_batches(
     """
     check_option(is_int(batch_size, 1), "batch_size", "an int of at least 1", batch_size)
     storage = open_storage(output_dir)
-    sidecars = sidecar_names(storage, read_manifest(storage))
+    sidecars = [shard.parquet for shard in read_listing(storage).shards]
     return _batches(storage, sidecars, batch_size, check=check)
 
 

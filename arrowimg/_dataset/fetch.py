@@ -10,17 +10,28 @@ import pyarrow as pa
 
 from arrowimg._core.binary import binary_views
 from arrowimg._core.tables import as_table
-from arrowimg._core.threads import map_on_threads, usable_cores
+from arrowimg._core.threads import check_polars_threads, map_on_threads, usable_cores
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._images.arrays import column_of_images, nested_lists
 from arrowimg._images.codec.decode import decode_rgb
 from arrowimg._storage.open import open_files
 from arrowimg._storage.ranges import Places, read_pictures
-from arrowimg.errors import ImageError, Problem, RowProblem, SchemaError
+from arrowimg.errors import ImageError, ManifestError, Problem, RowProblem, SchemaError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+
+_UNREADABLE = (
+    pl.exceptions.ComputeError,
+    pl.exceptions.SchemaError,
+    pl.exceptions.PanicException,
+)
+"""What Polars raises of Parquet files that are not what they were taken for."""
+
+_MOST_NBYTES = 2**53
+"""Of a file, far from where sums of two numbers overflow."""
 
 
 def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> pl.DataFrame:
@@ -50,18 +61,23 @@ def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> 
     ------
     SchemaError
         When a column is missing, or holds what `scan` never does.
+    ManifestError
+        When `frame` is lazy, and a sidecar turns out not to be readable.
     ChecksumError
         When bytes are not those that were written.
     ImageError
         When a picture cannot be decoded.
-    FileNotFoundError, OSError
+    MissingFileError, StorageError
         When a tar is not there or cannot be read.
+    ForkedProcessError
+        In a process that was forked after its parent had used Polars.
 
     Examples
     --------
     >>> best = scan("out").sort("score", descending=True).head(100)  # doctest: +SKIP
     >>> pictures = fetch_images(best)["image_data"]  # doctest: +SKIP
     """
+    check_polars_threads()
     rows = _as_frame(frame)
     checksums = _column(rows, "checksum").to_list() if check else None
     files = read_pictures(_locate_pictures(rows), checksums)
@@ -71,23 +87,40 @@ def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> 
 
 def _as_frame(frame: object) -> pl.DataFrame:
     if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
+        return _collected(frame)
     return frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(as_table(frame))
+
+
+def _collected(frame: pl.LazyFrame) -> pl.DataFrame:
+    """Collect a frame; what Polars says of sidecars that it cannot read becomes an error of ours.
+
+    Raises
+    ------
+    ManifestError
+        When a sidecar cannot be read, or became another after `scan` looked at it.
+    """
+    try:
+        return frame.collect()
+    except (*_UNREADABLE, OSError) as error:
+        expected = "rows that Polars can compute; arrowimg.verify tells which sidecar is damaged"
+        raise ManifestError(TAR_PATH, expected, str(error)) from error
 
 
 def _locate_pictures(rows: pl.DataFrame) -> Places:
     paths, offsets, sizes = (_column(rows, name) for name in (TAR_PATH, "offset", "size"))
     present = offsets.is_not_null()
     tar_paths = paths.filter(present).unique(maintain_order=True)
-    if tar_paths.null_count() or sizes.filter(present).null_count():
-        raise SchemaError(TAR_PATH, "a path and a size wherever there is an offset", "nulls")
+    has_nulls = tar_paths.null_count() or sizes.filter(present).null_count()
+    if has_nulls or paths.dtype not in (pl.String, pl.Null):
+        expected = "a path and a size wherever there is an offset"
+        raise SchemaError(TAR_PATH, expected, "nulls" if has_nulls else str(paths.dtype))
     numbers = dict(zip(tar_paths, range(len(tar_paths)), strict=True))
     is_named = "member_name" in rows.columns
     return Places(
         open_files(tar_paths.to_list()),
         np.where(present, [numbers.get(path, -1) for path in paths], -1),
         _numbers(offsets),
-        _numbers(sizes),
+        np.where(present, _numbers(sizes), 0),
         rows["member_name"].to_list() if is_named else [f"row {it}" for it in range(len(rows))],
     )
 
@@ -101,8 +134,9 @@ def _column(rows: pl.DataFrame, name: str) -> pl.Series:
 
 def _numbers(column: pl.Series) -> npt.NDArray[np.int64]:
     """Return a column of whole numbers, 0 for null."""
-    if not column.dtype.is_integer() or (column < 0).any():
-        expected = "whole numbers of at least 0"
+    is_right = column.dtype.is_integer() and column.is_between(0, _MOST_NBYTES).all()
+    if not is_right:
+        expected = f"whole numbers of at least 0 and at most {_MOST_NBYTES}"
         raise SchemaError(column.name, expected, f"{column.dtype} from {column.min()!r}")
     return column.fill_null(0).cast(pl.Int64).to_numpy()
 

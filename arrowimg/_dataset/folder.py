@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
+import msgspec
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum, recorded_checksum
-from arrowimg._dataset.sidecars import read_footer
-from arrowimg._format.manifest import Manifest, ShardEntry
+from arrowimg._dataset.sidecars import read_footer_if_ours
+from arrowimg._format.manifest import MOST_NBYTES, NO_DOCUMENT, Manifest, ShardEntry
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
-from arrowimg._format.sidecar import UNREADABLE, is_sidecar
-from arrowimg._storage.names import check_file_name
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from arrowimg._format.sidecar import Footer
     from arrowimg._storage.base import Storage
 
+logger = logging.getLogger("arrowimg")
+
 
 class Listing(Struct, frozen=True):
-    """The shards of a dataset.
+    """The shards of a dataset that exist by the reader rule of ``docs/reference/format.md``.
 
     Attributes
     ----------
@@ -30,16 +33,25 @@ class Listing(Struct, frozen=True):
         In order. Without a manifest, the sizes and checksums of the sidecars are 0 and empty.
     has_manifest
         False: a stage wrote them.
-    extensions
-        Of the members that every sample has, sorted.
-    has_sha256
-        True: the checksums are SHA-256.
+    records
+        The options that were recorded, and where: in the manifest, or else in each sidecar.
     """
 
     shards: list[ShardEntry]
     has_manifest: bool
-    extensions: list[str]
-    has_sha256: bool
+    records: list[tuple[str, dict[str, Any]]]
+
+    @property
+    def extensions(self) -> list[str]:
+        """Extensions of the members that every sample has, sorted."""
+        return sorted(
+            set.intersection(*({"jpg", *it.get("members", {})} for _, it in self.records))
+        )
+
+    @property
+    def has_sha256(self) -> bool:
+        """True: the checksums are SHA-256."""
+        return all(recorded_checksum(it) == "sha256" for _, it in self.records)
 
     @property
     def num_samples(self) -> int:
@@ -54,30 +66,125 @@ class Listing(Struct, frozen=True):
 
 
 def read_listing(storage: Storage) -> Listing:
-    """Return the listing of a dataset. Where there is a manifest, no other file is opened.
+    """Return the shards of a dataset: the reader rule, for everyone who reads.
+
+    No tar is opened; that each is there, and as large as is stated, is looked at. Where there is a
+    manifest, no sidecar is opened either.
 
     Raises
     ------
     ManifestError
-        When there is neither a manifest nor a sidecar, one cannot be read, or names a file outside
-        the folder.
+        When there is neither a manifest nor a shard; when one cannot be read, or says what cannot
+        be; when a file of a shard that the manifest lists is not there; when one has another size.
     """
     manifest = read_manifest(storage)
-    if manifest is None:
-        footers = {name: read_footer(storage, name) for name in sidecar_names(storage, None)}
-        shards = [_entry(name, footer) for name, footer in footers.items()]
-        options = [footer.options for footer in footers.values()]
-    else:
-        shards, options = manifest.shards, [manifest.options]
-    for shard in shards:
-        for name in (shard.tar, shard.parquet):
-            check_file_name(storage, name)
+    if manifest is not None:
+        for entry in manifest.shards:
+            for name, nbytes in (
+                (entry.parquet, entry.parquet_nbytes),
+                (entry.tar, entry.tar_nbytes),
+            ):
+                if not _is_there(storage, name, nbytes):
+                    found = "none, though the manifest lists it"
+                    raise ManifestError(storage.path_of(name), f"a file of {nbytes:,} bytes", found)
+        records = [(storage.path_of(""), manifest.options)]
+        return Listing(manifest.shards, has_manifest=True, records=records)
+    footers = dict(_present_shards(storage))
+    if not footers:
+        expected = "a manifest or sidecars (*.parquet) with their tars"
+        raise ManifestError(storage.path_of(""), expected, "neither")
     return Listing(
-        shards,
-        manifest is not None,
-        _common_extensions(options),
-        all(recorded_checksum(it) == "sha256" for it in options),
+        [_entry(name, footer) for name, footer in footers.items()],
+        has_manifest=False,
+        records=[(storage.path_of(name), footer.options) for name, footer in footers.items()],
     )
+
+
+def read_manifest(storage: Storage) -> Manifest | None:
+    """Return the manifest of a folder, None where there is none.
+
+    Raises
+    ------
+    ManifestError
+        When it cannot be read, or names files that are none of shards in the folder.
+    """
+    path = storage.path_of(MANIFEST_NAME)
+    try:
+        with storage.open(MANIFEST_NAME) as file:
+            nbytes = file.seek(0, 2)
+            if nbytes > MOST_NBYTES:
+                raise ManifestError(path, f"at most {MOST_NBYTES:,} bytes", f"{nbytes:,}")
+            file.seek(0)
+            return Manifest.from_json(file.read(MOST_NBYTES), path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ManifestError(path, "a manifest of arrowimg", str(error)) from error
+
+
+def is_foreign_manifest(storage: Storage) -> bool:
+    """Tell whether there is a sound JSON document of that name, but of others.
+
+    A manifest that is damaged is ours still: it is no JSON, or has the version of our format.
+    """
+    try:
+        with storage.open(MANIFEST_NAME) as file:
+            document = msgspec.json.decode(file.read(MOST_NBYTES))
+    except (OSError, *NO_DOCUMENT):
+        return False
+    return not isinstance(document, dict) or "format_version" not in document
+
+
+def find_sidecars(storage: Storage, names: list[str]) -> list[str]:
+    """Return which of these files are sidecars; other Parquet files may be among them.
+
+    A file that cannot be read counts as one: that it is damaged is for its reader to say.
+    """
+    found = (name for name in names if kind_of(name) is FileKind.SIDECAR)
+    return [name for name in found if _may_be_sidecar(storage, name)]
+
+
+def is_tar_there(storage: Storage, name: str, nbytes: int) -> bool:
+    """Tell whether the tar that a footer names is beside it.
+
+    Raises
+    ------
+    ManifestError
+        When it is, and has another size.
+    """
+    return _is_there(storage, name, nbytes)
+
+
+def _present_shards(storage: Storage) -> Iterator[tuple[str, Footer]]:
+    for name in storage.names():
+        footer = read_footer_if_ours(storage, name) if kind_of(name) is FileKind.SIDECAR else None
+        if footer is None:
+            continue
+        if _is_there(storage, footer.tar_file, footer.tar_nbytes):
+            yield name, footer
+        else:
+            path = storage.path_of(name)
+            logger.warning("%s: left out, since its tar is not beside it", path)
+
+
+def _is_there(storage: Storage, name: str, nbytes: int) -> bool:
+    path = storage.path_of(name)
+    try:
+        found = storage.stat(name).nbytes
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ManifestError(path, "a file of a shard", str(error)) from error
+    if found != nbytes:
+        raise ManifestError(path, f"a file of {nbytes:,} bytes", f"{found:,}")
+    return True
+
+
+def _may_be_sidecar(storage: Storage, name: str) -> bool:
+    try:
+        return read_footer_if_ours(storage, name) is not None
+    except ManifestError:
+        return True
 
 
 def _entry(sidecar: str, footer: Footer) -> ShardEntry:
@@ -91,57 +198,3 @@ def _entry(sidecar: str, footer: Footer) -> ShardEntry:
         num_images=footer.num_images,
         num_rows=footer.num_rows,
     )
-
-
-def _common_extensions(options: list[dict[str, Any]]) -> list[str]:
-    return sorted(set.intersection(*({"jpg", *it.get("members", {})} for it in options)))
-
-
-def read_manifest(storage: Storage) -> Manifest | None:
-    """Return the manifest of a folder, None where there is none.
-
-    Raises
-    ------
-    ManifestError
-        When it cannot be read.
-    """
-    try:
-        with storage.open(MANIFEST_NAME) as file:
-            return Manifest.from_json(file.read(), storage.path_of(MANIFEST_NAME))
-    except FileNotFoundError:
-        return None
-
-
-def sidecar_names(storage: Storage, manifest: Manifest | None) -> list[str]:
-    """Return the names of the committed sidecars: those of the manifest, else all that are there.
-
-    Raises
-    ------
-    ManifestError
-        When there is neither a manifest nor a sidecar, or the manifest names a file elsewhere.
-    """
-    if manifest is not None:
-        for entry in manifest.shards:
-            check_file_name(storage, entry.parquet)
-        return [entry.parquet for entry in manifest.shards]
-    names = find_sidecars(storage, storage.names())
-    if not names:
-        raise ManifestError(storage.path_of(""), "a manifest or sidecars (*.parquet)", "neither")
-    return names
-
-
-def find_sidecars(storage: Storage, names: list[str]) -> list[str]:
-    """Return which of these files are sidecars; other Parquet files may be among them.
-
-    A file that cannot be read counts as one: that it is damaged is for its reader to say.
-    """
-    found = (name for name in names if kind_of(name) is FileKind.SIDECAR)
-    return [name for name in found if _may_be_sidecar(storage, name)]
-
-
-def _may_be_sidecar(storage: Storage, name: str) -> bool:
-    try:
-        with storage.open(name) as file:
-            return is_sidecar(pq.read_metadata(file))
-    except UNREADABLE:
-        return True

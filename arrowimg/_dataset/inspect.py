@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg._core.texts import shown_values
-from arrowimg._dataset.folder import find_sidecars, read_manifest, sidecar_names
+from arrowimg._dataset.folder import find_sidecars, read_listing, read_manifest
 from arrowimg._dataset.sidecars import open_sidecar, read_footer, read_rows
-from arrowimg._format.names import FileKind, kind_of, shard_of
+from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._storage.open import open_files, open_storage
 from arrowimg.errors import ManifestError
@@ -20,7 +20,6 @@ from arrowimg.errors import ManifestError
 if TYPE_CHECKING:
     import os
 
-    from arrowimg._format.manifest import Manifest
     from arrowimg._storage.base import Storage
 
 
@@ -82,17 +81,19 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
     Raises
     ------
     ManifestError
-        When there is neither a manifest nor a sidecar, or one cannot be read.
+        When there is neither a manifest nor a shard, or one cannot be read.
     """
     storage = open_storage(folder, argument="folder")
-    manifest = read_manifest(storage)
-    names = _sidecars(storage, manifest)
+    _check_any(storage)
+    listing = read_listing(storage)
+    names = [shard.parquet for shard in listing.shards]
     footers = [read_footer(storage, name) for name in names]
     columns, first_rows = _look_into(storage, names[0], num_rows) if names else ({}, [])
+    manifest = read_manifest(storage)
     writers = [footer.writer for footer in footers[:1]] or [manifest.writer if manifest else {}]
     return Inspection(
         path=str(folder),
-        has_manifest=manifest is not None,
+        has_manifest=listing.has_manifest,
         writer=writers[0],
         shards=[
             ShardSummary(
@@ -118,19 +119,6 @@ def error_codes(paths: list[str]) -> dict[str, int]:
     for storage, name in open_files(paths):
         codes.update(_error_codes(storage, [name]))
     return dict(codes)
-
-
-def _sidecars(storage: Storage, manifest: Manifest | None) -> list[str]:
-    """Return the names of the sidecars that a manifest lists, else of those that are there."""
-    if manifest is not None:
-        return sidecar_names(storage, manifest)
-    names = storage.names()
-    sidecars = find_sidecars(storage, names)
-    if not sidecars:
-        others = [name for name in names if kind_of(name) is FileKind.SIDECAR]
-        found = f"{others[0]}, which is none" if others else "none"
-        raise ManifestError(storage.path_of(""), "a folder with sidecars (*.parquet)", found)
-    return sidecars
 
 
 def _error_codes(storage: Storage, sidecars: list[str]) -> dict[str, int]:
@@ -161,3 +149,13 @@ def _spelled(rows: pa.RecordBatch) -> list[dict[str, Any]]:
     ]
     names = rows.schema.names
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _check_any(storage: Storage) -> None:
+    """Raise `ManifestError` that names what may have been taken for a sidecar, where none is."""
+    names = storage.names()
+    if MANIFEST_NAME not in names and not find_sidecars(storage, names):
+        others = [name for name in names if kind_of(name) is FileKind.SIDECAR]
+        found = f"{others[0]}, which is none" if others else "none"
+        expected = "a folder with sidecars (*.parquet)"
+        raise ManifestError(storage.path_of(""), expected, found)

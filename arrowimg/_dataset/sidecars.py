@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from arrowimg._core.plain_types import plain_table
 from arrowimg._core.tables import in_one_chunk
+from arrowimg._dataset.row_checks import check_parquet, check_rows
 from arrowimg._format.layout import Layout, layout_columns, tar_layout
+from arrowimg._format.names import shard_of, tar_name
 from arrowimg._format.parquet import IMAGE_DATA
-from arrowimg._format.sidecar import UNREADABLE, Footer, no_sidecar, parse_footer
+from arrowimg._format.sidecar import UNREADABLE, Footer, is_sidecar, no_sidecar, parse_footer
 from arrowimg._storage.base import Storage
-from arrowimg._storage.names import check_file_name
 from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ArrowimgError, ManifestError
 
@@ -51,24 +52,43 @@ def open_sidecar(storage: Storage, name: str) -> Iterator[Sidecar]:
     Raises
     ------
     ManifestError
-        When it is not there, is none of arrowimg, or cannot be read, now or within the block.
+        When it is not there, is none of arrowimg, contradicts itself or its name, or cannot be
+        read, now or within the block.
     """
     path = storage.path_of(name)
     with _reading(path), storage.open(name) as source, _opened(source, path) as sidecar:
+        check_stated(sidecar, path)
         yield sidecar
 
 
 @contextmanager
-def parse_sidecar(data: memoryview, path: str) -> Iterator[Sidecar]:
-    """Open a sidecar whose bytes are in memory; see `open_sidecar`."""
-    with _reading(path), _opened(pa.BufferReader(data), path) as sidecar:
+def parse_sidecar(source: IO[bytes], path: str) -> Iterator[Sidecar]:
+    """Open a sidecar of an open file; see `open_sidecar`.
+
+    What it says of itself is not compared with what is there, see `check_stated`.
+    """
+    with _reading(path), _opened(source, path) as sidecar:
         yield sidecar
 
 
+def check_stated(sidecar: Sidecar, path: str) -> None:
+    """Raise `ManifestError` when a footer is that of another file, or counts other rows."""
+    footer, num_rows = sidecar.footer, sidecar.file.metadata.num_rows
+    name = path.rpartition("/")[2]
+    if footer.tar_file != tar_name(shard_of(name)):
+        raise ManifestError(path, f"the sidecar of {tar_name(shard_of(name))}", footer.tar_file)
+    if (footer.num_rows, footer.num_images + footer.num_errors) != (num_rows, num_rows):
+        found = f"{footer.num_images:,} images and {footer.num_errors:,} errors stated"
+        raise ManifestError(path, f"{num_rows:,} rows", found)
+
+
 @contextmanager
-def _opened(source: IO[bytes] | pa.NativeFile, path: str) -> Iterator[Sidecar]:
+def _opened(source: IO[bytes], path: str) -> Iterator[Sidecar]:
+    nbytes = source.seek(0, 2)
     with pq.ParquetFile(source, pre_buffer=False) as file:
-        yield Sidecar(parse_footer(file.metadata.metadata, path), file)
+        footer = parse_footer(file.metadata.metadata, path)
+        check_parquet(file.metadata, file.schema_arrow, nbytes, path)
+        yield Sidecar(footer, file)
 
 
 @contextmanager
@@ -93,25 +113,61 @@ def read_rows(storage: Storage, sidecar: str, columns: Collection[str] | None = 
     Raises
     ------
     ManifestError
-        When it cannot be read.
+        When it cannot be read, or a row says what cannot be.
     """
+    path = storage.path_of(sidecar)
     with open_sidecar(storage, sidecar) as opened:
         names = [name for name in opened.file.schema_arrow.names if name != IMAGE_DATA]
         wanted = None if columns is None else set(columns)
         rows = opened.file.read([it for it in names if wanted is None or it in wanted])
+        check_rows(rows, opened.footer, path)
         return plain_table(rows)
 
 
-def read_footer(storage: Storage, sidecar: str) -> Footer:
+def read_footer(storage: Storage, sidecar: str, *, check: bool = True) -> Footer:
     """Return the footer document of a sidecar.
+
+    Parameters
+    ----------
+    check
+        False: also of one that contradicts itself or its name, for those who only ask which files
+        it may be about.
 
     Raises
     ------
     ManifestError
         When it cannot be read.
     """
-    with open_sidecar(storage, sidecar) as opened:
+    path = storage.path_of(sidecar)
+    with _reading(path), storage.open(sidecar) as source, _opened(source, path) as opened:
+        if check:
+            check_stated(opened, path)
         return opened.footer
+
+
+def read_footer_if_ours(storage: Storage, name: str) -> Footer | None:
+    """Return the footer document of a sidecar, None of a Parquet file of others.
+
+    Raises
+    ------
+    ManifestError
+        When it cannot be read: what it is, is not known then.
+    """
+    with _reading(storage.path_of(name)), storage.open(name) as source:
+        metadata = pq.read_metadata(source)
+        if not is_sidecar(metadata, has_tar=_is_there(storage, tar_name(shard_of(name)))):
+            return None
+    return read_footer(storage, name)
+
+
+def _is_there(storage: Storage, name: str) -> bool:
+    try:
+        storage.stat(name)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 class ListedShard(Struct, frozen=True):
@@ -169,14 +225,10 @@ def fetch_pictures(storage: Storage, rows: pa.Table, *, check: bool = True) -> p
 
     Raises
     ------
-    ManifestError
-        When a row names a tar outside the folder.
-    ChecksumError, FileNotFoundError, OSError
+    ChecksumError, MissingFileError, StorageError
         See `read_pictures`.
     """
     tars = rows["tar_file"].combine_chunks().dictionary_encode()
-    for name in tars.dictionary.to_pylist():
-        check_file_name(storage, name)
     has_picture = pc.is_valid(rows["offset"]).to_numpy()
     places = Places(
         [(storage, name) for name in tars.dictionary.to_pylist()],
@@ -200,6 +252,7 @@ def read_layout(storage: Storage, shard: ShardEntry) -> Layout:
     with open_sidecar(storage, shard.parquet) as sidecar:
         footer, columns = sidecar.footer, layout_columns(sidecar.footer)
         rows = sidecar.file.read(columns, use_threads=False).select(columns)
+        check_rows(rows, footer, path)
     if rows["member_name"].null_count:
         rows = rows.filter(pc.is_valid(rows["member_name"]))
     listed = (shard.tar, shard.tar_checksum, shard.num_images)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from collections import Counter
+from itertools import islice
+from typing import IO, TYPE_CHECKING, get_args
 
-from arrowimg._core.checksums import checksum
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+
 from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.folder import find_sidecars, read_manifest
 from arrowimg._dataset.index.formats import indexes_with
-from arrowimg._dataset.progress import shards_with_progress
 from arrowimg._dataset.report import Damage, DamageKind, Depth, Report, bounded
 from arrowimg._dataset.sidecars import ListedShard, parse_sidecar
+from arrowimg._dataset.tar_checks import check_file, check_tar, digest_of
 from arrowimg._format.names import (
     MANIFEST_NAME,
     README,
@@ -23,11 +28,8 @@ from arrowimg._format.names import (
     tar_name,
 )
 from arrowimg._format.parquet import holds_own_checksum
-from arrowimg._format.tar_reader import TarMember, read_members
-from arrowimg._images.codec.decode import decode_rgb
-from arrowimg._storage.names import is_file_name
 from arrowimg._storage.open import open_storage
-from arrowimg.errors import ManifestError, Problem
+from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from arrowimg._format.manifest import Manifest, ShardEntry
     from arrowimg._format.sidecar import Footer
     from arrowimg._storage.base import Storage
+
+
+_MISSING_NAMED = 1000
 
 
 def verify(
@@ -78,7 +83,7 @@ def verify(
     damages: list[Damage] = list(_check_manifest(manifest)) if manifest else []
     entries = {entry.parquet: entry for entry in manifest.shards} if manifest else {}
     shards, ids = list[ListedShard](), list[tuple[str, list[str]]]()
-    for name in shards_with_progress(storage, listed, progress=progress):
+    for name in _shards_with_progress(storage, listed, progress=progress):
         damages += bounded(_check_shard(storage, name, entries.get(name), depth, shards, ids))
     damages += _check_batches(shards) if manifest is None else []
     damages += bounded(_check_ids(ids))
@@ -91,6 +96,24 @@ def verify(
         damages=damages,
         notices=_unneeded(names, sidecars, listed, shards),
     )
+
+
+def _shards_with_progress(
+    storage: Storage, sidecars: list[str], *, progress: bool | None
+) -> Iterator[str]:
+    """Yield each sidecar; a bar counts the bytes of its shard when the next is asked for."""
+    from tqdm.auto import tqdm  # noqa: PLC0415  # only here is a bar drawn
+
+    nbytes: Counter[str] = Counter()
+    for page in storage.pages():
+        for file in page:
+            nbytes[shard_of(file.name)] += file.nbytes
+    disable = None if progress is None else not progress
+    total = sum(nbytes[shard_of(name)] for name in sidecars)
+    with tqdm(total=total, unit="B", unit_scale=True, disable=disable) as bar:
+        for name in sidecars:
+            yield name
+            bar.update(nbytes[shard_of(name)])
 
 
 def _check_manifest(manifest: Manifest) -> Iterator[Damage]:
@@ -115,9 +138,12 @@ def _check_shard(
     """Yield the damages of one shard; it and its ids are appended where its sidecar can be read."""
     try:
         with storage.open(name) as file:
-            data = memoryview(file.read())
-        with parse_sidecar(data, name) as sidecar:
-            footer, rows = sidecar.footer, sidecar.file.read(_COLUMNS).select(_COLUMNS).to_pylist()
+            with parse_sidecar(file, name) as sidecar:
+                footer, rows = sidecar.footer, sidecar.file.read(_COLUMNS).select(_COLUMNS)
+                image_ids = rows["image_id"].drop_null().to_pylist()
+                # Text that is none shows here.
+                rows.select(["tar_file", "member_name", "error"]).validate(full=True)
+            found = _read_bytes(file, footer, depth)
     except FileNotFoundError:
         yield Damage(name, None, DamageKind.MISSING, "the manifest lists it")
         return
@@ -125,17 +151,14 @@ def _check_shard(
         yield Damage(name, None, DamageKind.UNREADABLE, str(error).splitlines()[0])
         return
     shards.append(ListedShard(storage, name, footer, len(rows)))
-    ids.append((name, [row["image_id"] for row in rows if row["image_id"] is not None]))
-    yield from _check_sidecar(name, footer, data, rows, entry, depth)
-    foreign = [tar for tar in footer.tar_checksums if not is_file_name(tar)]
-    if foreign:
-        # Nothing outside the folder is opened, whatever a sidecar says.
-        yield Damage(name, None, DamageKind.NAME, f"it names {foreign[0]!r}, which is no file name")
-        return
-    yield from _check_tar(storage, footer, rows, depth)
+    ids.append((name, image_ids))
+    yield from _check_sidecar(name, footer, found, rows)
+    if entry is not None:
+        yield from _check_entry(name, footer, found, entry)
+    yield from check_tar(storage, footer, rows, depth)
     if footer.quarantine_file is not None:
         nbytes, stated = footer.quarantine_nbytes or 0, footer.quarantine_checksum or ""
-        yield from _check_file(storage, footer.quarantine_file, nbytes, stated, footer, depth)
+        yield from check_file(storage, footer.quarantine_file, nbytes, stated, footer, depth)
 
 
 _COLUMNS = [
@@ -151,15 +174,25 @@ _COLUMNS = [
 ]
 
 
-def _check_sidecar(
-    name: str,
-    footer: Footer,
-    data: memoryview,
-    rows: list[dict[str, Any]],
-    entry: ShardEntry | None,
-    depth: Depth,
-) -> Iterator[Damage]:
-    num_errors = sum(row["error"] is not None for row in rows)
+class _Bytes(Struct, frozen=True):
+    """The bytes of a sidecar; whether they are what was written, where all of them were read."""
+
+    nbytes: int
+    checksum: str | None
+    is_as_written: bool
+
+
+def _read_bytes(file: IO[bytes], footer: Footer, depth: Depth) -> _Bytes:
+    nbytes = file.seek(0, 2)
+    if depth == "quick":
+        return _Bytes(nbytes, None, is_as_written=True)
+    is_as_written = holds_own_checksum(file)
+    file.seek(0)
+    return _Bytes(nbytes, digest_of(file, footer)[0].hex(), is_as_written)
+
+
+def _check_sidecar(name: str, footer: Footer, found: _Bytes, rows: pa.Table) -> Iterator[Damage]:
+    num_errors = len(rows) - rows["error"].null_count
     counted = (len(rows), len(rows) - num_errors, num_errors)
     stated = (footer.num_rows, footer.num_images, footer.num_errors)
     if counted != stated:
@@ -167,104 +200,30 @@ def _check_sidecar(
         yield Damage(name, None, DamageKind.COUNT, detail)
     if footer.tar_file != tar_name(shard_of(name)):
         yield Damage(name, None, DamageKind.NAME, f"it belongs to {footer.tar_file}")
-    if any(row["tar_file"] != footer.tar_file for row in rows):
+    if len(rows) != pc.sum(pc.equal(rows["tar_file"], footer.tar_file), min_count=0).as_py():
         yield Damage(name, None, DamageKind.NAME, f"rows that are not of {footer.tar_file}")
-    if depth != "quick" and not holds_own_checksum(data):
+    if not found.is_as_written:
         yield Damage(name, None, DamageKind.CHECKSUM, "not the bytes that were written")
-    if entry is not None:
-        yield from _check_entry(name, footer, data, entry, depth)
 
 
-def _check_entry(
-    name: str, footer: Footer, data: memoryview, entry: ShardEntry, depth: Depth
-) -> Iterator[Damage]:
-    if len(data) != entry.parquet_nbytes:
-        detail = f"{entry.parquet_nbytes:,} bytes in the manifest, {len(data):,} there"
+def _check_entry(name: str, footer: Footer, found: _Bytes, entry: ShardEntry) -> Iterator[Damage]:
+    if found.nbytes != entry.parquet_nbytes:
+        detail = f"{entry.parquet_nbytes:,} bytes in the manifest, {found.nbytes:,} there"
         yield Damage(name, None, DamageKind.SIZE, detail)
-    stated = (entry.tar, entry.tar_nbytes, entry.tar_checksum, entry.num_images, entry.num_rows)
-    found = (
+    listed = (entry.tar, entry.tar_nbytes, entry.tar_checksum, entry.num_images, entry.num_rows)
+    stated = (
         footer.tar_file,
         footer.tar_nbytes,
         footer.tar_checksum,
         footer.num_images,
         footer.num_rows,
     )
-    if stated != found:
-        detail = f"the manifest says {stated}, the sidecar {found}"
+    if listed != stated:
+        detail = f"the manifest says {listed}, the sidecar {stated}"
         yield Damage(name, None, DamageKind.COUNT, detail)
-    if depth != "quick":
-        actual = checksum(data, footer.checksum_name).hex()
-        if actual != entry.parquet_checksum:
-            detail = f"{entry.parquet_checksum} in the manifest, {actual} there"
-            yield Damage(name, None, DamageKind.CHECKSUM, detail)
-
-
-def _check_tar(
-    storage: Storage, footer: Footer, rows: list[dict[str, Any]], depth: Depth
-) -> Iterator[Damage]:
-    name = footer.tar_file
-    damages = list(
-        _check_file(storage, name, footer.tar_nbytes, footer.tar_checksum, footer, depth)
-    )
-    yield from damages
-    if depth == "quick" or any(damage.kind == DamageKind.MISSING for damage in damages):
-        return
-    with storage.open(name) as file:
-        data = memoryview(file.read())
-    members = {}
-    for found in read_members(data):
-        if isinstance(found, TarMember):
-            members[found.offset] = found
-        else:
-            yield Damage(name, None, DamageKind.TAR, found)
-    for row in rows:
-        if row["error"] is None:
-            yield from _check_member(name, row, members, data, footer, depth)
-
-
-def _check_file(
-    storage: Storage, name: str, nbytes: int, stated: str, footer: Footer, depth: Depth
-) -> Iterator[Damage]:
-    try:
-        with storage.open(name) as file:
-            found_nbytes = file.seek(0, 2)
-    except FileNotFoundError:
-        yield Damage(name, None, DamageKind.MISSING, "its sidecar names it")
-        return
-    if found_nbytes != nbytes:
-        detail = f"{nbytes:,} bytes stated, {found_nbytes:,} there"
-        yield Damage(name, None, DamageKind.SIZE, detail)
-    if depth != "quick":
-        found = storage.describe(name, footer.checksum_name).checksum
-        if found != stated:
-            yield Damage(name, None, DamageKind.CHECKSUM, f"{stated} stated, {found} there")
-
-
-def _check_member(
-    tar: str,
-    row: dict[str, Any],
-    members: dict[int, TarMember],
-    data: memoryview,
-    footer: Footer,
-    depth: Depth,
-) -> Iterator[Damage]:
-    name, offset, size = row["member_name"], row["offset"], row["size"]
-    member = members.get(offset)
-    if member is None or (member.name, member.size) != (name, size):
-        found = "none" if member is None else f"{member.name} of {member.size:,} bytes"
-        detail = f"{size} bytes at {offset} stated, {found} there"
-        yield Damage(tar, name, DamageKind.MEMBER, detail)
-        return
-    picture = data[offset : offset + size]
-    if checksum(picture, footer.checksum_name) != row["checksum"]:
-        yield Damage(tar, name, DamageKind.CHECKSUM, "not the bytes that were written")
-    elif depth == "decode":
-        decoded = decode_rgb(picture)
-        if isinstance(decoded, Problem):
-            yield Damage(tar, name, DamageKind.PICTURE, decoded.found)
-        elif decoded.shape[:2] != (row["height"], row["width"]):
-            detail = f"{row['height']} x {row['width']} pixels stated, {decoded.shape[:2]} there"
-            yield Damage(tar, name, DamageKind.PICTURE, detail)
+    if found.checksum not in (None, entry.parquet_checksum):
+        detail = f"{entry.parquet_checksum} in the manifest, {found.checksum} there"
+        yield Damage(name, None, DamageKind.CHECKSUM, detail)
 
 
 def _check_batches(shards: list[ListedShard]) -> Iterator[Damage]:
@@ -276,11 +235,14 @@ def _check_batches(shards: list[ListedShard]) -> Iterator[Damage]:
         if base_name is not None and shard.footer.batch_shards is not None:
             expected[base_name] = shard.footer.batch_shards
     for base_name, num_shards in expected.items():
-        for number in range(num_shards):
-            name = sidecar_name(batch_shard_name(base_name, number))
-            if name not in present:
-                detail = f"one of the {num_shards:,} shards of its batch"
-                yield Damage(name, None, DamageKind.MISSING, detail)
+        detail = f"one of the {num_shards:,} shards of its batch"
+        names = (sidecar_name(batch_shard_name(base_name, it)) for it in range(num_shards))
+        missing = (name for name in names if name not in present)
+        # What is stated may be any number; what is there is not.
+        for name in islice(missing, _MISSING_NAMED):
+            yield Damage(name, None, DamageKind.MISSING, detail)
+        for name in islice(missing, 1):
+            yield Damage(name, None, DamageKind.MISSING, f"{detail}, and so may be more")
 
 
 def _check_ids(ids: list[tuple[str, list[str]]]) -> Iterator[Damage]:

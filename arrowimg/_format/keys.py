@@ -38,10 +38,17 @@ UNNAMED_PREFIX = "row-"
 
 _SAFE = re.compile(r"(?!row-|__)[A-Za-z0-9_][A-Za-z0-9_-]*")
 _VERBATIM = re.compile(r"(?!row-|__)[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
+_EXTENSION = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _MEMBER_NAME = re.compile(r"[A-Za-z0-9_%][A-Za-z0-9_%~.-]*(/[A-Za-z0-9_%][A-Za-z0-9_%~.-]*)*")
 _SAFE_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _LONG_PREFIX_LENGTH = 54
 _IS_SAFE = bytes_among(_SAFE_BYTES)
+
+
+def is_extension(text: str) -> bool:
+    """Tell whether members beside the pictures can have this extension."""
+    is_short = len(text) <= MAX_EXTENSION_LENGTH
+    return is_short and text != "jpg" and _EXTENSION.fullmatch(text) is not None
 
 
 def sample_key(image_id: str) -> str:

@@ -1,31 +1,107 @@
-"""The manifest: the dataset's list of shards, written last."""
+"""The manifest: the dataset's list of shards, written last; and how documents are checked.
+
+Whoever wrote a manifest or a footer may mean harm. What is made of one names no file but those of
+shards, in the folder itself, counts nothing that no file can hold, and has options of the kinds
+that are used: no reader asks again.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from arrowimg._core.checksums import CHECKSUM_NBYTES, ChecksumName, recorded_checksum
 from arrowimg._core.version import FORMAT_VERSION
+from arrowimg._format.keys import is_extension
+from arrowimg._format.names import FileKind, is_shard_file, shard_of
 from arrowimg.errors import ManifestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""Of rows or bytes: no file has more, and sums of them are far from the end of 64 bits."""
+
+Checksum = Annotated[str, Meta(pattern=r"^([0-9a-f]{32}|[0-9a-f]{64})\Z")]
+"""Of a whole file, hexadecimal."""
+
+NO_DOCUMENT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+"""What `parse_document` raises where there is no such document."""
+
+Document = TypeVar("Document", bound=Struct)
+
+
+class _Versioned(Struct):
+    format_version: Annotated[int, Meta(ge=1)]
+
+
+def parse_document(data: bytes, kind: type[Document], path: str) -> Document:
+    """Return a document of a version that is known.
+
+    Raises
+    ------
+    ManifestError
+        When it is of a newer version.
+    ValueError, RecursionError
+        When it is no such document, see `NO_DOCUMENT`.
+    """
+    version = msgspec.json.decode(data, type=_Versioned).format_version
+    if version > FORMAT_VERSION:
+        expected = f"a format version up to {FORMAT_VERSION}"
+        raise ManifestError(path, expected, f"version {version}")
+    return msgspec.json.decode(data, type=kind)
+
+
+def check_file_names(names: Iterable[tuple[str, FileKind]]) -> None:
+    """Raise `ValueError` unless these are the files of one shard, each of its kind."""
+    files = list(names)
+    for name, kind in files:
+        if not is_shard_file(name, kind):
+            message = f"{name[:200]!r} instead of the name of a {kind.name.lower()} in the folder"
+            raise ValueError(message)
+    if len({shard_of(name) for name, _ in files}) != 1:
+        message = f"files of several shards as those of one: {', '.join(it for it, _ in files)}"
+        raise ValueError(message)
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Raise `ValueError` where recorded options that readers go by are none that can be."""
+    if options.get("checksum", "xxh3_128") not in get_args(ChecksumName):
+        message = f"checksums called {options['checksum']!r}"
+        raise ValueError(message)
+    members = msgspec.convert(options.get("members", {}), dict[str, str | list[str]])
+    wrong = [extension for extension in members if not is_extension(extension)]
+    if wrong:
+        message = f"members of extension {wrong[0][:200]!r}"
+        raise ValueError(message)
+
+
+def check_lengths(checksums: Iterable[str], options: dict[str, Any]) -> None:
+    """Raise `ValueError` where a checksum is not as long as the recorded options make it."""
+    length = 2 * CHECKSUM_NBYTES[recorded_checksum(options)]
+    for checksum in checksums:
+        if len(checksum) != length:
+            message = f"a checksum of {len(checksum)} digits instead of {length}"
+            raise ValueError(message)
+
+
+MOST_NBYTES = 2**30
+"""Of a manifest: that of two million shards is smaller."""
 
 
 class ShardEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One shard as the manifest lists it. File names are relative to the manifest."""
 
     tar: str
-    tar_nbytes: int
-    tar_checksum: str
+    tar_nbytes: Count
+    tar_checksum: Checksum
     parquet: str
-    parquet_nbytes: int
-    parquet_checksum: str
-    num_images: int
-    num_rows: int
-
-
-class _Versioned(Struct):
-    format_version: int
+    parquet_nbytes: Count
+    parquet_checksum: Checksum
+    num_images: Count
+    num_rows: Count
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,9 +110,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     format_version: int = FORMAT_VERSION
     writer: dict[str, str]
     options: dict[str, Any]
-    num_shards: int
-    num_images: int
-    num_rows: int
+    num_shards: Count
+    num_images: Count
+    num_rows: Count
     shards: list[ShardEntry]
 
     def to_json(self) -> bytes:
@@ -51,13 +127,25 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises
         ------
         ManifestError
-            When the data is something else, or of a newer format version.
+            When the data is something else, or of a newer format version, or when it names files
+            that are none of shards in the folder itself.
         """
         try:
-            version = msgspec.json.decode(data, type=_Versioned).format_version
-            if version > FORMAT_VERSION:
-                expected = f"a format version up to {FORMAT_VERSION}"
-                raise ManifestError(path, expected, f"version {version}")
-            return msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            manifest = parse_document(data, cls, path)
+            _check(manifest)
+        except ManifestError:
+            raise
+        except NO_DOCUMENT as error:
             raise ManifestError(path, "a manifest of arrowimg", str(error)) from error
+        return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Raise `ValueError` where a manifest lists what cannot be."""
+    check_options(manifest.options)
+    for entry in manifest.shards:
+        check_file_names([(entry.tar, FileKind.TAR), (entry.parquet, FileKind.SIDECAR)])
+        check_lengths([entry.tar_checksum, entry.parquet_checksum], manifest.options)
+    if len({entry.tar for entry in manifest.shards}) != len(manifest.shards):
+        message = "a shard twice"
+        raise ValueError(message)

@@ -22,6 +22,9 @@ README = "README.md"
 
 _QUARANTINE_PREFIX = "quarantine-"
 _NUMBER = "[0-9]{6,}"
+_STEM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
+"""Of a shard. Such a name leads nowhere, and means nothing in a shell, a pattern or markup."""
+
 _NUMBERED = re.compile(SHARD_PREFIX + _NUMBER)
 _OF_BATCH = re.compile(f"(.+)-{_NUMBER}")
 
@@ -54,6 +57,14 @@ def kind_of(name: str) -> FileKind:
     if name.endswith(TAR_SUFFIX):
         return FileKind.QUARANTINE if name.startswith(_QUARANTINE_PREFIX) else FileKind.TAR
     return FileKind.OTHER
+
+
+def is_shard_file(name: str, kind: FileKind) -> bool:
+    """Tell whether a name that was read somewhere is that of a shard's file of this kind.
+
+    Whatever a document says: what passes here is the name of a file in the folder itself.
+    """
+    return kind_of(name) is kind and _STEM.fullmatch(shard_of(name)) is not None
 
 
 def shard_of(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ IMAGE_DATA = "image_data"
 _NO_CHECKSUM = "0" * 32
 _ROW_GROUP_NBYTES = 100 * 2**20
 _BUFFER_NBYTES = 2**20
+_MOST_FOOTER_NBYTES = 2**28
 
 
 class BinaryWriter(Protocol):
@@ -94,10 +95,30 @@ def write_parquet(
     sink.release()
 
 
-def holds_own_checksum(data: memoryview) -> bool:
-    """Tell whether a sidecar is, byte for byte, what was written."""
-    place = _checksum_place(data)
-    return bytes(data[place]).decode("ascii", "replace") == _own_checksum(data, place)
+def holds_own_checksum(file: IO[bytes]) -> bool:
+    """Tell whether a sidecar is, byte for byte, what was written; a megabyte is read at a time."""
+    nbytes = file.seek(0, 2)
+    # Only in the footer, whose length stands before the last four bytes, can the key be the file's
+    # own and not the user's data.
+    file.seek(max(0, nbytes - 8))
+    footer_nbytes = int.from_bytes(file.read(4), "little") + 8
+    tail_start = max(0, nbytes - footer_nbytes)
+    if nbytes - tail_start > _MOST_FOOTER_NBYTES:
+        return False
+    file.seek(tail_start)
+    place = _checksum_place(memoryview(file.read()))
+    place = slice(tail_start + place.start, tail_start + place.stop)
+    file.seek(place.start)
+    stated = file.read(place.stop - place.start)
+    hasher, left = new_hasher("xxh3_128"), file.seek(0) + place.start
+    while left and (data := file.read(min(left, _BUFFER_NBYTES))):
+        hasher.update(data)
+        left -= len(data)
+    hasher.update(_NO_CHECKSUM.encode())
+    file.seek(place.stop)
+    while data := file.read(_BUFFER_NBYTES):
+        hasher.update(data)
+    return stated.decode("ascii", "replace") == hasher.hexdigest()
 
 
 @functools.lru_cache(maxsize=64)
@@ -118,26 +139,14 @@ def parquet_leaves(schema: pa.Schema) -> list[tuple[str, str]]:
     ]
 
 
-def _checksum_place(data: memoryview) -> slice:
+def _checksum_place(footer: memoryview) -> slice:
     """Return where the checksum is: just after its key, which is the last of its kind."""
-    # Only in the footer, whose length is before the last four bytes, can the key be the file's
-    # own and not the user's data.
-    footer_nbytes = int.from_bytes(data[-8:-4], "little") + 8
-    tail_start = max(0, len(data) - footer_nbytes)
-    tail = bytes(data[tail_start:])
+    tail = bytes(footer)
     key = CHECKSUM_KEY.encode()
     at = tail.rfind(key)
     # Thrift's compact protocol: one byte of field header and one of length precede the value.
-    start = tail_start + at + len(key) + 2
+    start = at + len(key) + 2
     return slice(start, start + len(_NO_CHECKSUM)) if at >= 0 else slice(0, 0)
-
-
-def _own_checksum(data: memoryview, place: slice) -> str:
-    hasher = new_hasher("xxh3_128")
-    hasher.update(data[: place.start])
-    hasher.update(_NO_CHECKSUM.encode())
-    hasher.update(data[place.stop :])
-    return hasher.hexdigest()
 
 
 @functools.lru_cache(maxsize=64)

@@ -15,6 +15,16 @@ from arrowimg._core.checksums import recorded_checksum
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import beside, canonical_table
 from arrowimg._core.version import FORMAT_VERSION
+from arrowimg._format.manifest import (
+    NO_DOCUMENT,
+    Checksum,
+    Count,
+    check_file_names,
+    check_lengths,
+    check_options,
+    parse_document,
+)
+from arrowimg._format.names import FileKind
 from arrowimg._format.parquet import IMAGE_DATA, BinaryWriter, write_parquet
 from arrowimg.errors import ManifestError, SchemaError
 
@@ -28,8 +38,8 @@ if TYPE_CHECKING:
 
 FOOTER_KEY = "arrowimg"
 
-UNREADABLE = (pa.ArrowException, OSError, KeyError, UnicodeDecodeError)
-"""What PyArrow raises of a damaged file: a missing column is a KeyError."""
+UNREADABLE = (pa.ArrowException, OSError, KeyError, ValueError, OverflowError)
+"""What PyArrow raises of a damaged file: a missing column is a KeyError, bad text a ValueError."""
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Arrow type of Hugging Face's ``Image`` feature: only this one shows as pictures there."""
@@ -70,15 +80,15 @@ class Footer(Struct, frozen=True, kw_only=True):
     writer: dict[str, str]
     options: dict[str, Any]
     tar_file: str
-    tar_nbytes: int
-    tar_checksum: str
-    num_rows: int
-    num_images: int
-    num_errors: int
-    batch_shards: int | None = None
+    tar_nbytes: Count
+    tar_checksum: Checksum
+    num_rows: Count
+    num_images: Count
+    num_errors: Count
+    batch_shards: Count | None = None
     quarantine_file: str | None = None
-    quarantine_nbytes: int | None = None
-    quarantine_checksum: str | None = None
+    quarantine_nbytes: Count | None = None
+    quarantine_checksum: Checksum | None = None
 
     @property
     def tar_checksums(self) -> dict[str, str]:
@@ -161,16 +171,20 @@ def write_sidecar(file: BinaryWriter, table: pa.Table, footer: Footer) -> None:
     write_parquet(file, table, {FOOTER_KEY: document}, _PLAIN)
 
 
-def is_sidecar(metadata: pq.FileMetaData) -> bool:
+def is_sidecar(metadata: pq.FileMetaData, *, has_tar: bool) -> bool:
     """Tell whether a Parquet file is a sidecar, or was one: it has the footer document or columns.
 
     Parameters
     ----------
     metadata
         Of the whole file.
+    has_tar
+        False: no tar of its name is beside it, so that without a footer it is a table of others,
+        made of rows that they read here.
     """
     names, columns = {*metadata.schema.names}, {*SIDECAR_SCHEMA.names}
-    return FOOTER_KEY.encode() in (metadata.metadata or {}) or columns <= names
+    has_footer = FOOTER_KEY.encode() in (metadata.metadata or {})
+    return has_footer or (has_tar and columns <= names)
 
 
 def parse_footer(metadata: Mapping[bytes, bytes] | None, path: str) -> Footer:
@@ -179,16 +193,27 @@ def parse_footer(metadata: Mapping[bytes, bytes] | None, path: str) -> Footer:
     Raises
     ------
     ManifestError
-        When there is none, or a newer one.
+        When there is none, or a newer one, or one that names files that are none of one shard in
+        the folder itself.
     """
     try:
-        footer = msgspec.json.decode((metadata or {})[FOOTER_KEY.encode()], type=Footer)
-    except (KeyError, msgspec.DecodeError) as error:
+        footer = parse_document((metadata or {})[FOOTER_KEY.encode()], Footer, path)
+        _check(footer)
+    except ManifestError:
+        raise
+    except (KeyError, *NO_DOCUMENT) as error:
         raise no_sidecar(path, error) from error
-    if footer.format_version > FORMAT_VERSION:
-        found = f"version {footer.format_version}"
-        raise ManifestError(path, f"a format version up to {FORMAT_VERSION}", found)
     return footer
+
+
+def _check(footer: Footer) -> None:
+    """Raise `ValueError` where a footer says what cannot be."""
+    check_options(footer.options)
+    files = [(footer.tar_file, FileKind.TAR)]
+    if footer.quarantine_file is not None:
+        files.append((footer.quarantine_file, FileKind.QUARANTINE))
+    check_file_names(files)
+    check_lengths(footer.tar_checksums.values(), footer.options)
 
 
 def no_sidecar(path: str, error: Exception) -> ManifestError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -32,29 +32,31 @@ class TarMember(Struct, frozen=True):
     size: int
 
 
-def read_members(data: memoryview) -> Iterator[TarMember | str]:
+def read_members(file: IO[bytes]) -> Iterator[TarMember | str]:
     """Yield the members of a tar in order, and a sentence for each thing that is wrong.
 
     Only tars that `TarWriter` makes are in order: plain headers, zeros for padding, two zero
     blocks and nothing behind them. Reading ends at the first header that cannot be read, since
     nothing tells where the next one is.
+
+    When a member comes, the file is at its data. No data is read here, whatever its size.
     """
-    at = 0
-    while at + BLOCK <= len(data) and bytes(data[at : at + BLOCK]) != _EMPTY_BLOCK:
-        header = bytes(data[at : at + BLOCK])
+    nbytes, at = file.seek(0, 2), file.seek(0)
+    while at + BLOCK <= nbytes and (header := file.read(BLOCK)) != _EMPTY_BLOCK:
         member = _member(header, at)
         if member is None:
             yield f"the header at byte {at:,} is not what was written"
             return
         end = member.offset + member.size
-        if end > len(data):
+        if end > nbytes:
             yield f"{member.name} ends behind the end of the archive"
             return
         yield member
-        at = end + -end % BLOCK
-        if any(data[end:at]):
+        at = file.seek(end) + -end % BLOCK
+        if any(file.read(at - end)):
             yield f"{member.name} is followed by something else than zeros"
-    if bytes(data[at:]) != END_OF_ARCHIVE:
+    file.seek(at)
+    if file.read(len(END_OF_ARCHIVE) + 1) != END_OF_ARCHIVE:
         yield f"the end mark at byte {at:,} is not two blocks of zeros"
 
 

@@ -24,7 +24,7 @@ from arrowimg._format.tar import END_OF_ARCHIVE, tar_nbytes
 from arrowimg._storage.base import Storage
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
-from arrowimg.errors import ChecksumError, OptionError, StorageError
+from arrowimg.errors import ChecksumError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +96,7 @@ class CopiedParts(Struct, frozen=True):
         ChecksumError
             When a tar ends before a picture does, or one whose checksum becomes another is not what
             was written.
-        StorageError
+        MissingFileError, StorageError
             When a tar is not there or cannot be read.
         """
         first_row = self.shard.first_row
@@ -139,21 +139,12 @@ class CopiedParts(Struct, frozen=True):
         is_rehashed = not pc.all(self._is_comparable(table["checksum"])).as_py()
         stored = {
             "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
-            IMAGE_DATA: _read_pictures(rows.storage, table, check=is_rehashed),
+            IMAGE_DATA: fetch_pictures(rows.storage, table, check=is_rehashed),
             **{name: table[name] for name in _COPIED},
             "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
         }
         metadata = table.select(self.metadata_names)
         return Samples(pa.table(stored), metadata, extra_members(metadata, self.options.members))
-
-
-def _read_pictures(storage: Storage, rows: pa.Table, *, check: bool) -> pa.LargeBinaryArray:
-    try:
-        return fetch_pictures(storage, rows, check=check)
-    except OSError as error:
-        # Said here, lest it be taken for an error of the folder that is written to.
-        path, reason = error.filename or storage.path_of(""), error.strerror or str(error)
-        raise StorageError(path, reason, error.errno or 0, None, None) from error
 
 
 def plan_copies(

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from arrowimg._core.tables import check_same_columns
 from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes, ids_with_hashes
-from arrowimg._dataset.folder import read_manifest, sidecar_names
+from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import ListedShard, open_sidecar
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED
@@ -61,17 +61,14 @@ def open_sources(datasets: Iterable[Storage]) -> SourceRows:
     shards, records = list[ListedShard](), list[tuple[str, dict[str, Any]]]()
     schema = pa.schema([])
     for storage in datasets:
-        manifest = read_manifest(storage)
-        if manifest is not None:
-            records.append((storage.path_of(""), manifest.options))
-        for name in sidecar_names(storage, manifest):
-            path = storage.path_of(name)
-            with open_sidecar(storage, name) as sidecar:
+        listing = read_listing(storage)
+        records += listing.records
+        for entry in listing.shards:
+            path = storage.path_of(entry.parquet)
+            with open_sidecar(storage, entry.parquet) as sidecar:
                 footer, num_rows = sidecar.footer, sidecar.file.metadata.num_rows
-                shard = ListedShard(storage, name, footer, num_rows)
+                shard = ListedShard(storage, entry.parquet, footer, num_rows)
                 columns = _without_images(sidecar.file.schema_arrow)
-            if manifest is None:
-                records.append((path, footer.options))
             if shards:
                 check_same_columns(schema, columns, shards[0].path, path)
             else:

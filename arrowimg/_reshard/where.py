@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from arrowimg._core.threads import check_polars_threads
 from arrowimg._write.metadata import with_metadata
 from arrowimg.errors import OptionError
 
@@ -44,6 +45,7 @@ def rows_where(
     OptionError
         When `where` is no expression over these columns that is true or false for each row.
     """
+    check_polars_threads()
     sizes = [shard.num_rows for shard in source.shards]
     if not sizes:
         return []

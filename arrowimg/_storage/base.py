@@ -167,6 +167,10 @@ class Storage(Protocol):
         """Return the place below this one that is called `folder`; the same where it is empty."""
         ...
 
+    def with_durability(self, durability: Durability) -> Storage:
+        """Return the same place, with what is published there as durable as is said."""
+        ...
+
     def path_of(self, name: str) -> str:
         """Return the path or address of a file, with the place as the caller said it."""
         ...
@@ -209,7 +213,10 @@ class Storage(Protocol):
         ...
 
     def stat(self, name: str) -> FileStat:
-        """Return size and time of last change; `FileNotFoundError` where there is no such file."""
+        """Return size and time of last change; `FileNotFoundError` where there is no such file.
+
+        `OSError` where there is something else of that name, which no other method opens either.
+        """
         ...
 
     def describe(self, name: str, checksum_name: ChecksumName) -> CommittedFile:

@@ -6,7 +6,9 @@ import os
 import shutil
 from contextlib import contextmanager, suppress
 from copy import copy
+from errno import ENOENT
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, TYPE_CHECKING
 
 from arrowimg._storage import local_ranges
@@ -15,7 +17,9 @@ from arrowimg._storage.local_commit import (
     LocalTransaction,
     describe_file,
     lock_folder,
+    no_file,
     open_descriptor,
+    open_file,
     sync,
 )
 from arrowimg.errors import ArrowimgError, StorageError
@@ -35,7 +39,9 @@ class LocalStorage:
     """A folder of the local file system, made when the first transaction begins.
 
     Which folder it is, is settled once: a relative one stays where it was when this was made,
-    whatever the working directory is later. Paths are shown as the folder was said.
+    whatever the working directory is later. Paths are shown as the folder was said. The folder may
+    be a link itself; what is in it may not: a link in place of a file is refused, like a pipe or a
+    device, before it is opened.
 
     Parameters
     ----------
@@ -53,6 +59,7 @@ class LocalStorage:
     def __init__(self, folder: Place, durability: Durability = "full") -> None:
         self._shown = Path(folder)
         self._folder = self._shown.absolute()
+        self._top = self._folder
         self._durability: Durability = durability
 
     def __eq__(self, other: object) -> bool:
@@ -68,6 +75,12 @@ class LocalStorage:
         below._folder = self._folder / folder  # noqa: SLF001
         return below
 
+    def with_durability(self, durability: Durability) -> LocalStorage:
+        """Return the same folder, with what is published there as durable as is said."""
+        same = copy(self)
+        same._durability = durability  # noqa: SLF001  # one of its own class
+        return same
+
     def path_of(self, name: str) -> str:
         """Return the path of a file, as the folder was given."""
         return str(self._shown / name)
@@ -75,20 +88,25 @@ class LocalStorage:
     def names(self) -> list[str]:
         """Return the names of all files, sorted; of none where there is no folder.
 
+        Links, pipes and devices are among them, since nobody may take them for absent; folders are
+        not.
+
         Raises
         ------
         StorageError
             When the folder cannot be listed.
         """
         try:
-            return sorted(entry.name for entry in os.scandir(self._folder) if entry.is_file())
+            self._check_inside()
+            with os.scandir(self._folder) as entries:
+                return sorted(it.name for it in entries if not it.is_dir(follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise self._error(error) from error
 
     def pages(self) -> Iterator[list[FileStat]]:
-        """Yield all files, sorted by name; those that go meanwhile are left out.
+        """Yield all regular files, sorted by name; those that go meanwhile are left out.
 
         Raises
         ------
@@ -99,16 +117,14 @@ class LocalStorage:
         for start in range(0, len(names), _FILES_A_PAGE):
             page = []
             for name in names[start : start + _FILES_A_PAGE]:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):
                     page.append(self.stat(name))
             yield page
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading, at any position; `FileNotFoundError` where there is none."""
-        try:
-            return (self._folder / name).open("rb")
-        except NotADirectoryError as error:
-            raise FileNotFoundError(*error.args) from error
+        """Open a file for reading, at any position; see `local_commit.open_file`."""
+        self._check_inside()
+        return open_file(self._folder / name)
 
     def read_ranges(
         self,
@@ -122,8 +138,19 @@ class LocalStorage:
             local_ranges.read_ranges(file, starts, sizes, into)
 
     def stat(self, name: str) -> FileStat:
-        """Return size and time of last change; `FileNotFoundError` where there is no such file."""
-        found = (self._folder / name).stat()
+        """Return size and time of last change; `FileNotFoundError` where there is no such file.
+
+        Raises
+        ------
+        OSError
+            When there is something else than a regular file.
+        """
+        try:
+            found = (self._folder / name).lstat()
+        except ValueError as error:  # a name that no file can have
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), name) from error
+        if not S_ISREG(found.st_mode):
+            raise no_file(self._folder / name)
         return FileStat(name, found.st_size, found.st_mtime)
 
     def describe(self, name: str, checksum_name: ChecksumName) -> CommittedFile:
@@ -133,15 +160,20 @@ class LocalStorage:
     def remove(self, names: Sequence[str]) -> None:
         """Remove files, in this order; those that are not there do not matter.
 
+        A link goes itself; what it leads to stays. Nothing is removed by way of a link to a folder.
+
         Raises
         ------
         StorageError
             When the file system fails.
         """
         try:
+            self._check_inside()
             for name in names:
-                (self._folder / name).unlink(missing_ok=True)
-            if names and self._durability == "full":
+                path = self._folder / name
+                if path.parent == self._folder or not path.parent.is_symlink():
+                    path.unlink(missing_ok=True)
+            if names and self._durability == "full" and self._folder.is_dir():
                 sync(self._folder)
         except OSError as error:
             raise self._error(error) from error
@@ -155,6 +187,7 @@ class LocalStorage:
             When the file system fails.
         """
         try:
+            self._check_inside()
             shutil.rmtree(self._folder)
         except FileNotFoundError:
             return
@@ -193,7 +226,13 @@ class LocalStorage:
         except OSError as error:
             raise self._error(error) from error
 
+    def _check_inside(self) -> None:
+        """Refuse a link in place of a folder below the one that the caller named."""
+        if self._folder != self._top and self._folder.is_symlink():
+            raise no_file(self._folder)
+
     def _make_folder(self) -> None:
+        self._check_inside()
         missing = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in missing if self._durability == "full" else ():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from arrowimg._core.checksums import ChecksumName, new_hasher
 from arrowimg._storage.base import Commit, CommittedFile, Durability, IfExists
@@ -85,12 +86,15 @@ class LocalTransaction:
         return lock_folder(self._folder, exclusive=exclusive)
 
     def is_taken(self, name: str) -> bool:
-        """Tell whether there is a file of that name."""
-        return (self._folder / name).exists()
+        """Tell whether there is a file of that name, or anything else."""
+        return os.path.lexists(self._folder / name)
 
     def describe(self, name: str) -> CommittedFile:
-        """Return size and checksum of a file, by reading it."""
-        return describe_file(self._folder / name, self._checksum_name)
+        """Return size and checksum of a file, by reading it; a link in its place is none."""
+        path = self._folder / name
+        if path.is_symlink():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return describe_file(path, self._checksum_name)
 
     def path_of(self, name: str) -> str:
         """Return the path of a file, as the folder was given."""
@@ -105,7 +109,7 @@ class LocalTransaction:
         if not self._durable:
             return
         if name is not None:
-            sync(self._folder / name)
+            sync(self._folder / name, is_file=True)
         os.fsync(self._descriptor)
 
 
@@ -116,33 +120,63 @@ def lock_folder(folder: Path, *, exclusive: bool) -> Iterator[bool]:
     Writers share the lock while they publish. Who has it alone knows that data without a record
     was left by a writer that died: the kernel drops the locks of the dead.
     """
-    with open_descriptor(folder) as descriptor:
+    with open_descriptor(folder, os.O_DIRECTORY) as descriptor:
         yield _acquire(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
 
 
 def describe_file(path: Path, checksum_name: ChecksumName) -> CommittedFile:
     """Return name, size and checksum of a file, by reading it."""
     hasher, nbytes = new_hasher(checksum_name), 0
-    with path.open("rb", buffering=0) as file:
+    with open_file(path, buffering=0) as file:
         while data := file.read(_READ_NBYTES):
             hasher.update(data)
             nbytes += len(data)
     return CommittedFile(path.name, nbytes, hasher.hexdigest())
 
 
+def open_file(path: Path, buffering: int = -1) -> IO[bytes]:
+    """Open a regular file for reading: no link in its place, no pipe, no device, no folder.
+
+    Raises
+    ------
+    OSError
+        When it is none, or cannot be opened; nobody is waited for. `FileNotFoundError` where there
+        is nothing.
+    """
+    # A pipe without this flag would wait for who writes to it; a regular file never waits.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            # Opening a device can do things: it is not even opened.
+            raise no_file(path)
+        descriptor = os.open(path, flags)
+    except (NotADirectoryError, ValueError) as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
+    file = os.fdopen(descriptor, "rb", buffering)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise no_file(path)
+    return file
+
+
+def no_file(path: Path) -> OSError:
+    """Return the error that what is there is no regular file."""
+    return OSError(errno.EINVAL, "a link, pipe, device or folder instead of a file", str(path))
+
+
 @contextmanager
-def open_descriptor(path: Path) -> Iterator[int]:
-    """Open a file or folder, to be synced or locked."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def open_descriptor(path: Path, flags: int = 0) -> Iterator[int]:
+    """Open a folder, or a file as `open_file` does, to be synced or locked."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def sync(path: Path) -> None:
+def sync(path: Path, *, is_file: bool = False) -> None:
     """Have the operating system write a file, or the names in a folder, to the disk."""
-    with open_descriptor(path) as descriptor:
+    with open_descriptor(path, os.O_NOFOLLOW if is_file else 0) as descriptor:
         os.fsync(descriptor)
 
 

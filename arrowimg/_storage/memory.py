@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import IO, TYPE_CHECKING
 
 from arrowimg._core.checksums import BytesLike, ChecksumName, checksum
-from arrowimg._storage.base import Commit, CommittedFile, FileStat, IfExists, Promises
+from arrowimg._storage.base import Commit, CommittedFile, Durability, FileStat, IfExists, Promises
 from arrowimg._storage.commit import publish_files
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ class MemoryStorage:
     def at(self, folder: str) -> MemoryStorage:
         """Return the place below this one that is called `folder`; the same where it is empty."""
         return MemoryStorage(self.path_of(folder), self._contents)
+
+    def with_durability(self, durability: Durability) -> MemoryStorage:
+        """Return the same place: memory is as durable as it gets."""
+        del durability
+        return self
 
     def path_of(self, name: str) -> str:
         """Return the path of a file."""

@@ -65,8 +65,8 @@ def local_path(place: object, argument: str = "output_dir") -> str:
     if not isinstance(path, str):
         expected = "a str or a path"
         raise OptionError(argument, expected, place)
-    if _is_no_text(path):
-        expected = "a path in UTF-8"
+    if _is_no_text(path) or "\0" in path:
+        expected = "a path in UTF-8, which has no NUL"
         raise OptionError(argument, expected, path)
     scheme = _SCHEME.match(path)
     if scheme is None:

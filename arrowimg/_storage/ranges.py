@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,18 @@ from arrowimg._core.checksums import is_checksum
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.threads import map_on_threads
 from arrowimg._storage.base import Storage
-from arrowimg.errors import ChecksumError
+from arrowimg.errors import (
+    ArrowimgError,
+    ChecksumError,
+    MissingFileError,
+    SchemaError,
+    StorageError,
+)
 
 _THREADS = 8
 _READ_NBYTES = 16 * 2**20
+_MOST_NBYTES, _MOST_TIMES = 2**30, 16
+"""What may be read of tars, all rows together: rows may be repeated, but not without end."""
 
 
 class Places(Struct, frozen=True):
@@ -56,9 +65,10 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
     ------
     ChecksumError
         When bytes are not those that were written, or a tar ends before they do.
-    FileNotFoundError, OSError
+    MissingFileError, SchemaError, StorageError
         When a tar is not there or cannot be read.
     """
+    _check_ranges(places)
     ends = np.concatenate([[0], np.cumsum(places.sizes)])
     # Arrow's memory is used again, where NumPy's would be new pages for every call.
     buffer = pa.allocate_buffer(int(ends[-1]))
@@ -80,6 +90,65 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
         raise ChecksumError(problems)
     is_valid = places.tars >= 0
     return large_binary(ends, buffer, None if is_valid.all() else is_valid)
+
+
+def _check_ranges(places: Places) -> None:
+    """Check places against the tars before anything is allocated.
+
+    What passes is at most as long as the tars are, but for what is asked for more than once, and
+    that has a limit of its own.
+
+    Raises
+    ------
+    ChecksumError
+        When pictures are not within their tars, or one of them in another.
+    SchemaError
+        When the same is asked for so often that it cannot be meant.
+    """
+    problems, there = list[str](), 0
+    for number, (storage, name) in enumerate(places.files):
+        path = storage.path_of(name)
+        with _reading(path):
+            nbytes = storage.stat(name).nbytes
+        there += nbytes
+        rows = np.flatnonzero(places.tars == number)
+        offsets, sizes = places.offsets[rows], places.sizes[rows]
+        is_outside = (offsets < 0) | (sizes < 0) | (offsets > nbytes) | (sizes > nbytes - offsets)
+        problems += [
+            f"{places.names[row]} in {path}, which ends at byte {nbytes:,} instead of "
+            f"{int(places.offsets[row]) + int(places.sizes[row]):,}"
+            for row in rows[is_outside].tolist()
+        ]
+        order = np.lexsort((sizes, offsets))
+        starts, stops = offsets[order], (offsets + sizes)[order]
+        is_same = (starts[1:] == starts[:-1]) & (stops[1:] == stops[:-1])
+        overlaps = np.flatnonzero((starts[1:] < stops[:-1]) & ~is_same)
+        if not is_outside.any():
+            problems += [
+                f"{places.names[row]} in {path}, within another picture"
+                for row in rows[order][overlaps + 1].tolist()
+            ]
+    if problems:
+        raise ChecksumError(problems)
+    asked, most = int(places.sizes.sum(dtype=np.float64)), _MOST_NBYTES + _MOST_TIMES * there
+    if asked > most:
+        expected = f"at most {most:,} bytes of tars of {there:,}"
+        column, found = "size", f"{asked:,} bytes in {len(places.sizes):,} rows"
+        raise SchemaError(column, expected, found)
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Say of all that fails while a tar is read which it is."""
+    try:
+        yield
+    except ArrowimgError:
+        raise
+    except FileNotFoundError as error:
+        raise MissingFileError(path) from error
+    except OSError as error:
+        reason, code = error.strerror or str(error), error.errno or 0
+        raise StorageError(path, reason, code, None, None) from error
 
 
 def _reads(places: Places, order: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
@@ -106,7 +175,8 @@ def _read_rows(
     views = [targets[ends[row] : ends[row + 1]] for row in rows.tolist()]
     path = storage.path_of(name)
     try:
-        storage.read_ranges(name, starts, sizes, views)
+        with _reading(path):
+            storage.read_ranges(name, starts, sizes, views)
     except EOFError as error:
         (nbytes,), last = error.args, rows[-1]
         member, stop = places.names[last], places.offsets[last] + places.sizes[last]

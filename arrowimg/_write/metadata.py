@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from arrowimg._core.plain_types import plain_table
 from arrowimg._core.tables import as_table, beside, text_column
+from arrowimg._core.threads import check_polars_threads
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class MetadataFrame:
     """
 
     def __init__(self, source: object) -> None:
+        check_polars_threads()
         frame = source.collect() if isinstance(source, pl.LazyFrame) else source
         table = plain_table(as_table(frame))
         if table.column_names.count(_ID) != 1:
@@ -88,6 +90,10 @@ class MetadataFrame:
         _refuse(found[_ID].filter(pl.Series(is_repeated)), _ONE_IMAGE)
         self._taken = rows
         return self.columns.take(pa.array(rows))
+
+    def join(self, table: pa.Table) -> pa.Table:
+        """Return a table with the columns that belong to its ids, see `with_metadata`."""
+        return with_metadata(table, self.take)
 
     def confirm(self) -> None:
         """Count the rows taken last as used: their images will be written."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
@@ -24,7 +23,7 @@ from arrowimg._core.option_checks import (
     whole_number,
 )
 from arrowimg._core.threads import usable_cores
-from arrowimg._format.keys import MAX_EXTENSION_LENGTH, KeyStyle
+from arrowimg._format.keys import MAX_EXTENSION_LENGTH, KeyStyle, is_extension
 from arrowimg._format.tar import END_OF_ARCHIVE, LEAST_TAR_NBYTES
 from arrowimg._images.options import JpegOptions, PixelOptions
 from arrowimg._storage.base import Durability, IfExists
@@ -33,7 +32,6 @@ from arrowimg.errors import ErrorFractionError
 OnError: TypeAlias = Literal["raise", "quarantine"]
 
 _IMAGES_PER_TAR = 1000
-_EXTENSION = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _NOT_RECORDED = frozenset(
     {"encode_threads", "on_error", "if_exists", "durability", "max_error_fraction"}
 )
@@ -199,10 +197,7 @@ class WriteOptions(
 def _check_members(members: Mapping[str, str | list[str]]) -> None:
     for extension, columns in members.items():
         check_option(
-            isinstance(extension, str)
-            and _EXTENSION.fullmatch(extension)
-            and len(extension) <= MAX_EXTENSION_LENGTH
-            and extension != "jpg",
+            isinstance(extension, str) and is_extension(extension),
             "members",
             "extensions of lower-case letters and digits, single '.', '_' or '-' between, "
             f'at most {MAX_EXTENSION_LENGTH} long, other than "jpg"',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from arrowimg._core.version import writer_versions
-from arrowimg._dataset.folder import read_manifest
+from arrowimg._dataset.folder import find_sidecars, is_foreign_manifest, read_manifest
 from arrowimg._dataset.index.formats import indexes_among
 from arrowimg._format.manifest import Manifest, ShardEntry
 from arrowimg._format.names import (
@@ -24,12 +25,11 @@ from arrowimg._format.names import (
 )
 from arrowimg._storage.base import Storage
 from arrowimg._storage.commit import retry_once
-from arrowimg._storage.names import is_file_name
 from arrowimg._storage.open import open_storage
 from arrowimg._write.file_group import FileGroupTask, file_group
 from arrowimg._write.options import WriteOptions, option_differences
 from arrowimg._write.shard import Shard, write_shard
-from arrowimg.errors import DatasetConflictError, ManifestError
+from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -98,8 +98,11 @@ class Dataset(Struct, frozen=True):
             When the folder holds a dataset, and the options are others or forbid it.
         """
         if self.options.if_exists == "overwrite":
+            names = self.storage.names()
+            _check_is_ours(self.storage, names)
             replaced = _listed_files(self.storage)
-            self.storage.remove([MANIFEST_NAME, *indexes_among(self.storage.names())])
+            has_dataset = MANIFEST_NAME in names or any(map(_is_of_shard, names))
+            self.storage.remove([MANIFEST_NAME, *indexes_among(names)] if has_dataset else [])
             return structs.replace(self, replaced=replaced)
         manifest = read_manifest(self.storage)
         if manifest is None:
@@ -160,10 +163,13 @@ class Dataset(Struct, frozen=True):
         ------
         ShardConflictError
             When a manifest of other shards is there.
+        StorageError
+            When a shard is not there any more. There is no manifest then.
         """
         if self.options.if_exists == "overwrite":
             self.storage.remove(self._stale_files(shards))
         manifest = _manifest(shards, self.options)
+        _check_in_place(self.storage, manifest)
         retry_once(lambda: self._publish_once(manifest))
         return file_group(shards, self.output_dir, self.options.images_per_tar)
 
@@ -185,6 +191,42 @@ class Dataset(Struct, frozen=True):
         return sorted(stale, key=lambda name: (kind_of(name) is not FileKind.SIDECAR, name))
 
 
+def _check_in_place(storage: Storage, manifest: Manifest) -> None:
+    """Raise `StorageError` unless each file that a manifest lists is seen, with its size."""
+    for entry in manifest.shards:
+        for name, nbytes in ((entry.tar, entry.tar_nbytes), (entry.parquet, entry.parquet_nbytes)):
+            path, code = storage.path_of(name), errno.ENOENT
+            try:
+                found = storage.stat(name).nbytes
+            except OSError as error:
+                reason = f"a shard that was committed is gone: {error.strerror or error}"
+                raise StorageError(path, reason, error.errno or code, None, None) from error
+            if found != nbytes:
+                reason = f"{nbytes:,} bytes were committed, {found:,} are there"
+                raise StorageError(path, reason, errno.EIO, None, None)
+
+
+def _check_is_ours(storage: Storage, names: list[str]) -> None:
+    """Refuse to replace files of others that have names of ours.
+
+    Raises
+    ------
+    DatasetConflictError
+        When a file of that name is no manifest or sidecar, and is not just damaged.
+    """
+    foreign = [
+        name
+        for name in names
+        if kind_of(name) is FileKind.SIDECAR and is_numbered(shard_of(name))
+        if not find_sidecars(storage, [name])
+    ]
+    if MANIFEST_NAME in names and is_foreign_manifest(storage):
+        foreign.append(MANIFEST_NAME)
+    if foreign:
+        differences = [f"{name} is not arrowimg's, and would be replaced" for name in foreign]
+        raise DatasetConflictError(storage.path_of(""), differences)
+
+
 def _listed_files(storage: Storage) -> frozenset[str]:
     """Return the files of a dataset's shards; none where the manifest cannot be read."""
     try:
@@ -197,11 +239,7 @@ def _listed_files(storage: Storage) -> frozenset[str]:
         for name in (entry.parquet, entry.tar, quarantine_name(shard_of(entry.tar)))
     ]
     # Whatever a manifest says, no file of others is removed.
-    return frozenset(
-        name
-        for name in names
-        if is_file_name(name) and kind_of(name) in _OF_SHARD and is_ours(shard_of(name))
-    )
+    return frozenset(name for name in names if is_ours(shard_of(name)))
 
 
 def _is_of_shard(name: str) -> bool:

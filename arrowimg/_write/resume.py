@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NoReturn
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._core.checksums import checksum
-from arrowimg._dataset.sidecars import parse_sidecar
+from arrowimg._dataset.folder import is_tar_there
+from arrowimg._dataset.sidecars import open_sidecar
 from arrowimg._format.names import batch_shard_name, shard_name, sidecar_name
 from arrowimg._images.identity import Identity
 from arrowimg._storage.base import CommittedFile
 from arrowimg._write.options import option_differences
 from arrowimg._write.shard import Shard, written_file
-from arrowimg.errors import DatasetConflictError, ShardConflictError
+from arrowimg.errors import DatasetConflictError, ManifestError, ShardConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ _NAMES = ("image_id", "original_path")
 
 
 class CommittedShard(Struct, frozen=True):
-    """A shard that is there, as its sidecar tells. Its tar was not looked at.
+    """A shard that is there, as its sidecar tells. Its tar was not opened.
 
     Attributes
     ----------
@@ -49,29 +49,34 @@ class CommittedShard(Struct, frozen=True):
 def read_shard(
     storage: Storage, name: str, options: WriteOptions, columns: Sequence[str] = ()
 ) -> CommittedShard | None:
-    """Return a committed shard with some columns of its sidecar, None where there is no sidecar.
+    """Return a committed shard with some columns of its sidecar, None where there is none.
+
+    As for all readers, a shard is there where its sidecar is, and beside it its tar.
 
     Raises
     ------
     ManifestError
-        When the sidecar cannot be read.
+        When the sidecar cannot be read, or the tar has another size than it states.
     DatasetConflictError
         When it was written with other options.
     """
     record = sidecar_name(name)
     try:
-        with storage.open(record) as file:
-            data = memoryview(file.read())
+        storage.stat(record)
     except FileNotFoundError:
         return None
-    with parse_sidecar(data, storage.path_of(record)) as sidecar:
+    except OSError as error:
+        raise ManifestError(storage.path_of(record), "a sidecar", str(error)) from error
+    with open_sidecar(storage, record) as sidecar:
         footer = sidecar.footer
         differences = option_differences(footer.options, options.recorded())
         if differences:
             raise DatasetConflictError(storage.path_of(record), differences)
         rows = sidecar.file.read(columns, use_threads=False).select(columns)
+    if not is_tar_there(storage, footer.tar_file, footer.tar_nbytes):
+        return None
     tar = CommittedFile(footer.tar_file, footer.tar_nbytes, footer.tar_checksum)
-    parquet = CommittedFile(record, len(data), checksum(data, options.checksum).hex())
+    parquet = storage.describe(record, options.checksum)
     shard = Shard(
         tar=written_file(storage, tar, "tar", footer),
         parquet=written_file(storage, parquet, "parquet", footer),

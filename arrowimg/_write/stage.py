@@ -117,7 +117,9 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
     -----
     A stage is a value: it cannot be changed, two of the same attributes are equal, and
     ``copy.replace`` (or ``stage.__replace__``, before Python 3.13) returns one with other values.
-    It can be pickled, and holds no open file, so that each process may have a copy.
+    It can be pickled, and holds no open file, so that each process may have a copy. A relative
+    `output_dir` is that of the working directory in which the stage was made, also in a copy that
+    was pickled or replaced, wherever that is.
     """
 
     name: ClassVar[str] = "image_writer"
@@ -153,7 +155,10 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        open_storage(self.output_dir)  # raises where that is no place
+        # Settled once, whatever the working directory is when a batch comes; no attribute, since
+        # stages are told apart by what their caller said.
+        storage = open_storage(self.output_dir, durability=self.options.durability)
+        object.__setattr__(self, "_place", storage)
         for name in ("verbose", "deterministic_name"):
             check_option(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
         is_found_again = self.deterministic_name or self.options.if_exists != "skip"
@@ -165,6 +170,9 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         values = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
         within = {name: changes.pop(name) for name in _WITHIN_OPTIONS if name in changes}
         replaced = type(self)(**{**values, **changes})
+        if "output_dir" not in changes:
+            storage = self._storage.with_durability(replaced.options.durability)
+            object.__setattr__(replaced, "_place", storage)
         if not within:
             return replaced
         # Beside `options`, a default would not count.
@@ -182,7 +190,8 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
     @property
     def _storage(self) -> Storage:
-        return open_storage(self.output_dir, durability=self.options.durability)
+        storage: Storage = self.__dict__["_place"]
+        return storage
 
     def inputs(self) -> tuple[list[str], list[str]]:
         """Return the task attributes, and the columns of its data, that the stage reads."""

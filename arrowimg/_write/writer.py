@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
+from threading import Lock
 from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
@@ -37,16 +38,17 @@ if TYPE_CHECKING:
 
     from arrowimg._format.samples import Samples
     from arrowimg._write.file_group import FileGroupTask
+    from arrowimg._write.metadata import MetadataFrame
     from arrowimg._write.shard import Shard
 
 
 class ShardWriter:
     """Writes batches as one dataset: shards packed full across batches, a manifest at the end.
 
-    Use it as a context manager. Leaving the block normally commits the last shard, which may be
-    short, and then the manifest; leaving it by an exception commits neither, so that no dataset
-    appears to be there. Whole shards written before remain; writing the same batches again into
-    the same folder completes the dataset.
+    Use it as a context manager. Several threads may write to it; their batches come in some order.
+    Leaving the block normally commits the last shard, which may be short, and then the manifest;
+    leaving it by an exception commits neither, so that no dataset appears to be there. Whole shards
+    written before remain; the same batches, written again, complete the dataset.
 
     Parameters
     ----------
@@ -92,9 +94,10 @@ class ShardWriter:
             removed_by_default=True,
             others=("output_dir", "metadata"),
         )
-        self._metadata = open_metadata(metadata)
+        self._metadata: MetadataFrame | None = open_metadata(metadata)
         self._dataset = Dataset.at(output_dir, self.options)
         self._committed = CommittedRows(self._dataset.storage, self.options)
+        self._lock = Lock()
         self._is_open = False
         self._pending: list[Samples] = []
         self._failure: str | None = None
@@ -115,8 +118,8 @@ class ShardWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_open = False
-        with self._id_hashes:
+        with self._lock, self._id_hashes:
+            self._is_open = False
             if kind is None:
                 self._finish()
 
@@ -161,11 +164,15 @@ class ShardWriter:
         BrokenWriterError
             After an error, of memory for one, that came when some rows of a batch were committed.
         """
+        task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
+        with self._lock:
+            self._write(task)
+
+    def _write(self, task: ImageBatch) -> None:
         if not self._is_open:
             raise NotOpenError
         if self._failure is not None:
             raise BrokenWriterError(self._failure)
-        task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
         if not task.num_items:
             return
         joined = join_metadata(task, self._metadata)
@@ -281,9 +288,7 @@ def write_shards(
     progress
         True: a progress bar on stderr. None: only where stderr is a terminal.
     **options
-        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults.
-        Keywords beside it override it; `images_per_tar` and `remove_image_data` do so only where
-        they are not the default.
+        As of `ShardWriter`.
 
     Returns
     -------

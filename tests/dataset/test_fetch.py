@@ -16,7 +16,7 @@ from writer_data import dataset, windows
 
 import arrowimg
 from arrowimg import ImageBatch
-from arrowimg.errors import ChecksumError, ImageError, SchemaError
+from arrowimg.errors import ChecksumError, ImageError, ManifestError, SchemaError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,11 +130,13 @@ def test_either_checksum_is_known(tmp_path: Path, checksum: Any) -> None:  # noq
 
 def test_a_tar_that_was_cut_is_an_error(tmp_path: Path) -> None:
     arrowimg.write_shards(dataset(5), tmp_path)
-    tar = tmp_path / "images-000000.tar"
+    tar, frame = tmp_path / "images-000000.tar", arrowimg.scan(tmp_path).collect()
     tar.write_bytes(tar.read_bytes()[:3000])
 
     with pytest.raises(ChecksumError, match="ends at byte 3,000"):
-        arrowimg.fetch_images(arrowimg.scan(tmp_path), check=False)
+        arrowimg.fetch_images(frame, check=False)
+    with pytest.raises(ManifestError, match=r"images-000000\.tar: expected .* found 3,000"):
+        arrowimg.scan(tmp_path)
 
 
 def test_a_picture_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from writer_data import IDS, dataset, windows
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage
-from arrowimg.errors import ManifestError
+from arrowimg.errors import ManifestError, SchemaError
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def test_a_folder_without_shards_is_refused(tmp_path: Path, folder: str) -> None
 def test_a_sidecar_that_is_gone_is_an_error(out: Path) -> None:
     (out / "images-000001.parquet").unlink()
 
-    with pytest.raises(FileNotFoundError):
-        arrowimg.scan(out).collect()
+    with pytest.raises(ManifestError, match=r"images-000001\.parquet: .* none"):
+        arrowimg.scan(out)
 
 
 def test_duckdb_asks_the_frame(out: Path) -> None:
@@ -108,8 +108,9 @@ def test_no_tar_is_opened_and_few_sidecars_twice(tmp_path: Path) -> None:
     sidecars = [line for line in opened if "/out/images-" in line and ".parquet" in line]
     assert done.stdout == "120\n"
     assert not [line for line in opened if ".tar" in line]
-    # Polars looks at the schema of the first, and estimates the number of rows from 16 of them.
-    assert 60 <= len(sidecars) <= 60 + 17
+    # The footers of 16 are checked before Polars sees them; Polars looks at the schema of the
+    # first, and estimates the number of rows from 16 of them.
+    assert 60 <= len(sidecars) <= 60 + 16 + 17
 
 
 def test_columns_of_many_types_are_scanned(tmp_path: Path) -> None:
@@ -160,9 +161,23 @@ def test_shards_of_other_columns_are_an_error_that_names_the_column(tmp_path: Pa
     stage.process(ImageBatch(table.slice(0, 3)))
     stage.process(ImageBatch(table.slice(3).drop_columns("score")))
 
+    with pytest.raises(SchemaError, match="score"):
+        arrowimg.scan(tmp_path)
+
+
+def test_later_shards_of_other_columns_are_an_error_of_polars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, table = ImageWriterStage(tmp_path), dataset(7, score=range(7))
+    stage.process(ImageBatch(table.slice(0, 3)))
+    stage.process(ImageBatch(table.slice(3).drop_columns("score")))
+    monkeypatch.setattr("arrowimg._dataset.scan._CHECKED_AT_MOST", 1)
+
     errors = (pl.exceptions.SchemaError, pl.exceptions.ColumnNotFoundError)
     with pytest.raises(errors, match="score"):
         arrowimg.scan(tmp_path).collect()
+    with pytest.raises((SchemaError, ManifestError, *errors), match="score"):
+        arrowimg.fetch_images(arrowimg.scan(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["../elsewhere.parquet", "/etc/passwd", ".."])
@@ -170,7 +185,7 @@ def test_a_manifest_never_leads_outside_its_folder(out: Path, name: str) -> None
     manifest = (out / "manifest.json").read_text()
     (out / "manifest.json").write_text(manifest.replace("images-000001.parquet", name))
 
-    with pytest.raises(ManifestError, match="names of files in the folder"):
+    with pytest.raises(ManifestError, match="instead of the name of a sidecar in the folder"):
         arrowimg.scan(out)
 
 

@@ -116,9 +116,9 @@ def test_a_row_never_leads_outside_its_folder(tmp_path: Path, name: str) -> None
     rows = pq.read_table(tmp_path / "out" / SIDECAR)
     rewrite(tmp_path / "out", with_value(rows, "tar_file", 1, name))
 
-    with pytest.raises(ManifestError, match="names of files in the folder"):
+    with pytest.raises(ManifestError, match=r"rows of images-000000\.tar"):
         list(arrowimg.read_batches(tmp_path / "out"))
-    with pytest.raises(ManifestError, match="names of files in the folder"):
+    with pytest.raises(ManifestError, match=r"rows of images-000000\.tar"):
         arrowimg.reshard(tmp_path / "out", tmp_path / "new")
     with pytest.raises((SchemaError, OSError)):
         arrowimg.fetch_images(arrowimg.scan(tmp_path / "out"), check=False)

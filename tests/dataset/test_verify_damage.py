@@ -162,7 +162,7 @@ class TestCount:
         self, folder: Path, field: str
     ) -> None:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        manifest["shards"][0][field] = "00" if field == "tar_checksum" else 7
+        manifest["shards"][0][field] = "0" * 32 if field == "tar_checksum" else 7
         (folder / MANIFEST).write_text(json.dumps(manifest))
 
         assert (SIDECAR, None, "count") in places(verify(folder, "quick"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,13 @@ class TestRows:
     ) -> None:
         rewrite(folder, tar_file=name)
         opened: list[Path] = []
-        open_path = Path.open
+        open_path = os.open
 
-        def recording(path: Path, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        def recording(path: Path, *arguments: Any, **options: Any) -> int:  # noqa: ANN401
             opened.append(path)
             return open_path(path, *arguments, **options)
 
-        monkeypatch.setattr(Path, "open", recording)
+        monkeypatch.setattr(os, "open", recording)
         report = verify(folder)
 
         assert not report.is_sound

@@ -138,8 +138,8 @@ def sidecar(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "row", "value", "found"),
     [
-        ("offset", 1, 512, "follow from the sizes"),
-        ("size", 2, 9000, "follow from the sizes"),
+        ("offset", 1, 512, "one behind the other"),
+        ("size", 2, 9000, "offsets and sizes within"),
         ("member_name", 0, "a b.jpg", "portable member names"),
         ("member_name", 0, 'a".jpg', "portable member names"),
         ("member_name", 0, "a\n.jpg", "portable member names"),
@@ -196,5 +196,5 @@ def test_names_outside_the_folder_are_refused(tmp_path: Path) -> None:
     manifest["shards"][0]["tar"] = "../images-000000.tar"
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest))
 
-    with pytest.raises(ManifestError, match="names of files in the folder"):
+    with pytest.raises(ManifestError, match="instead of the name of a tar in the folder"):
         layouts_of(tmp_path)

@@ -13,10 +13,10 @@ from arrowimg.errors import ManifestError
 ENTRY = ShardEntry(
     tar="images-000000.tar",
     tar_nbytes=2560,
-    tar_checksum="aa",
+    tar_checksum="aa" * 16,
     parquet="images-000000.parquet",
     parquet_nbytes=900,
-    parquet_checksum="bb",
+    parquet_checksum="bb" * 16,
     num_images=1,
     num_rows=2,
 )

@@ -26,7 +26,7 @@ READ = [
 
 
 def read(data: bytes) -> list[TarMember | str]:
-    return list(read_members(memoryview(data)))
+    return list(read_members(io.BytesIO(data)))
 
 
 def sentences(data: bytes) -> list[str]:

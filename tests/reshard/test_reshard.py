@@ -29,7 +29,6 @@ from arrowimg.errors import (
     OptionError,
     SchemaError,
     ShardConflictError,
-    StorageError,
 )
 
 _PLACES = ["tar_file", "offset"]
@@ -503,7 +502,7 @@ class TestDamage:
         tar = old / "images-000001.tar"
         tar.write_bytes(tar.read_bytes()[:nbytes])
 
-        with pytest.raises(ChecksumError, match=r"images-000001\.tar"):
+        with pytest.raises(ManifestError, match=r"images-000001\.tar"):
             reshard(old, tmp_path / "new")
 
         assert not (tmp_path / "new" / "manifest.json").exists()
@@ -512,7 +511,7 @@ class TestDamage:
         old = source(tmp_path / "old")
         (old / "images-000001.tar").unlink()
 
-        with pytest.raises(StorageError, match=r"old/images-000001.tar: No such file"):
+        with pytest.raises(ManifestError, match=r"old/images-000001.tar: .* none"):
             reshard(old, tmp_path / "new")
 
 

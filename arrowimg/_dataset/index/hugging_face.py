@@ -6,6 +6,7 @@ https://huggingface.co/docs/hub/datasets-manual-configuration
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.index.source import Format
 from arrowimg._dataset.index.text import file_patterns
 from arrowimg._format.names import README
+from arrowimg.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from arrowimg._dataset.index.source import File, Source
 
+_MOST_NBYTES = 2**24
 _FENCE = b"---"
 _KEY = b"configs:"
 _OURS = b'configs: [{"config_name": "default", "default": true, "data_files": '
@@ -57,12 +60,25 @@ def _hugging_face_index(source: Source) -> list[File]:
 
 
 def _card(source: Source) -> bytes:
-    """Return the card that is there; nothing where there is none."""
+    """Return the card that is there; nothing where there is none.
+
+    Raises
+    ------
+    StorageError
+        When it cannot be read, or is too large for a text that a person wrote.
+    """
+    path = source.storage.path_of(README)
     try:
         with source.storage.open(README) as file:
-            return file.read()
+            card = file.read(_MOST_NBYTES + 1)
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        reason, code = error.strerror or str(error), error.errno or 0
+        raise StorageError(path, reason, code, None, None) from error
+    if len(card) > _MOST_NBYTES:
+        raise StorageError(path, f"more than {_MOST_NBYTES:,} bytes", errno.EFBIG, None, None)
+    return card
 
 
 def _data_files(names: Iterable[str]) -> bytes:

@@ -1,0 +1,122 @@
+"""What the rows of a sidecar may say, checked before anybody goes by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from arrowimg._core.checksums import CHECKSUM_NBYTES
+from arrowimg._format.parquet import IMAGE_DATA
+from arrowimg._format.sidecar import SIDECAR_SCHEMA
+from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE
+from arrowimg.errors import ManifestError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow.parquet as pq
+
+    from arrowimg._format.sidecar import Footer
+
+_MOST_ROWS, _ROWS_A_BYTE = 2**20, 16
+_MOST_NBYTES, _NBYTES_A_BYTE = 2**28, 1000
+_OF_PICTURES = ("member_name", "offset", "size", "checksum")
+
+
+def check_parquet(metadata: pq.FileMetaData, schema: pa.Schema, nbytes: int, path: str) -> None:
+    """Check what a Parquet file says of itself, before a row is read.
+
+    Rows that all say the same take no room in Parquet: a file of a few hundred bytes may state any
+    number of them. A sidecar has at most a million, and 16 for each of its bytes.
+
+    Parameters
+    ----------
+    metadata, schema
+        Of the file.
+    nbytes
+        Its size.
+    path
+        Of it, for errors.
+
+    Raises
+    ------
+    ManifestError
+        When there are more rows or bytes than can be, or columns of other types.
+    """
+    expected = "a Parquet sidecar of arrowimg"
+    if metadata.num_rows > _MOST_ROWS + _ROWS_A_BYTE * nbytes:
+        raise ManifestError(path, expected, f"{metadata.num_rows:,} rows in {nbytes:,} bytes")
+    unpacked = _unpacked_nbytes(metadata)
+    if unpacked > _MOST_NBYTES + _NBYTES_A_BYTE * nbytes:
+        raise ManifestError(path, expected, f"{unpacked:,} bytes packed to {nbytes:,}")
+    for field in SIDECAR_SCHEMA:
+        kinds = [str(it.type) for it in schema if it.name == field.name]
+        if kinds != [str(field.type)]:
+            found = f"{' and '.join(kinds) or 'nothing'} as column {field.name!r}"
+            raise ManifestError(path, expected, found)
+
+
+def check_rows(rows: pa.Table, footer: Footer, path: str) -> None:
+    """Check the columns of arrowimg's own that are among those of a sidecar's rows.
+
+    What passes leads to byte ranges in the shard's own tar, one behind the other, that are there
+    if the tar has the size that the footer states; sums of sizes are at most that.
+
+    Raises
+    ------
+    ManifestError
+        When a row says what cannot be.
+    """
+    names = set(rows.column_names)
+    if "tar_file" in names:
+        own = pc.equal(rows["tar_file"], footer.tar_file).fill_null(False)  # noqa: FBT003
+        _check(path, own, f"rows of {footer.tar_file}")
+    if "error" in names:
+        for name in names.intersection(_OF_PICTURES):
+            is_right = pc.xor(pc.is_valid(rows[name]), pc.is_valid(rows["error"]))
+            _check(path, is_right, f"either an error or a value of {name} in each row")
+    if "checksum" in names:
+        length = CHECKSUM_NBYTES[footer.checksum_name]
+        has_length = pc.equal(pc.binary_length(rows["checksum"].drop_null()), length)
+        _check(path, has_length, f"checksums of {length} bytes")
+    if {"offset", "size"} <= names:
+        _check_ranges(rows, footer, path)
+
+
+def _check_ranges(rows: pa.Table, footer: Footer, path: str) -> None:
+    is_there = pc.and_(pc.is_valid(rows["offset"]), pc.is_valid(rows["size"]))
+    both = pc.or_(is_there, pc.and_(pc.is_null(rows["offset"]), pc.is_null(rows["size"])))
+    _check(path, both, "an offset and a size, or neither, in each row")
+    present = rows.select(["offset", "size"]).filter(is_there)
+    offsets, sizes = _numbers(present["offset"]), _numbers(present["size"])
+    end = footer.tar_nbytes - len(END_OF_ARCHIVE)
+    is_within = (offsets >= BLOCK) & (sizes >= 0) & (offsets <= end)
+    # Only where these hold can nothing overflow.
+    if not is_within.all() or (sizes > end - offsets).any():
+        raise ManifestError(path, f"offsets and sizes within {footer.tar_nbytes:,} bytes", "others")
+    if (offsets[1:] - BLOCK < offsets[:-1] + sizes[:-1]).any():
+        raise ManifestError(path, "members one behind the other", "others")
+
+
+def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    numbers: npt.NDArray[np.int64] = column.to_numpy().astype(np.int64, copy=False)
+    return numbers
+
+
+def _check(path: str, are_right: pa.ChunkedArray, expected: str) -> None:
+    if not pc.all(are_right, min_count=0).as_py():
+        raise ManifestError(path, expected, "others")
+
+
+def _unpacked_nbytes(metadata: pq.FileMetaData) -> int:
+    """Return how many bytes the columns say to have, but for the pictures, which are not packed."""
+    total = 0
+    for group in range(metadata.num_row_groups):
+        columns = metadata.row_group(group)
+        for at in range(columns.num_columns):
+            column = columns.column(at)
+            if not column.path_in_schema.startswith(f"{IMAGE_DATA}."):
+                total += max(0, column.total_uncompressed_size)
+    return total

@@ -1,0 +1,169 @@
+"""Every operation on folders that mean harm, in a process with limits; one line for each."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import resource
+import shutil
+import signal
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from stage_data import seven_faces
+
+import arrowimg
+from arrowimg._dataset.index.formats import FORMATS
+from arrowimg._dataset.inspect import inspect_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECONDS = 60
+GROWTH_NBYTES = 2 * 2**30
+
+
+def write(out: Path, how: Any, **options: Any) -> object:  # noqa: ANN401
+    return arrowimg.write_shards(
+        seven_faces(), out, 3, if_exists=how, durability="process", progress=False, **options
+    )
+
+
+def scan(out: Path) -> object:
+    """Collect a scan; pages that are damaged are errors of Polars, as the documentation says."""
+    frame = arrowimg.scan(out)
+    try:
+        return frame.collect()
+    except pl.exceptions.ComputeError:
+        return None
+
+
+def forged_frame(out: Path) -> object:
+    """Read the sidecars as others would, and ask for the pictures of their rows."""
+    files = [it for it in sorted(out.glob("images-*.parquet")) if stat.S_ISREG(it.lstat().st_mode)]
+    tables = [pq.ParquetFile(str(path)).read() for path in files]
+    rows = pa.concat_tables(tables[:1])
+    paths = pa.array([f"{out}/{name}" for name in rows["tar_file"].to_pylist()])
+    return rows.append_column("tar_path", paths)
+
+
+def fetch_from_frame(out: Path) -> object:
+    try:
+        frame = forged_frame(out)
+    except Exception:  # noqa: BLE001  # what PyArrow cannot read is no frame
+        return None
+    return arrowimg.fetch_images(frame)
+
+
+OPERATIONS: dict[str, Callable[[Path], object]] = {
+    "quick": lambda out: arrowimg.verify(out, "quick"),
+    "checksums": arrowimg.verify,
+    "decode": lambda out: arrowimg.verify(out, "decode"),
+    "garbage": lambda out: arrowimg.collect_garbage(out, 0),
+    "scan": scan,
+    "fetch": lambda out: arrowimg.fetch_images(arrowimg.scan(out)),
+    "frame": fetch_from_frame,
+    "batches": lambda out: list(arrowimg.read_batches(out)),
+    "unchecked": lambda out: list(arrowimg.read_batches(out, check=False)),
+    "inspect": inspect_dataset,
+    "reshard": lambda out: arrowimg.reshard(out, f"{out}-new", progress=False),
+    "where": lambda out: arrowimg.reshard(out, f"{out}-some", "width > 1", progress=False),
+    "merge": lambda out: arrowimg.merge([out], f"{out}-merged", progress=False),
+    **{
+        f"index-{name}": (lambda out, name=name: arrowimg.export_index(out, [name]))  # type: ignore[misc]
+        for name in FORMATS
+    },
+    "skip": lambda out: write(out, "skip"),
+    "again": lambda out: write(out, "verify"),
+    "error": lambda out: write(out, "error"),
+    "delete": lambda out: arrowimg.collect_garbage(out, 0, delete=True),
+    "overwrite": lambda out: write(out, "overwrite"),
+}
+"""In this order; the last ones change what is there."""
+
+
+class TooLongError(Exception):
+    pass
+
+
+def _too_long(*_: object) -> None:
+    raise TooLongError
+
+
+def outcome(operation: Callable[[Path], object], out: Path) -> str:
+    """Return what became of an operation: nothing where it was right."""
+    try:
+        operation(out)
+    except arrowimg.errors.ArrowimgError:
+        return ""
+    except BaseException as error:  # noqa: BLE001  # panics of Polars are no exceptions
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        return f"{kind}: {str(error)[:300]}"
+    return ""
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def say(*words: str) -> None:
+    sys.stdout.write(json.dumps(words) + "\n")
+    sys.stdout.flush()
+
+
+WATCHED = {"open", "os.remove", "os.rename", "os.truncate", "os.listdir", "os.scandir"}
+
+
+def audit(opened: list[str], event: str, values: tuple[Any, ...]) -> None:
+    """Note what is done to files in a folder called ``outside``."""
+    if event not in WATCHED or not values:
+        return
+    path = str(values[0])
+    # Who removes or renames a link does nothing to what it leads to.
+    is_of_name = event in ("os.remove", "os.rename")
+    folder = os.path.realpath(os.path.dirname(path) if is_of_name else path)  # noqa: PTH120
+    if "/outside/" in f"{folder}/":
+        opened.append(f"{event} {path}")
+
+
+def main(folders: list[str]) -> None:
+    opened: list[str] = []
+    before = {folder: content(Path(folder) / "outside") for folder in folders}
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (used + 8 * 2**30, used + 8 * 2**30))
+    signal.signal(signal.SIGALRM, _too_long)
+    sys.addaudithook(functools.partial(audit, opened))
+    for folder in folders:
+        for name, operation in OPERATIONS.items():
+            say(folder, name, "begun")
+            signal.alarm(SECONDS)
+            started = time.monotonic()
+            found = outcome(operation, Path(folder) / "out")
+            signal.alarm(0)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            if peak > used + GROWTH_NBYTES:
+                found += f" grew by {peak - used:,} bytes"
+                used = peak
+            if opened:
+                found += f" opened {opened}"
+            if time.monotonic() - started > SECONDS / 2:
+                found += " took long"
+            if found:
+                say(folder, name, found)
+            opened.clear()
+        if content(Path(folder) / "outside") != before[folder]:
+            say(folder, "all", "changed what is outside")
+        shutil.rmtree(folder)
+        opened.clear()  # those were by this program
+    say("", "", "ended")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
