@@ -118,8 +118,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
     A stage is a value: it cannot be changed, two of the same attributes are equal, and
     ``copy.replace`` (or ``stage.__replace__``, before Python 3.13) returns one with other values.
     It can be pickled, and holds no open file, so that each process may have a copy. A relative
-    `output_dir` is that of the working directory in which the stage was made, also in a copy that
-    was pickled or replaced, wherever that is.
+    `output_dir` is that of the working directory in which the stage was made, in copies too.
     """
 
     name: ClassVar[str] = "image_writer"
@@ -155,8 +154,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        # Settled once, whatever the working directory is when a batch comes; no attribute, since
-        # stages are told apart by what their caller said.
+        # Settled once; no attribute, since stages are told apart by what their caller said.
         storage = open_storage(self.output_dir, durability=self.options.durability)
         object.__setattr__(self, "_place", storage)
         for name in ("verbose", "deterministic_name"):

@@ -278,13 +278,8 @@ def write_shards(
         Parquet or Arrow file, or paths of image files.
     output_dir
         Folder of the dataset; made when the first shard is written.
-    images_per_tar
-        Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
-    metadata
-        A Polars frame, or anything that speaks Arrow, joined to the images by ``image_id``, one
-        row to one image.
-    remove_image_data
-        True, the default here: the sidecars have no ``image_data`` column.
+    images_per_tar, metadata, remove_image_data
+        As of `ShardWriter`.
     progress
         True: a progress bar on stderr. None: only where stderr is a terminal.
     **options

@@ -318,7 +318,8 @@ class TestTerminals:
         table = {"image_id": [HOSTILE], "image_data": [JPEG], HOSTILE: [HOSTILE]}
         arrowimg.write_shards(pa.table(table), tmp_path / "out")
         (tmp_path / "out" / "x\x1b[31m.tar").write_bytes(b"")
-        (tmp_path / "out" / "images-000000.tar").write_bytes(b"")
+        if arguments[0] == "verify":
+            (tmp_path / "out" / "images-000000.tar").write_bytes(b"")
 
         status_of(arguments[0], tmp_path / "out", *arguments[1:])
 
