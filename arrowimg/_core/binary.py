@@ -136,7 +136,11 @@ def _nbytes(array: pa.Array) -> int:
         return int(_headers(array)[:, 0].sum(dtype=np.int64)) + _HEADER * len(array)
     if pa.types.is_struct(array.type):
         return sum(_nbytes(array.field(at)) for at in range(array.type.num_fields))
-    return int(array.nbytes)
+    try:
+        return int(array.nbytes)
+    except pa.ArrowTypeError:
+        # Before PyArrow 26, the parts of views are not known, only the whole.
+        return int(array.get_total_buffer_size())
 
 
 def _headers(array: pa.BinaryViewArray) -> npt.NDArray[np.int32]:
