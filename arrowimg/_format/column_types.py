@@ -47,6 +47,11 @@ def written_columns(table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def is_written_type(field: pa.Field) -> bool:
+    """Tell whether columns are written with this very type."""
+    return bool(plain_field(field).type == field.type) and _refused(field.type) is None
+
+
 def _written_column(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     """Return a column as its plain type, once its values are known to come back."""
     try:
