@@ -251,7 +251,8 @@ class ShardWriter:
         elif not self._shards:
             self._committed.check_ended()
         shards = [*self._committed.passed, *self._shards]
-        check_partitions(self._id_hashes, [shard.parquet.path for shard in shards])
+        sidecars = [shard.parquet.path for shard in shards]
+        check_partitions(self._id_hashes, sidecars, self._dataset.storage)
         self._file_group = self._dataset.publish(shards)
 
     def _write_shard(self, parts: Iterable[Samples]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -104,7 +105,9 @@ def publish_manifest(
     shards = pair_files(_tables_of(files), chosen)
     for shard in shards:
         _check_options(dataset, shard)
-    return publish_shards(dataset.begin(), shards, num_rows, hashes_of_ids, rows_of_hashes)
+    read_hashes = partial(hashes_of_ids, storage=dataset.storage)
+    find_ids = partial(rows_of_hashes, storage=dataset.storage)
+    return publish_shards(dataset.begin(), shards, num_rows, read_hashes, find_ids)
 
 
 def publish_shards(
