@@ -174,6 +174,7 @@ def operations(folder: Path) -> list[Operation]:
     other = _written(folder / "other", _write_other, empty)
     tar_only = {"images-000000.tar": b"of a dataset that was begun"}
     todo: list[tuple[str, Callable[[str, dict[str, str] | None], object], Objects]] = [
+        ("shard", write_shard, empty),
         ("stage", write_stage, empty),
         ("dataset", write_dataset, empty),
         ("quarantine", write_quarantine, empty),
@@ -205,6 +206,12 @@ def _written(
 def given(options: dict[str, str] | None) -> dict[str, Any]:
     """Return the argument that tells an operation how to reach a store."""
     return {} if options is None else {"storage_options": options}
+
+
+def write_shard(place: str, options: dict[str, str] | None) -> object:
+    """Write one batch of one shard."""
+    stage = arrowimg.ImageWriterStage(place, encode_threads=1, **given(options))
+    return stage.process(make_batch(0))
 
 
 def write_stage(place: str, options: dict[str, str] | None) -> object:
