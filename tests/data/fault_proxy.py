@@ -105,14 +105,13 @@ class Rule(msgspec.Struct, kw_only=True):
     Attributes
     ----------
     kind
-        ``status`` is answered by the proxy; ``drop_reply`` resets the connection once the store
-        has answered, ``reset_request`` once `nbytes` of the request's body came, ``cut_reply``
-        once `nbytes` of the reply's body went. ``stall`` never asks the store and never answers,
+        ``status`` is answered by the proxy; ``drop_reply`` resets the connection once the store has
+        answered, ``reset_request`` once `nbytes` of the request's body came, ``cut_reply`` once
+        `nbytes` of the reply's body went. ``stall`` never asks the store and never answers,
         ``stall_reply`` asks it, and stops answering after `nbytes` of the body; where that is 0,
-        before the head. ``delay`` waits
-        `seconds`. ``flip`` turns a bit of the reply's body, `nbytes` from its start. The others send
-        SIGKILL to `pid`, or call `call`, before or after the store has done the request; after
-        ``kill_before`` it never does.
+        before the head. ``delay`` waits `seconds`. ``flip`` turns a bit of the reply's body,
+        `nbytes` from its start. The others send SIGKILL to `pid`, or call `call`, before or after
+        the store has done the request; after ``kill_before`` it never does.
     method, target
         Regular expressions: of the whole method, and of any part of the target.
     at
