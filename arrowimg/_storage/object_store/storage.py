@@ -90,6 +90,11 @@ class ObjectStorage:
         """Return the names of all files, sorted."""
         return [file.name for file in self._files()]
 
+    def names_below(self) -> list[str]:
+        """Return the names of all files here and below, with slashes, sorted."""
+        begin = len(self._prefix) + 1 if self._prefix else 0
+        return sorted(str(it["path"])[begin:] for it in self._list())
+
     def pages(self) -> Iterator[list[FileStat]]:
         """Yield all files, sorted by name."""
         files = self._files()
