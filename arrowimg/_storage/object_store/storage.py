@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from errno import ENOENT
@@ -170,8 +171,11 @@ class ObjectStorage:
         StorageError
             When the store fails.
         """
-        for key in [str(it["path"]) for it in self._list()]:
-            self._remove(key, self.path_of(""))
+        keys, path = [str(it["path"]) for it in self._list()], self.path_of("")
+        removed = map_on_threads(
+            lambda key: self._remove(key, path), keys, REQUESTS_AT_ONCE, 10**9, "look"
+        )
+        deque(removed, maxlen=0)
 
     def lock(self) -> AbstractContextManager[bool]:
         """Yield False: nobody is kept from anything."""
