@@ -14,6 +14,7 @@ from arrowimg._images.formats.jpeg import (
     END_OF_IMAGE,
     JPEG_CHANNELS,
     OTHER_SEGMENTS,
+    SAMPLINGS,
     SEQUENTIAL_FRAMES,
     START_OF_IMAGE,
     START_OF_SCAN,
@@ -29,6 +30,7 @@ _LONGEST_FRAME_HEADER = 10
 _IS_SEQUENTIAL_FRAME = bytes_among(SEQUENTIAL_FRAMES)
 _IS_WALKED_OVER = bytes_among([*OTHER_SEGMENTS, *SEQUENTIAL_FRAMES, START_OF_SCAN])
 _HOLDS_CHANNELS = bytes_among(JPEG_CHANNELS)
+_IS_SAMPLING = bytes_among(SAMPLINGS)
 
 
 class PlainJpegs(Struct, frozen=True):
@@ -61,7 +63,7 @@ def find_plain_jpegs(data: Bytes, starts: Numbers, stops: Numbers, max_pixels: i
     """
     sizes = np.zeros((len(starts), 3), np.int32)
     rows = np.flatnonzero(_are_enclosed(data, starts, stops))
-    frames = _frames_of_whole_scans(data, rows, starts, stops)
+    frames, scans = _frames_and_whole_scans(data, rows, starts, stops)
     rows = np.flatnonzero(frames > 0)
     at = frames[rows]
     precision, channels = data[at + 4], data[at + 9]
@@ -72,6 +74,7 @@ def find_plain_jpegs(data: Bytes, starts: Numbers, stops: Numbers, max_pixels: i
         & (np.minimum(heights, widths) >= 1)
         & (np.maximum(heights, widths) <= MAX_SIDE)
         & (heights * widths <= max_pixels)
+        & _are_channels_plain(data, at, scans[rows])
     )
     sizes[rows] = np.stack([widths, heights, channels], axis=1)
     return PlainJpegs(np.isin(np.arange(len(starts)), rows[is_plain]), sizes)
@@ -90,13 +93,28 @@ def _are_enclosed(data: Bytes, starts: Numbers, stops: Numbers) -> npt.NDArray[n
     return enclosed
 
 
-def _frames_of_whole_scans(data: Bytes, rows: Numbers, starts: Numbers, stops: Numbers) -> Numbers:
-    """Return where the frame header of each file begins, 0 where the walk met anything else.
+def _are_channels_plain(data: Bytes, frames: Numbers, scans: Numbers) -> npt.NDArray[np.bool_]:
+    """Tell whose scan has the channels of its frame in the frame's order, sampled 1 to 4 times."""
+    channels = data[frames + 9].astype(np.int64)
+    is_plain = _big_endian(data, scans + 2) == 6 + 2 * channels
+    for channel in range(max(JPEG_CHANNELS)):
+        # Where there is no such channel, the first is looked at again.
+        at = np.where(channel < channels, channel, 0)
+        in_frame = frames + 10 + 3 * at
+        in_scan = np.minimum(scans + 5 + 2 * at, len(data) - 1)  # of a scan that is too short
+        is_plain &= (data[in_frame] == data[in_scan]) & _IS_SAMPLING[data[in_frame + 1]]
+    return is_plain
+
+
+def _frames_and_whole_scans(
+    data: Bytes, rows: Numbers, starts: Numbers, stops: Numbers
+) -> tuple[Numbers, Numbers]:
+    """Return where frame and scan of each file begin, 0 where the walk met anything else.
 
     ITU-T T.81, annex B: a marker of two bytes, then a length of two bytes that counts itself. The
     walk ends at a scan of all channels, of which there is one.
     """
-    frames = np.zeros(len(starts), np.int64)
+    frames, scans = np.zeros((2, len(starts)), np.int64)
     is_whole = np.zeros(len(starts), np.bool_)
     at = starts[rows] + 2
     # No segment may begin so near the end that its header, or a frame's, would reach beyond.
@@ -114,6 +132,7 @@ def _frames_of_whole_scans(data: Bytes, rows: Numbers, starts: Numbers, stops: N
         is_frame &= goes_on
         frames[rows[is_frame]] = at[is_frame]
         is_scan = goes_on & (markers == START_OF_SCAN)
+        scans[rows[is_scan]] = at[is_scan]
         num_channels = data[frames[rows[is_scan]] + 9]
         next_at = at + 2 + lengths
         # Behind the header of the scan, at least the end of the image must follow.
@@ -121,7 +140,7 @@ def _frames_of_whole_scans(data: Bytes, rows: Numbers, starts: Numbers, stops: N
         is_whole[rows[is_scan]] = (data[at[is_scan] + 4] == num_channels) & ends_well
         goes_on &= ~is_scan & (next_at <= limits)
         rows, at, limits = rows[goes_on], next_at[goes_on], limits[goes_on]
-    return np.where(is_whole, frames, 0)
+    return np.where(is_whole, frames, 0), scans
 
 
 def _big_endian(data: Bytes, at: Numbers) -> Numbers:

@@ -72,8 +72,7 @@ def compared(stored: bytes, data: bytes) -> str:
     try:
         theirs = seen(data)
     except Exception as error:  # noqa: BLE001  # whatever it raises, it refuses
-        is_animated = ", animated" if b"acTL" in data or b"ANMF" in data else ""
-        return f"refused{is_animated}: {type(error).__name__}: {error}"[:120]
+        return f"refused{_kind_of(data)}: {type(error).__name__}: {error}"[:120]
     if stored == data:
         return "same"
     ours = np.asarray(Image.open(io.BytesIO(stored)).convert("RGB")).astype(int)
@@ -81,6 +80,17 @@ def compared(stored: bytes, data: bytes) -> str:
         return f"otherwise: {ours.shape}, {theirs.shape}"
     difference = np.abs(ours - theirs).mean()
     return "same" if difference < OTHERWISE else f"otherwise: {difference:.0f}"
+
+
+def _kind_of(data: bytes) -> str:
+    """Return what is odd about a file that Pillow refuses."""
+    if b"acTL" in data or b"ANMF" in data:
+        return ", animated"
+    if data[8:16] == b"WEBPVP8X" and data[20] & ~0x3E:
+        return ", reserved bits"
+    if data[8:12] == b"WEBP" and int.from_bytes(data[4:8], "little") + 8 < len(data):
+        return ", bytes behind"
+    return ""
 
 
 def seen(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

@@ -20,8 +20,18 @@ EXCEPTED = {
     ),
     "PNG refused, animated": "only the animation is damaged; the default image is not",
     "WEBP refused, animated": "only a later frame is damaged; the first is not",
+    "WEBP refused, reserved bits": "RFC 9649 has readers ignore these bits; libwebp refuses them",
+    "WEBP refused, bytes behind": "RFC 9649 lets readers ignore what is behind the end",
+    "TIFF refused: TypeError": "Pillow stumbles over a profile that is stated as text",
+    "TIFF refused: UnidentifiedImageError": "Lab with a band of nothing: Pillow has no such mode",
 }
 """Pictures that Pillow refuses and that are written nevertheless, and why."""
+
+COPIED = ("JPEG refused: OSError: broken data", "JPEG refused: UnidentifiedImageError")
+MOST_COPIED = 0.02
+"""JPEG files that are copied, not decoded: damage behind the headers is seen by who decodes them,
+as `verify(depth="decode")` does. What Pillow says of these, and how many of all files they are.
+"""
 
 
 @dataclass

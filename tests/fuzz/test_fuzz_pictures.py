@@ -22,6 +22,8 @@ def check(first: int, last: int) -> None:
     assert report.large == {}
     assert report.unexpected() == {}
     assert report.noise == []
+    assert [it for it in report.copied.values() if not it.startswith(fuzz_report.COPIED)] == []
+    assert len(report.copied) < fuzz_report.MOST_COPIED * report.num_files
 
 
 def test_sound_files_are_taken() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -112,32 +113,27 @@ def refuse_size(height: int, width: int, max_pixels: int) -> None:
 
 
 def exif_orientation(exif: Bytes) -> int:
-    """Return the orientation that an EXIF block states, 1 where it states none."""
-    try:
-        return dict(_exif_numbers(bytes(exif).removeprefix(b"Exif\x00\x00"))).get(_ORIENTATION, 1)
-    except struct.error:
-        return 1
+    """Return the orientation that an EXIF block states, 1 where it states none.
+
+    It is what its own entry says, whatever else of the block is damaged or gone; of several
+    numbers the first. Viewers do the same.
+    """
+    return dict(_exif_numbers(bytes(exif).removeprefix(b"Exif\x00\x00"))).get(_ORIENTATION, 1)
 
 
-def _exif_numbers(data: Bytes) -> list[tuple[int, int]]:
-    """Return (tag, value) of the single whole numbers in the directory of an EXIF block.
+def _exif_numbers(data: Bytes) -> Iterator[tuple[int, int]]:
+    """Yield (tag, value) of the whole numbers in the directory of an EXIF block, up to its end.
 
     TIFF 6.0, section 2.
-
-    Raises
-    ------
-    struct.error
-        When the data ends before the directory does.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
     if order is None:
-        return []
-    (start,) = struct.unpack_from(f"{order}I", data, 4)
-    (num_tags,) = struct.unpack_from(f"{order}H", data, start)
-    tags = []
-    for at in range(start + 2, start + 2 + 12 * num_tags, 12):
-        tag, kind, count = struct.unpack_from(f"{order}HHI", data, at)
-        if kind in _TIFF_NUMBERS and count == 1:
-            (value,) = struct.unpack_from(order + _TIFF_NUMBERS[kind], data, at + 8)
-            tags.append((tag, value))
-    return tags
+        return
+    with contextlib.suppress(struct.error):
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+        (num_tags,) = struct.unpack_from(f"{order}H", data, start)
+        for at in range(start + 2, start + 2 + 12 * num_tags, 12):
+            tag, kind, count = struct.unpack_from(f"{order}HHI", data, at)
+            number = _TIFF_NUMBERS.get(kind)
+            if number and 1 <= count <= 4 // struct.calcsize(number):
+                yield tag, struct.unpack_from(order + number, data, at + 8)[0]

@@ -26,6 +26,7 @@ START_OF_IMAGE = b"\xff\xd8\xff"
 END_OF_IMAGE = b"\xff\xd9"
 START_OF_SCAN = 0xDA
 JPEG_CHANNELS = frozenset({1, 3, 4})
+SAMPLINGS = frozenset(across << 4 | down for across in range(1, 5) for down in range(1, 5))
 SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Tables, restart interval, number of lines, applications, comment: all that a header may have.
@@ -43,7 +44,7 @@ _Frame = tuple[int, int, int, int, int]
 def read_jpeg(data: memoryview, max_pixels: int) -> Content:
     """Walk the marker segments up to the first scan, and look for the end of the image."""
     frame: _Frame | None = None
-    at, frame_nbytes = 2, 0
+    at, frame_at, frame_nbytes = 2, 0, 0
     try:
         while True:
             if data[at] != 0xFF:
@@ -56,7 +57,7 @@ def read_jpeg(data: memoryview, max_pixels: int) -> Content:
             _check_segment(marker, length, at, has_frame=frame is not None)
             if marker in START_OF_FRAME:
                 frame = (marker, *struct.unpack_from(">BHHB", data, at + 4))
-                frame_nbytes = length
+                frame_at, frame_nbytes = at, length
             start, at = at, at + 2 + length
             if marker == START_OF_SCAN:
                 break
@@ -66,6 +67,7 @@ def read_jpeg(data: memoryview, max_pixels: int) -> Content:
         raise corrupt("a JPEG scan without a frame header")
     _check_frame(frame, frame_nbytes)
     _check_scans(data, start, at, frame)
+    _check_channels(data[frame_at + 10 :], data[start + 4 : at], frame[4])
     refuse_size(frame[2], frame[3], max_pixels)
     return Content(frame[3], frame[2], [data], channels=frame[4])
 
@@ -151,6 +153,19 @@ def _check_frame(frame: _Frame, nbytes: int) -> None:
         raise BadFileError(ErrorCode.CHANNELS, f"{channels} channels")
     if nbytes != 8 + 3 * channels:
         raise corrupt(f"a JPEG frame of {channels} channels in {nbytes} bytes")
+
+
+def _check_channels(frame: memoryview, scan: memoryview, channels: int) -> None:
+    """Check what frame and scan say of their channels: three bytes each, and two."""
+    names, samplings = frame[: 3 * channels : 3], frame[1 : 3 * channels : 3]
+    if not SAMPLINGS.issuperset(samplings):
+        raise corrupt(f"a JPEG sampled {', '.join(map(hex, samplings))}")
+    num_scanned = scan[0] if len(scan) else 0
+    if not 1 <= num_scanned <= channels or len(scan) != 4 + 2 * num_scanned:
+        raise corrupt(f"a JPEG scan of {num_scanned} channels in {len(scan)} bytes")
+    scanned = scan[1 : 1 + 2 * num_scanned : 2]
+    if not {*names}.issuperset(scanned):
+        raise corrupt("a JPEG scan of a channel that the frame lacks")
 
 
 def _check_scans(data: memoryview, first_scan: int, scan_data: int, frame: _Frame) -> None:

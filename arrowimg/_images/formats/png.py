@@ -221,7 +221,10 @@ def _content(data: memoryview, chunks: list[Chunk]) -> Content:
         elif chunk.kind in _KEPT:
             parts.append(chunk.whole)
     idat_nbytes = sum(len(chunk.data) for chunk in chunks if chunk.kind == b"IDAT")
-    name, _, profile = bytes(found.get(b"iCCP", b"")).partition(b"\0")
+    first = [chunk.kind for chunk in chunks].index(b"IDAT")
+    # Behind the pixels it is out of its place, and nobody reads it.
+    stated = next((chunk.data for chunk in chunks[:first] if chunk.kind == b"iCCP"), b"")
+    name, _, profile = bytes(stated).partition(b"\0")
     return Content(
         width,
         height,

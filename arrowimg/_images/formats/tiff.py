@@ -38,6 +38,7 @@ _COLOUR_SAMPLES = {
 }
 _DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 _MOST_EXPANSION = {NONE: 1, LZW: 2**12, DEFLATE: 1032, OLD_DEFLATE: 1032, PACKBITS: 128}
+_HEADER_NBYTES = 8
 _MOST_TILE_SIDE = 2**16
 _ALWAYS_ALLOCATED = 2**20
 _LARGEST = 2**32 - 1
@@ -195,6 +196,8 @@ def _with_chunks(content: TiffContent, tags: Tags, max_pixels: int) -> Content:
     if len(offsets) != num_chunks or len(nbytes) != num_chunks:
         raise corrupt(f"a TIFF of {num_chunks:,} strips or tiles that states {len(offsets):,}")
     spans = list(zip(offsets, nbytes, strict=True))
+    if any(start < _HEADER_NBYTES for start, _ in spans):
+        raise corrupt("a TIFF whose pixels are in its header")
     if any(start + size > len(content.source) for start, size in spans):
         raise truncated(content.source, "its strips or tiles")
     expansion = _MOST_EXPANSION.get(content.compression)

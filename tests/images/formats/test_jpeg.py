@@ -125,3 +125,38 @@ class TestReading:
         )
         # Where it is decoded to be written, it becomes sRGB.
         assert not np.array_equal(pixels_of(data), np.asarray(Image.open(io.BytesIO(data))))
+
+
+def _changed(at_marker: bytes, place: int, value: int) -> bytes:
+    changed = bytearray(LARGE)
+    changed[changed.index(at_marker) + place] = value
+    return bytes(changed)
+
+
+class TestChannels:
+    @pytest.mark.parametrize(
+        "data",
+        [
+            _changed(b"\xff\xc0", 11, 0x02),
+            _changed(b"\xff\xc0", 11, 0x25),
+            _changed(b"\xff\xda", 5, 77),
+            _changed(b"\xff\xda", 3, 13),
+        ],
+        ids=["no columns", "five rows", "a channel of no frame", "a long header of a scan"],
+    )
+    def test_what_no_decoder_takes_is_not_copied(self, data: bytes) -> None:
+        with pytest.raises(OSError, match="broken data stream"):
+            Image.open(io.BytesIO(data)).load()
+
+        assert outcome(data) == "corrupt"
+
+    @pytest.mark.parametrize("damage", ["more entries than there are", "two numbers"])
+    def test_orientation_is_what_its_own_entry_says(self, damage: str) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        block = bytearray(exif.tobytes())
+        start = block.index(b"\x00\x01\x01\x12")
+        block[start + 1 if damage.startswith("more") else start + 9] = 2
+        data = save(SMALL, "JPEG", exif=bytes(block))
+
+        assert pixels_of(data).shape[:2] == SMALL.size
