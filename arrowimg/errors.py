@@ -401,19 +401,29 @@ class DatasetConflictError(ArrowimgError, FileExistsError):
     path
         The folder or file.
     differences
-        One line for each option that differs.
+        One line for each option that differs, or for each file that is in the way.
+    can_overwrite
+        False: files of others are in the way, which nothing replaces.
     """
 
-    def __init__(self, path: str, differences: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: str,
+        differences: Sequence[str],
+        can_overwrite: bool = True,  # noqa: FBT001, FBT002
+    ) -> None:
+        what = "already written otherwise" if can_overwrite else "holds files of others"
+        how = 'pass if_exists="overwrite" to replace it' if can_overwrite else "move these away"
         # OSError gives several arguments a meaning of its own (errno, strerror, file name).
         super().__init__(
-            f"{printable(path)}: already written otherwise:{_listed(differences)}\n"
-            'Write into another folder, or pass if_exists="overwrite" to replace it.'
+            f"{printable(path)}: {what}:{_listed(differences)}\n"
+            f"Write into another folder, or {how}."
         )
         self.path, self.differences = path, tuple(differences)
+        self.can_overwrite = can_overwrite
 
-    def __reduce__(self) -> tuple[type[DatasetConflictError], tuple[str, tuple[str, ...]]]:
-        return type(self), (self.path, self.differences)
+    def __reduce__(self) -> tuple[type[DatasetConflictError], tuple[str, tuple[str, ...], bool]]:
+        return type(self), (self.path, self.differences, self.can_overwrite)
 
 
 class IncompleteError(ArrowimgError, RuntimeError):

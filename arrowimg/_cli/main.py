@@ -25,11 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with interrupts:
             return _run(arguments)
     except KeyboardInterrupt:
-        return _say_interrupted()
+        return _say_interrupted(arguments)
     except Exception:
         # An interrupt may come out of a library as an error of its own.
         if interrupts.happened:
-            return _say_interrupted()
+            return _say_interrupted(arguments)
         raise
 
 
@@ -85,6 +85,8 @@ class _Interrupts:
         signal.default_int_handler(number, frame)
 
 
-def _say_interrupted() -> int:
-    print("arrowimg: interrupted; the same command again goes on", file=sys.stderr)
+def _say_interrupted(arguments: Sequence[str] | None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    hint = "; --if-exists skip encodes nothing twice" if "write" in given[:1] else ""
+    print(f"arrowimg: interrupted; the same command again goes on{hint}", file=sys.stderr)
     return INTERRUPTED

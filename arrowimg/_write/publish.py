@@ -224,7 +224,7 @@ def _check_is_ours(storage: Storage, names: list[str]) -> None:
         foreign.append(MANIFEST_NAME)
     if foreign:
         differences = [f"{name} is not arrowimg's, and would be replaced" for name in foreign]
-        raise DatasetConflictError(storage.path_of(""), differences)
+        raise DatasetConflictError(storage.path_of(""), differences, can_overwrite=False)
 
 
 def _listed_files(storage: Storage) -> frozenset[str]:

@@ -372,8 +372,9 @@ class TestOthersFiles:
             pq.write_table(pa.table({"a": [1]}), path)
         before = path.read_bytes()
 
-        with pytest.raises(arrowimg.errors.DatasetConflictError, match=name):
+        with pytest.raises(arrowimg.errors.DatasetConflictError, match=name) as caught:
             arrowimg.write_shards(_other_batch(), tmp_path, if_exists="overwrite")
+        assert str(caught.value).endswith("Write into another folder, or move these away.")
         assert path.read_bytes() == before
 
     def test_overwriting_needs_nothing_to_be_there(self, tmp_path: Path) -> None:

@@ -159,4 +159,7 @@ class TestChannels:
         block[start + 1 if damage.startswith("more") else start + 9] = 2
         data = save(SMALL, "JPEG", exif=bytes(block))
 
-        assert pixels_of(data).shape[:2] == SMALL.size
+        upright = decode_rgb(memoryview(data))
+
+        assert isinstance(upright, np.ndarray)
+        assert upright.shape[:2] == SMALL.size

@@ -14,6 +14,8 @@ from fuzz_corpus import with_alpha
 from picture_files import header_of, is_alike, outcome, pixels_of, png, png_chunk, seen_by_pillow
 from PIL import Image
 
+from arrowimg._images.codec.decode import Decoded, decode_image
+
 if TYPE_CHECKING:
     from picture_files import Pixels
 
@@ -145,6 +147,15 @@ class TestDamage:
         self, chunks: list[tuple[bytes, bytes]], header: tuple[int, ...] | None, code: str
     ) -> None:
         assert header_of(png(*chunks, header=header or (4, 4, 8, 2, 0, 0, 0))) == code
+
+    def test_a_profile_behind_the_pixels_is_out_of_its_place(self) -> None:
+        profile = b"".join([b"x\0\0", zlib.compress(bytes(200))])
+        early, late = ([(b"iCCP", profile), IDAT], [IDAT, (b"iCCP", profile)])
+        header = (4, 4, 8, 2, 0, 0, 0)
+
+        found = [decode_image(memoryview(png(*it, header=header))) for it in (early, late)]
+
+        assert [isinstance(it, Decoded) and it.note is not None for it in found] == [True, False]
 
     def test_a_colour_that_the_palette_lacks_is_refused(self) -> None:
         header = (4, 1, 8, 3, 0, 0, 0)

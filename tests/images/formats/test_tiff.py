@@ -242,6 +242,7 @@ class TestDamage:
             ([(277, 3, 1, 2)], "unsupported"),
             ([(266, 3, 1, 2)], "unsupported"),
             ([(273, 4, 1, 900)], "truncated"),
+            ([(273, 4, 1, 7)], "corrupt"),
             ([(279, 4, 1, 9_000)], "truncated"),
             ([(305, 2, 900, 2**31)], "truncated"),
             ([(284, 3, 1, 3), (317, 3, 1, 9)], "corrupt"),
