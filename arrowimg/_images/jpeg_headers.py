@@ -96,7 +96,7 @@ def _are_enclosed(data: Bytes, starts: Numbers, stops: Numbers) -> npt.NDArray[n
 def _are_channels_plain(data: Bytes, frames: Numbers, scans: Numbers) -> npt.NDArray[np.bool_]:
     """Tell whose scan has the channels of its frame in the frame's order, sampled 1 to 4 times."""
     channels = data[frames + 9].astype(np.int64)
-    is_plain = _big_endian(data, scans + 2) == 6 + 2 * channels
+    is_plain: npt.NDArray[np.bool_] = _big_endian(data, scans + 2) == 6 + 2 * channels
     for channel in range(max(JPEG_CHANNELS)):
         # Where there is no such channel, the first is looked at again.
         at = np.where(channel < channels, channel, 0)
