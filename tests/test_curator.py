@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
 import sys
 import tarfile
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from folders import content
 from writer_data import windows
 
 import arrowimg
 import arrowimg.curator
 from arrowimg.curator import batch_of_tasks
 from arrowimg.errors import ImageError, MissingDependencyError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from store_buckets import Bucket
+    from store_servers import Servers
 
 
 @dataclass
@@ -164,6 +173,31 @@ class TestBatches:
         )
 
 
+@pytest.fixture
+def bucket(servers: Servers) -> Iterator[tuple[str, dict[str, str], Bucket]]:
+    """Return a URL, what clients are told, and the bucket as boto3 sees it."""
+    server, name = servers.get("moto"), f"b{uuid.uuid4().hex}"
+    with contextlib.closing(server.bucket(name)) as seen:
+        yield server.url(name), server.options(), seen
+
+
+def test_batches_of_its_tasks_are_written_to_a_bucket(
+    tmp_path: Path, bucket: tuple[str, dict[str, str], Bucket]
+) -> None:
+    url, told, seen = bucket
+    batch = batch_of_tasks([Task(images())])
+
+    for place, options in ((url, told), (tmp_path / "out", None)):
+        stage = arrowimg.ImageWriterStage(place, 4, storage_options=options)
+        group = stage.process(batch)
+        arrowimg.publish_manifest(
+            place, [group], options=stage.options, num_rows=6, storage_options=options
+        )
+
+    assert seen.objects("out") == content(tmp_path / "out")
+    assert len(seen.objects("out")) == 5
+
+
 def test_importing_it_does_not_import_nemo_curator() -> None:
     code = "import sys, arrowimg.curator; print('nemo_curator' in sys.modules)"
 
@@ -249,6 +283,25 @@ class TestInPipelines:
         assert [it._metadata["num_images"] for it in groups] == [60, 60]
         assert len(before) == 4
         assert {path.name: path.stat().st_ino for path in (tmp_path / "out").iterdir()} == before
+
+    def test_it_writes_to_a_bucket_what_it_writes_to_a_folder(
+        self, tmp_path: Path, bucket: tuple[str, dict[str, str], Bucket]
+    ) -> None:
+        from curator_tools import MakeImages, run
+
+        url, told, seen = bucket
+        stage = arrowimg.curator.ImageWriterStage
+        run([MakeImages(), stage(str(tmp_path / "out"), 15)])
+
+        groups = run([MakeImages(), stage(url, 15, storage_options=told)])
+
+        assert seen.objects("out") == content(tmp_path / "out")
+        assert {path for it in groups for path in it.data} == {
+            f"{url}/{name}" for name in content(tmp_path / "out")
+        }
+        assert told["aws_secret_access_key"] not in repr(stage(url, storage_options=told))
+        report = arrowimg.verify(url, storage_options=told)
+        assert (report.is_sound, report.num_images) == (True, 120)
 
     def test_it_is_a_stage_that_makes_one_task_of_one(self, tmp_path: Path) -> None:
         from nemo_curator.stages.base import ProcessingStage

@@ -19,6 +19,7 @@ READERS = {
     "look-inside-an-archive": "archives",
     "look-inside-with-croissant": "croissant",
     "look-inside-with-frames": "frames",
+    "read-from-a-bucket": "stores",
     "train-with-daft": "daft",
     "train-with-dali": "dali",
     "train-with-energon": "energon",
@@ -103,6 +104,12 @@ def test_the_page_runs(
 ) -> None:
     if page.endswith("ray.md"):
         request.getfixturevalue("cluster")
+    if page.endswith("read-from-a-bucket.md"):
+        server = request.getfixturevalue("servers").get("moto")
+        server.bucket("bucket").close()
+        for name, value in server.options().items():
+            monkeypatch.setenv(name.upper() if "aws" in name else "AWS_ALLOW_HTTP", value)
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     monkeypatch.chdir(tmp_path)
 
     text = (ROOT / page).read_text(encoding="utf-8")

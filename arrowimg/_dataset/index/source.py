@@ -41,6 +41,10 @@ class Source(Struct, frozen=True):
     storage: Storage
     listing: Listing
 
+    def address_of(self, name: str) -> str:
+        """Return what a reader opens a file by: its name, or its URL where there is no folder."""
+        return self.storage.path_of(name) if self.storage.promises.is_remote else name
+
     def of_each_tar(self, function: Callable[[Layout], Result]) -> Iterator[Result]:
         """Yield what a function makes of the layout of each tar, in order, on several threads."""
 

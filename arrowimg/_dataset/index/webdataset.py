@@ -23,14 +23,12 @@ def _webdataset_index(source: Source) -> Iterator[File]:
     ``::`` between ranges is how ``webdataset.WebDataset`` takes several in one string:
     https://github.com/webdataset/webdataset/blob/main/src/webdataset/shardlists.py
     """
+    shards = source.listing.shards
     index = {
-        "urls": "::".join(brace_ranges(shard.tar for shard in source.listing.shards)),
-        "num_shards": len(source.listing.shards),
+        "urls": "::".join(map(source.address_of, brace_ranges(it.tar for it in shards))),
+        "num_shards": len(shards),
         "num_samples": source.listing.num_samples,
-        "shards": [
-            {"url": shard.tar, "nsamples": shard.num_images, "filesize": shard.tar_nbytes}
-            for shard in source.listing.shards
-        ],
+        "shards": _shard_list(source),
     }
     yield _WEBDATASET_NAME, [json_bytes(index)]
 
@@ -45,12 +43,20 @@ def _wids_index(source: Source) -> Iterator[File]:
         "__kind__": "wids-shard-index-v1",
         "wids_version": 1,
         "name": f"arrowimg-{source.listing.uuid}",
-        "shardlist": [
-            {"url": shard.tar, "nsamples": shard.num_images, "filesize": shard.tar_nbytes}
-            for shard in source.listing.shards
-        ],
+        "shardlist": _shard_list(source),
     }
     yield _WIDS_NAME, [json_bytes(index)]
+
+
+def _shard_list(source: Source) -> list[dict[str, object]]:
+    return [
+        {
+            "url": source.address_of(shard.tar),
+            "nsamples": shard.num_images,
+            "filesize": shard.tar_nbytes,
+        }
+        for shard in source.listing.shards
+    ]
 
 
 def _sizes_index(source: Source) -> Iterator[File]:
