@@ -108,7 +108,7 @@ def test_the_page_runs(
         server = request.getfixturevalue("servers").get("moto")
         server.bucket("bucket").close()
         for name, value in server.options().items():
-            monkeypatch.setenv(name.upper() if "aws" in name else "AWS_ALLOW_HTTP", value)
+            monkeypatch.setenv(name.upper(), value)
         monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     monkeypatch.chdir(tmp_path)
 

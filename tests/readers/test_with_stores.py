@@ -54,7 +54,7 @@ class Stored(NamedTuple):
             "client_kwargs": {"region_name": "us-east-1"},
         }
 
-    def index(self, name: str) -> Any:  # noqa: ANN401  # JSON
+    def read_index(self, name: str) -> Any:  # noqa: ANN401  # JSON
         return json.loads(self.bucket.objects("out")[name])
 
 
@@ -95,7 +95,7 @@ def test_webdataset_by_the_urls_of_our_index(
     # The package has a function of the same name.
     schemes = importlib.import_module("webdataset.gopen").gopen_schemes
     monkeypatch.setitem(schemes, "s3", open_url)
-    urls = stored.index("webdataset.json")["urls"]
+    urls = stored.read_index("webdataset.json")["urls"]
 
     reader = webdataset.WebDataset(urls, shardshuffle=False)
 
@@ -104,7 +104,7 @@ def test_webdataset_by_the_urls_of_our_index(
 
 
 def test_wids_is_told_where_each_tar_is(stored: Stored) -> None:
-    shards = stored.index("wids.json")["shardlist"]
+    shards = stored.read_index("wids.json")["shardlist"]
 
     assert [shard["url"] for shard in shards] == stored.dataset.tars
 
@@ -228,7 +228,7 @@ def test_fsspec_by_our_references(stored: Stored) -> None:
     bucket = fsspec.filesystem("s3", asynchronous=False, **stored.for_fsspec())
     files = fsspec.filesystem(
         "reference",
-        fo=stored.index("fsspec.json"),
+        fo=stored.read_index("fsspec.json"),
         fs=DirFileSystem(stored.url.removeprefix("s3://"), bucket),
     )
 
