@@ -9,7 +9,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from arrowimg.errors import ForkedProcessError
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+Purpose: TypeAlias = Literal["work", "read", "look", "send"]
+"""What threads are kept for."""
 
 
 def usable_cores() -> int:
@@ -39,7 +42,7 @@ def map_on_threads(
     items: Iterable[Item],
     threads: int,
     ahead: int,
-    purpose: Literal["work", "read", "look"] = "work",
+    purpose: Purpose = "work",
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order, computed on several threads.
 
@@ -73,8 +76,52 @@ def map_on_threads(
         wait([future for future in started if not future.cancel()])
 
 
+class CallsUnderWay(Generic[Result]):
+    """Calls that go on while their caller does something else; their results come in order.
+
+    Parameters
+    ----------
+    threads
+        How many are under way at once.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._calls: deque[tuple[Callable[[], Result], Future[Result] | None]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @property
+    def is_full(self) -> bool:
+        """True: a result has to be taken before the next call."""
+        return len(self._calls) >= self._threads
+
+    def start(self, function: Callable[[], Result]) -> None:
+        """Start a call."""
+        self._calls.append((function, _pool(self._threads, "send").submit(function)))
+
+    def result(self) -> Result:
+        """Wait for the call that was started first, and return what it returns.
+
+        What it raises is raised; it is made once more when it is asked for again.
+        """
+        function, future = self._calls[0]
+        try:
+            result = function() if future is None else future.result()
+        except Exception:
+            self._calls[0] = function, None
+            raise
+        self._calls.popleft()
+        return result
+
+    def wait(self) -> None:
+        """Wait until no call is under way."""
+        wait([future for _, future in self._calls if future is not None])
+
+
 @functools.cache
-def _pool(threads: int, purpose: str) -> ThreadPoolExecutor:
+def _pool(threads: int, purpose: Purpose) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix=f"arrowimg-{purpose}")
 
 

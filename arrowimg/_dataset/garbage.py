@@ -11,7 +11,7 @@ from arrowimg._dataset.sidecars import read_footer
 from arrowimg._format.names import FileKind, is_ours, kind_of, quarantine_name, shard_of, tar_name
 from arrowimg._storage.base import FileStat
 from arrowimg._storage.open import open_storage
-from arrowimg.errors import ManifestError, StorageError
+from arrowimg.errors import ManifestError, OptionError, StorageError
 
 if TYPE_CHECKING:
     from arrowimg._storage.base import Place, Storage, StorageOptions
@@ -65,12 +65,17 @@ def collect_garbage(
 
     Raises
     ------
+    OptionError
+        When files of an object store are to be removed that are younger than a day.
     StorageError
         When another writer holds on to the folder, or a file cannot be removed.
     """
     storage = open_storage(output_dir, storage_options)
     if not delete:
         return _find_garbage(storage, older_than_days)
+    if storage.promises.is_remote and older_than_days < 1:
+        option, expected = "older_than_days", "1 or more, as an object store has no lock"
+        raise OptionError(option, expected, older_than_days)
     with storage.lock() as is_alone:
         if not is_alone and not storage.promises.is_remote:
             raise StorageError(str(output_dir), "a writer is publishing", 0, None, None)

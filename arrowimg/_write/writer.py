@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 
 from arrowimg._core.tables import as_table, check_same_columns
+from arrowimg._core.threads import CallsUnderWay
 from arrowimg._dataset.duplicates import HashPartitions, check_partitions, id_hashes
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._images.batch import ImageBatch
@@ -21,7 +22,7 @@ from arrowimg._write.options import (
     write_options,
 )
 from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
-from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows
+from arrowimg._write.prepare import check_batch, encode_batch, name_rows
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import CommittedRows
 from arrowimg._write.sources.join import join_metadata, open_metadata
@@ -31,11 +32,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    import numpy.typing as npt
+
     from arrowimg._format.samples import Samples
     from arrowimg._storage.base import Place, StorageOptions
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.metadata import MetadataFrame
     from arrowimg._write.shard import Shard
+
+
+_SENT_AT_ONCE = 3
+"""Shards on their way to an object store: one connection to it is slow, several are not."""
 
 
 class ShardWriter:
@@ -74,7 +81,9 @@ class ShardWriter:
 
     Notes
     -----
-    Memory: one batch, plus the encoded bytes of one shard, plus `metadata`.
+    Memory: one batch, plus the encoded bytes of one shard, plus `metadata`. To an object store,
+    three shards are sent at once while the next is made: there it is the encoded bytes of four. A
+    shard that could not be sent is sent again by the next call.
     """
 
     def __init__(
@@ -106,6 +115,7 @@ class ShardWriter:
         self._error_codes: Counter[str] = Counter()
         self._id_hashes = HashPartitions()
         self._shards: list[Shard] = []
+        self._sent: CallsUnderWay[Shard] = CallsUnderWay(_SENT_AT_ONCE)
         self._file_group: FileGroupTask | None = None
 
     def __enter__(self) -> Self:
@@ -121,8 +131,11 @@ class ShardWriter:
     ) -> None:
         with self._lock, self._id_hashes:
             self._is_open = False
-            if kind is None:
-                self._finish()
+            try:
+                if kind is None:
+                    self._finish()
+            finally:
+                self._sent.wait()
 
     @property
     def file_group(self) -> FileGroupTask:
@@ -192,21 +205,21 @@ class ShardWriter:
         if not self._has_new_rows():
             self._committed.check_more_rows_fit()
         self._check_error_fraction(ROWS_TO_JUDGE)
-        self._add(encoded)
+        self._add(encoded.parts, encoded.tar_nbytes)
 
-    def _add(self, encoded: EncodedBatch) -> None:
+    def _add(self, added: Iterable[Samples], tar_nbytes: npt.NDArray[np.int64]) -> None:
         """Write every shard that is full now, and keep the rest."""
         pending_nbytes = [part.tar_nbytes() for part in self._pending]
         plan = plan_shards(
-            np.concatenate([*pending_nbytes, encoded.tar_nbytes]),
+            np.concatenate([*pending_nbytes, tar_nbytes]),
             self.options.images_per_tar,
             self.options.max_members_nbytes,
         )
-        stream = PartStream(chain(self._pending, encoded.parts))
+        stream = PartStream(chain(self._pending, added))
         parts = ReplayedParts(iter(()))
         # Until it is known what became of each row, the writer must not go on.
         self._failure = "interrupted"
-        left = sum(part.num_rows for part in self._pending) + len(encoded.tar_nbytes)
+        left = sum(part.num_rows for part in self._pending) + len(tar_nbytes)
         try:
             for rows in plan[:-1]:
                 parts = ReplayedParts(stream.take(rows.stop - rows.start))
@@ -224,7 +237,7 @@ class ShardWriter:
 
     def _has_new_rows(self) -> bool:
         """Tell whether rows came that no writer before this one committed."""
-        return bool(self._pending or self._shards)
+        return bool(self._pending or self._sent or self._shards)
 
     def _confirm(self, batch: ImageBatch, error_codes: Counter[str]) -> None:
         """Count a batch as taken, now that nothing can refuse it any more."""
@@ -247,8 +260,12 @@ class ShardWriter:
             self._metadata.check_all_used()
         self._check_error_fraction()
         if self._pending:
+            # After an error, these may be the rows of several shards.
+            self._add([], np.empty(0, np.int64))
             self._write_shard(self._pending)
-        elif not self._shards:
+        while self._sent:
+            self._shards.append(self._sent.result())
+        if not self._shards:
             self._committed.check_ended()
         shards = [*self._committed.passed, *self._shards]
         sidecars = [shard.parquet.path for shard in shards]
@@ -256,5 +273,13 @@ class ShardWriter:
         self._file_group = self._dataset.publish(shards)
 
     def _write_shard(self, parts: Iterable[Samples]) -> None:
-        number = len(self._committed.passed) + len(self._shards)
-        self._shards.append(self._dataset.write(number, parts))
+        """Write a shard; to an object store, start to, once one of those before it is there."""
+        dataset, number = self._dataset, len(self._committed.passed) + len(self._shards)
+        if not dataset.storage.promises.is_remote:
+            self._shards.append(dataset.write(number, parts))
+            return
+        number += len(self._sent)
+        while self._sent.is_full:
+            self._shards.append(self._sent.result())
+        samples = list(parts)
+        self._sent.start(lambda: dataset.write(number, samples))

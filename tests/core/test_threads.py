@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from arrowimg import WriteOptions
 from arrowimg._core import threads as _threads
-from arrowimg._core.threads import map_on_threads, usable_cores
+from arrowimg._core.threads import CallsUnderWay, map_on_threads, usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -280,3 +280,45 @@ class TestUsableCores:
         monkeypatch.setattr(os, "cpu_count", lambda: None)
 
         assert usable_cores() == 1
+
+
+class TestCallsUnderWay:
+    def test_results_come_in_the_order_of_the_calls(self) -> None:
+        first_may_end = threading.Event()
+        calls: CallsUnderWay[str] = CallsUnderWay(2)
+        calls.start(lambda: "first" if first_may_end.wait(60) else "late")
+
+        def second() -> str:
+            first_may_end.set()
+            return "second"
+
+        calls.start(second)
+
+        assert calls.is_full
+        assert [calls.result(), calls.result()] == ["first", "second"]
+        assert not calls
+
+    def test_a_call_that_failed_is_made_again_when_it_is_asked_again(self) -> None:
+        outcomes = iter([OSError("away"), OSError("still away"), "there"])
+
+        def call() -> str:
+            outcome = next(outcomes)
+            if isinstance(outcome, OSError):
+                raise outcome
+            return outcome
+
+        calls: CallsUnderWay[str] = CallsUnderWay(2)
+        calls.start(call)
+        for message in ("away", "still away"):
+            with pytest.raises(OSError, match=message):
+                calls.result()
+            assert len(calls) == 1
+        assert calls.result() == "there"
+
+    def test_waiting_ends_when_nothing_goes_on(self) -> None:
+        ended = list[int]()
+        calls: CallsUnderWay[None] = CallsUnderWay(3)
+        for number in range(3):
+            calls.start(lambda number=number: ended.append(number))  # type: ignore[misc]
+        calls.wait()
+        assert sorted(ended) == [0, 1, 2]

@@ -30,7 +30,7 @@ import arrowimg
 from arrowimg._storage.object_store import commit
 from arrowimg._storage.object_store.look import look
 from arrowimg._storage.open import open_storage
-from arrowimg.errors import StorageError
+from arrowimg.errors import OptionError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +142,14 @@ class TestClocks:
         found = arrowimg.collect_garbage(moto.url(prefix), 1, delete=True, **given(moto.options()))
 
         assert found == []
+
+    def test_nothing_younger_than_a_day_is_removed(self, moto: Bench) -> None:
+        prefix = moto.new({"images-000000.tar": b"of a writer at work"})
+
+        with pytest.raises(OptionError, match="no lock"):
+            arrowimg.collect_garbage(moto.url(prefix), 0.5, delete=True, **given(moto.options()))
+
+        assert set(moto.objects(prefix)) == {"images-000000.tar"}
 
     def test_control_a_clock_that_jumps_in_between_is_believed(self, moto: Bench) -> None:
         moto.proxy.rewrite_reply = lambda reply: shifted(reply, 0 if is_new(reply) else -400)

@@ -12,7 +12,16 @@ from writer_data import ROWS, dataset, rows_in
 from arrowimg import ImageBatch, ImageWriterStage, ShardWriter
 from arrowimg._images.codec.opencv import encode_jpegs
 from arrowimg._write import prepare as _batches
-from arrowimg.errors import ArrowimgError, BrokenWriterError, ErrorCode, ImageError, Problem
+from arrowimg._write import publish
+from arrowimg._write.shard import write_shard
+from arrowimg.errors import (
+    ArrowimgError,
+    BrokenWriterError,
+    ErrorCode,
+    ImageError,
+    Problem,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,3 +152,24 @@ def test_what_opencv_refuses_is_quarantined_where_that_is_asked_for(tmp_path: Pa
     assert [at for at, row in enumerate(rows) if row["error"]] == [199]
     assert rows[199]["error"] == ErrorCode.ENCODE_FAILED
     assert (group.num_images, group.metadata["num_errors"]) == (ROWS - 1, 1)
+
+
+def test_what_a_failed_write_left_is_packed_in_shards_when_the_writer_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = [True]
+
+    def failing(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # passed on
+        if away and "images-000001" in arguments:
+            away.clear()
+            raise StorageError(str(tmp_path), "away", 5, None, None)
+        return write_shard(*arguments, **options)
+
+    monkeypatch.setattr(publish, "write_shard", failing)
+    with ShardWriter(tmp_path, 40) as writer, suppress(StorageError):
+        writer.write(dataset())
+
+    assert not away
+    sizes = [it["num_rows"] for it in writer.file_group.data.to_pylist() if it["kind"] == "tar"]
+    assert sizes[:-1] == [40] * (len(sizes) - 1)
+    assert sum(sizes) == len(dataset())
