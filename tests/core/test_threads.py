@@ -299,13 +299,12 @@ class TestCallsUnderWay:
         assert not calls
 
     def test_a_call_that_failed_is_made_again_when_it_is_asked_again(self) -> None:
-        outcomes = iter([OSError("away"), OSError("still away"), "there"])
+        failures = [OSError("away"), OSError("still away")]
 
         def call() -> str:
-            outcome = next(outcomes)
-            if isinstance(outcome, OSError):
-                raise outcome
-            return outcome
+            if failures:
+                raise failures.pop(0)
+            return "there"
 
         calls: CallsUnderWay[str] = CallsUnderWay(2)
         calls.start(call)
