@@ -58,7 +58,8 @@ def histogram(figure: Figure, other: Figure | None = None) -> Chart | None:
     ]
     bars = _bars("second", other.counts, labels) if other is not None else []
     ends = measure_text(figure, figure.least), measure_text(figure, figure.most)
-    middle = "" if figure.mean is None else f"mean {measure_text(figure, figure.mean)}"
+    has_mean = figure.mean is not None and figure.column.kind != "time"
+    middle = f"mean {measure_text(figure, figure.mean or 0)}" if has_mean else ""
     fullest = max(range(NUM_BINS), key=figure.counts.__getitem__)
     label = f"Histogram from {ends[0]} to {ends[1]}; most rows are at {labels[fullest]}"
     return Chart([*bars, *_bars("first", figure.counts, labels)], ends[0], middle, ends[1], label)

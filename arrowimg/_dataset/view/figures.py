@@ -144,7 +144,8 @@ def _binned(
 def _figure(
     rows: pl.LazyFrame, column: Column, num_rows: int, extent: dict[str, Any], counts: list[int]
 ) -> Figure:
-    num_distinct = int(extent.get("distinct") or 0)
+    # What is about right may be more than all.
+    num_distinct = min(int(extent.get("distinct") or 0), num_rows)
     is_some = num_distinct > _MOST_DISTINCT
     top = list[tuple[str, int]]()
     if column.kind in {"text", "flag"} or 0 < num_distinct <= 2 * _TOP:
@@ -157,7 +158,7 @@ def _figure(
         num_distinct,
         *(None if (it := extent.get(name)) is None or math.isnan(it) else it for name in _EXTENT),
         counts=counts,
-        top=[] if top and top[0][1] == 1 and num_distinct > _TOP else top,
+        top=top if num_distinct <= _TOP else [it for it in top if it[1] > 1],
         is_top_of_some=is_some,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = "arrowimg._dataset.view"
 _NAME_LETTERS = 200
+_EXACT = 100
 
 
 class Strip(Struct, frozen=True):
@@ -165,7 +167,8 @@ def _card(figure: Figure, other: Figure | None) -> dict[str, Any]:
     column, tops = figure.column, dict(other.top) if other else {}
     most = max([count for _, count in figure.top] + [*tops.values()], default=0)
     rows = figure.num_rows or 1
-    notes = [f"{figure.num_distinct:,} different values"] if figure.num_distinct > 1 else []
+    about = "about " if figure.num_distinct > _EXACT else ""
+    notes = [f"{about}{figure.num_distinct:,} different values"] if figure.num_distinct > 1 else []
     if figure.num_null:
         notes.append(f"{figure.num_null:,} null ({100 * figure.num_null / rows:.3g} %)")
     if figure.num_empty:
@@ -189,7 +192,7 @@ def _card(figure: Figure, other: Figure | None) -> dict[str, Any]:
 
 
 def _of(column: Column) -> str:
-    dtype = shown_text(column.dtype, 40)
+    dtype = shown_text(re.sub(r"\w+=|'", "", column.dtype), 40)
     return f"{column.measured} of {dtype}" if column.measured else dtype
 
 

@@ -274,12 +274,13 @@ def _notes(
     findings: Sequence[Finding], figures: Sequence[Figure], grid: list[int], options: ViewOptions
 ) -> dict[str, str]:
     bad, odd = (sum(it.level == level for it in findings) for level in ("bad", "odd"))
-    verdict = f"{bad} wrong, {odd} worth a look" if bad or odd else "Nothing that was looked for."
+    wrong = f"{bad} {'thing is' if bad == 1 else 'things are'} wrong" if bad else "Nothing is wrong"
+    look = f"{odd} {'is' if odd == 1 else 'are'} worth a look" if odd else "nothing is odd"
     rows = f"{figures[0].num_rows:,} rows"
     chosen = f"where {_sql(options.where)}" if options.where is not None else "of the dataset"
     how = f"the first by {shown_text(options.sort, 60)}" if options.sort else f"drawn by lot with seed {options.seed}"
     return {
-        "verdict": f"{verdict} A quick look: 'arrowimg verify' compares every byte.",
+        "verdict": f"{wrong}, {look}. This was quick: 'arrowimg verify' compares every byte.",
         "spread": f"All {rows} {shown_text(chosen, 200)}, by their sidecars.",
         "shown": f"{len(grid):,} of {rows}, {how}. A click shows every column.",
         "made": "Made by arrowimg view. This page holds all that it shows, and loads nothing.",
