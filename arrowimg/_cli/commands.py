@@ -118,6 +118,33 @@ def inspect(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def view(parsed: argparse.Namespace) -> int:
+    """Make a page that shows a dataset."""
+    import webbrowser
+    from pathlib import Path
+
+    from arrowimg._dataset.view.view import view as show
+
+    started = time.perf_counter()
+    output = parsed.output or f"{Path(parsed.out).resolve().name or 'dataset'}-view.html"
+    page = show(
+        parsed.out,
+        output,
+        against=parsed.against,
+        where=parsed.where,
+        sort=parsed.sort,
+        sample=parsed.sample,
+        seed=parsed.seed,
+        thumbnail=parsed.thumbnail,
+        max_bytes=parsed.max_bytes,
+    )
+    print(printable(output))
+    _say_closing(parsed, counted(page.num_pictures, "picture"), None, started, "verify")
+    if parsed.open:
+        webbrowser.open(Path(output).resolve().as_uri())
+    return 0
+
+
 def verify(parsed: argparse.Namespace) -> int:
     """Compare a folder with its sidecars."""
     from arrowimg._dataset.verify import verify as check

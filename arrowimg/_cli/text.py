@@ -30,20 +30,26 @@ _FLAGS = {
     "image_column": "--image-column",
     "images_per_tar": "--images-per-tar",
     "keep_quarantined": "--keep-quarantined",
+    "max_bytes": "--max-bytes",
     "max_bytes_per_tar": "--max-bytes-per-tar",
     "max_error_fraction": "--max-error-fraction",
     "members": "--members",
     "older_than_days": "--older-than",
     "on_error": "--on-error",
     "output_dir": "OUT",
+    "page": "--output",
     "quality": "--quality",
+    "sample": "--sample",
+    "seed": "--seed",
     "shuffle_seed": "--shuffle-seed",
+    "sort": "--sort",
     "subsampling": "--subsampling",
+    "thumbnail": "--thumbnail",
     "where": "--where",
 }
 """The option of the command line for a keyword of Python's."""
 
-_OF_DATASETS = frozenset({"formats", "where"})
+_OF_DATASETS = frozenset({"formats", "sort", "where"})
 """Options whose value is right or wrong for a dataset."""
 
 _COMMAND = re.compile(r"\barrowimg\.(verify|reshard|merge)\b")

@@ -62,7 +62,7 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
         )
 
     def _repr_html_(self) -> str | None:
-        """Return the first pictures for a notebook; None, for `repr`, where they cannot be shown."""
+        """Return the first pictures for a notebook; None where they cannot be shown."""
         from arrowimg._images.grid.batch import batch_html  # noqa: PLC0415  # only in a notebook
 
         return batch_html(self.data, repr(self))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -54,7 +55,7 @@ def histogram(figure: Figure, other: Figure | None = None) -> Chart | None:
     edges = [figure.least + step * at for at in range(NUM_BINS)] + [figure.most]
     labels = [
         f"{measure_text(figure, low)} to {measure_text(figure, high)}"
-        for low, high in zip(edges, edges[1:], strict=False)
+        for low, high in itertools.pairwise(edges)
     ]
     bars = _bars("second", other.counts, labels) if other is not None else []
     ends = measure_text(figure, figure.least), measure_text(figure, figure.most)

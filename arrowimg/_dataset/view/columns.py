@@ -1,4 +1,4 @@
-"""What a page tells of columns: of each one number to a row, by which rows are spread and sorted."""
+"""What a page tells of columns: of each one number a row, by which rows are spread."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _column(name: str, key: str, dtype: pl.DataType) -> Column:
     return Column(name, kind, str(dtype), values, measure, measured)
 
 
-def _kind_of(dtype: pl.DataType) -> ColumnKind:  # noqa: PLR0911  # a kind each
+def _kind_of(dtype: pl.DataType) -> ColumnKind:  # a kind each
     if dtype.is_numeric():
         return "number"
     if dtype == pl.Boolean:

@@ -1,4 +1,4 @@
-"""Figures: how the rows of a dataset are spread, column by column, in three passes over sidecars."""
+"""Figures: how the rows of a dataset are spread, column by column."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from msgspec import Struct
+from msgspec import Struct, structs
+
+from arrowimg._dataset.view.columns import Column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arrowimg._dataset.view.columns import Column
 
 NUM_BINS = 24
 _MOST_DISTINCT = 50_000
@@ -77,6 +78,18 @@ def figures_of(rows: pl.LazyFrame, columns: Sequence[Column]) -> list[Figure]:
     ]
 
 
+def with_steps(
+    rows: pl.LazyFrame, figures: Sequence[Figure], extents: Sequence[tuple[float, float] | None]
+) -> list[Figure]:
+    """Return figures whose steps lead from one number to another, for each; None: no steps."""
+    ends = [{} if it is None else {"least": it[0], "most": it[1]} for it in extents]
+    counts = _binned(rows, [figure.column for figure in figures], ends)
+    return [
+        structs.replace(figure, counts=count, **end)
+        for figure, count, end in zip(figures, counts, ends, strict=True)
+    ]
+
+
 def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
     return frame.collect(engine="streaming")
 
@@ -95,7 +108,7 @@ def _extents(columns: Sequence[Column]) -> list[pl.Expr]:
         values, measure = column.values, _finite(column)
         by_name = {
             "null": values.null_count(),
-            "empty": (values.cast(pl.String).str.strip_chars() == "").sum()  # noqa: PLC1901
+            "empty": (values.cast(pl.String).str.strip_chars() == "").sum()
             if column.kind == "text"
             else None,
             "distinct": values.approx_n_unique() if column.kind != "other" else None,
@@ -132,7 +145,9 @@ def _binned(
         return [[] for _ in columns]
     placed = rows.select(**bins)
     sums = [
-        (pl.col(at) == place).sum().alias(f"{at} {place}") for at in bins for place in range(NUM_BINS)
+        (pl.col(at) == place).sum().alias(f"{at} {place}")
+        for at in bins
+        for place in range(NUM_BINS)
     ]
     found = _collect(placed.select(sums)).row(0, named=True)
     return [
@@ -150,20 +165,24 @@ def _figure(
     top = list[tuple[str, int]]()
     if column.kind in {"text", "flag"} or 0 < num_distinct <= 2 * _TOP:
         top = _top_values(rows.head(_ROWS_OF_MANY) if is_some else rows, column)
+    least, most, mean = (_number(extent.get(name)) for name in ("least", "most", "mean"))
     return Figure(
-        column,
-        num_rows,
-        int(extent["null"]),
-        int(extent.get("empty") or 0),
-        num_distinct,
-        *(None if (it := extent.get(name)) is None or math.isnan(it) else it for name in _EXTENT),
+        column=column,
+        num_rows=num_rows,
+        num_null=int(extent["null"]),
+        num_empty=int(extent.get("empty") or 0),
+        num_distinct=num_distinct,
+        least=least,
+        most=most,
+        mean=mean,
         counts=counts,
         top=top if num_distinct <= _TOP else [it for it in top if it[1] > 1],
         is_top_of_some=is_some,
     )
 
 
-_EXTENT = ("least", "most", "mean")
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
 
 
 def _top_values(rows: pl.LazyFrame, column: Column) -> list[tuple[str, int]]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 from msgspec import Struct
 
-from arrowimg._core.templates import shown_text
+from arrowimg._core.html.templates import shown_text
 from arrowimg._dataset.view.columns import ROW_NUMBER, user_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from arrowimg._dataset.report import Report
     from arrowimg._dataset.view.figures import Figure
 
@@ -96,7 +95,7 @@ def _errors(rows: pl.LazyFrame) -> list[Finding]:
     return [
         Finding(
             "bad",
-            f"Error {shown_text(code, 40)}: {count:,} {'row' if count == 1 else 'rows'} without a picture",
+            f"Error {shown_text(code, 40)}: {count:,} without a picture",
             _lines_of(rows, pl.col("error") == code),
             _first(rows, pl.col("error") == code),
             f"error = '{code.replace(chr(39), chr(39) * 2)}'",
@@ -125,7 +124,9 @@ def _duplicates(rows: pl.LazyFrame) -> Finding:
         return Finding("good", "Duplicates: no two pictures have the same bytes")
     again = np.flatnonzero(is_again) + 1
     starts = again[np.concatenate([[True], np.diff(again) > 1])] - 1
-    pairs = [int(numbers[order[at]]) for start in starts[: _EXAMPLES // 2] for at in (start, start + 1)]
+    pairs = [
+        int(numbers[order[at]]) for start in starts[: _EXAMPLES // 2] for at in (start, start + 1)
+    ]
     title = f"Duplicates: {len(again):,} pictures have the very bytes of another"
     detail = f"{len(starts):,} different pictures are there more than once; two of each are shown"
     return Finding("odd", title, [detail], pairs)
@@ -142,9 +143,11 @@ def _missing(rows: pl.LazyFrame, figures: Sequence[Figure]) -> list[Finding]:
         name, values = sql_name(column.name), column.values
         condition, where = values.is_null(), f"{name} IS NULL"
         if figure.num_empty:
-            condition |= values.cast(pl.String).str.strip_chars() == ""  # noqa: PLC1901
+            condition |= values.cast(pl.String).str.strip_chars() == ""
             where = f"{where} OR TRIM({name}) = ''"
-        title = f"Column {shown_text(column.name, 60)}: {missing:,} of {figure.num_rows:,} rows lack it"
+        title = (
+            f"Column {shown_text(column.name, 60)}: {missing:,} of {figure.num_rows:,} rows lack it"
+        )
         counts = f"{figure.num_null:,} null, {figure.num_empty:,} without a letter"
         found.append(Finding("odd", title, [counts], _first(rows, condition), where))
     if not found and of_user:
@@ -160,7 +163,7 @@ def _odd(rows: pl.LazyFrame) -> list[Finding]:
         (
             "Blank pictures",
             of_pixels < _LEAST_NBYTES_A_PIXEL,
-            f"so few bytes for their pixels that they may show nothing",
+            "so few bytes for their pixels that they may show nothing",
             f"(size - {_HEADER_NBYTES}.0) / (width * height) < {_LEAST_NBYTES_A_PIXEL}",
         ),
         (

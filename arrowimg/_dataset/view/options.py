@@ -53,7 +53,5 @@ _CHECKS = {
     "sample": whole_number(0, 100_000),
     "seed": whole_number(0),
     "thumbnail": whole_number(16, 1024),
-    "max_bytes": Check(
-        f"an int of at least {LEAST_NBYTES:,}", lambda it: is_int(it, LEAST_NBYTES)
-    ),
+    "max_bytes": Check(f"an int of at least {LEAST_NBYTES:,}", lambda it: is_int(it, LEAST_NBYTES)),
 }

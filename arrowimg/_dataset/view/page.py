@@ -6,23 +6,24 @@ import base64
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
-from arrowimg._core.templates import render, shown_text, source_text
+from arrowimg._core.html.templates import render, shown_text, source_text
 from arrowimg._core.version import __version__
 from arrowimg._dataset.view.charts import histogram, number_text, shares
+from arrowimg._dataset.view.columns import Column, ColumnKind
+from arrowimg._dataset.view.compare import Comparison
+from arrowimg._dataset.view.figures import Figure
 from arrowimg._dataset.view.findings import Finding, sql_name
+from arrowimg._dataset.view.pictures import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from arrowimg._dataset.view.columns import Column, ColumnKind
-    from arrowimg._dataset.view.compare import Comparison
-    from arrowimg._dataset.view.figures import Figure
-    from arrowimg._dataset.view.pictures import Picture
 
 _PACKAGE = "arrowimg._dataset.view"
 _NAME_LETTERS = 200
@@ -145,7 +146,9 @@ def _policy(style: str, script: str) -> str:
 
 
 def _finding(finding: Finding, contents: Contents, there: set[int]) -> dict[str, Any]:
-    is_said = finding.where and len(finding.where) <= 2 * _NAME_LETTERS and finding.where.isprintable()
+    is_said = (
+        finding.where and len(finding.where) <= 2 * _NAME_LETTERS and finding.where.isprintable()
+    )
     where = finding.where if is_said else ""
     both = f"({contents.where}) AND ({where})" if contents.where and where else where
     return {
@@ -205,7 +208,9 @@ def _strip(strip: Strip, there: set[int]) -> dict[str, Any]:
     name = shown_text(column.name, 60)
     return {
         "name": f"{name}: {column.measured}" if column.measured and not column.is_ours else name,
-        "measured": f"{column.measured} of {name}" if column.measured and not column.is_ours else name,
+        "measured": f"{column.measured} of {name}"
+        if column.measured and not column.is_ours
+        else name,
         "least": [number for number in strip.least if number in there],
         "most": [number for number in strip.most if number in there],
     }

@@ -10,8 +10,8 @@ import pyarrow as pa
 from msgspec import Struct
 
 from arrowimg._core.binary import binary_views
+from arrowimg._core.html.templates import shown_text
 from arrowimg._core.plain_types import plain_column, plain_type
-from arrowimg._core.templates import shown_text
 from arrowimg._core.texts import shown_values
 from arrowimg._dataset.fetch import fetch_images
 from arrowimg._dataset.view.columns import ROW_NUMBER
@@ -107,7 +107,9 @@ def read_pictures(
     side
         Most pixels that the longer side of a thumbnail has.
     """
-    wanted = pl.Series(sorted(set(numbers)), dtype=pl.UInt32).cast(rows.collect_schema()[ROW_NUMBER])
+    wanted = pl.Series(sorted(set(numbers)), dtype=pl.UInt32).cast(
+        rows.collect_schema()[ROW_NUMBER]
+    )
     chosen = rows.filter(pl.col(ROW_NUMBER).is_in(wanted.implode()))
     found = chosen.collect(engine="streaming").sort(ROW_NUMBER)
     images = _fetch(found)

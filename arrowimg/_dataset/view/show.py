@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import pyarrow as pa
 
 from arrowimg._core.option_checks import check_option, is_int
 from arrowimg._core.plain_types import plain_column, plain_type
@@ -22,6 +21,8 @@ from arrowimg.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pyarrow as pa
 
 _COLUMNS = 3
 

@@ -8,30 +8,31 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 import polars as pl
 from msgspec import Struct
 
-from arrowimg._core.templates import shown_text
+from arrowimg._core.html.templates import shown_text
 from arrowimg._core.threads import check_polars_threads
-from arrowimg._dataset.folder import read_listing, read_manifest
+from arrowimg._dataset.folder import Listing, read_listing, read_manifest
+from arrowimg._dataset.report import Report
 from arrowimg._dataset.scan import scan
 from arrowimg._dataset.sidecars import read_footer
 from arrowimg._dataset.verify import verify
-from arrowimg._dataset.view.columns import columns_of, with_keys
+from arrowimg._dataset.view.columns import columns_of, user_columns, with_keys
+from arrowimg._dataset.view.compare import Side, compare
 from arrowimg._dataset.view.figures import figures_of
 from arrowimg._dataset.view.findings import findings_of
 from arrowimg._dataset.view.options import ViewKeywords, ViewOptions
 from arrowimg._dataset.view.page import Contents, Strip, facts_text, page_html
 from arrowimg._dataset.view.pictures import extreme_rows, read_pictures, sampled_rows
+from arrowimg._storage.base import Storage
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from arrowimg._dataset.folder import Listing
-    from arrowimg._dataset.report import Report
     from arrowimg._dataset.view.columns import Column, ColumnKind
     from arrowimg._dataset.view.figures import Figure
     from arrowimg._dataset.view.findings import Finding
-    from arrowimg._storage.base import Place, Storage
+    from arrowimg._storage.base import Place
 
 _MOST_STRIPS = 12
 
@@ -119,35 +120,31 @@ def view(
     return Page(html, path, len(contents.pictures))
 
 
-def contents_of(
-    output_dir: Place, options: ViewOptions, against: Place | None = None
-) -> Contents:
+def contents_of(output_dir: Place, options: ViewOptions, against: Place | None = None) -> Contents:
     """Return all that the page of a dataset shows."""
-    storage = open_storage(output_dir)
-    listing = read_listing(storage)
-    scanned = scan(output_dir)
-    schema = scanned.collect_schema()
-    columns = columns_of(schema)
-    rows = with_keys(_filtered(scanned, options.where), schema)
-    figures = _computed(rows, columns, options)
-    report = verify(output_dir, "quick", progress=False)
-    findings = findings_of(rows, figures, report)
-    num_rows = figures[0].num_rows
+    dataset = _dataset(output_dir, options)
+    side, columns = dataset.side, [figure.column for figure in dataset.side.figures]
+    rows, figures = side.rows, side.figures
+    findings = findings_of(rows, figures, dataset.report)
     sort, down = _order(options.sort, columns)
+    num_rows = figures[0].num_rows
     grid = sampled_rows(rows, num_rows, options.sample, options.seed, sort, down=down)
     strips = _strips(rows, figures)
-    shown = [*_described(), *((it.name, it.kind, it.values) for it in columns if not it.is_ours)]
-    wanted = [*grid, *(it for finding in findings for it in finding.examples)]
+    shown = [*_described(), *((it.name, it.kind, it.values) for it in user_columns(columns))]
+    wanted = [*grid, *(number for finding in findings for number in finding.examples)]
     wanted += [number for strip in strips for number in (*strip.least, *strip.most)]
     named = [(name, values) for name, _, values in shown]
     pictures = read_pictures(rows, wanted, named, options.thumbnail)
-    name = os.fspath(output_dir)
+    comparison = None
+    if against is not None:
+        other = _dataset(against, options).side
+        figures, comparison = compare(side, other, options.thumbnail)
     return Contents(
-        title=shown_text(name.rstrip("/").rpartition("/")[2] or name),
-        path=name,
+        title=side.title,
+        path=os.fspath(output_dir),
         where=_sql(options.where),
-        facts=_facts(figures, listing, report, storage),
-        details=_details(name, listing, storage, options),
+        facts=side.facts,
+        details=_details(os.fspath(output_dir), dataset.listing, dataset.storage, options),
         findings=findings,
         figures=figures,
         strips=strips,
@@ -155,15 +152,39 @@ def contents_of(
         grid=grid,
         pictures=pictures,
         notes=_notes(findings, figures, grid, options),
+        against=comparison,
     )
+
+
+class _Dataset(Struct, frozen=True):
+    """A dataset that was looked into."""
+
+    side: Side
+    storage: Storage
+    listing: Listing
+    report: Report
+
+
+def _dataset(output_dir: Place, options: ViewOptions) -> _Dataset:
+    storage = open_storage(output_dir)
+    listing = read_listing(storage)
+    scanned = scan(output_dir)
+    schema = scanned.collect_schema()
+    rows = with_keys(_filtered(scanned, options.where), schema)
+    figures = _computed(rows, columns_of(schema), options)
+    report = verify(output_dir, "quick", progress=False)
+    name = os.fspath(output_dir).rstrip("/")
+    title = shown_text(name.rpartition("/")[2] or name)
+    facts = _facts(figures, listing, report, storage)
+    side = Side(title, rows, figures, facts, listing.has_sha256)
+    return _Dataset(side, storage, listing, report)
 
 
 def _filtered(rows: pl.LazyFrame, where: object) -> pl.LazyFrame:
     if where is None:
         return rows
-    expected = "an expression over the columns that is true or false for each row"
     if not isinstance(where, str | pl.Expr):
-        raise OptionError("where", expected, where)
+        _refuse(where, type(where).__qualname__)
     try:
         condition = pl.sql_expr(where) if isinstance(where, str) else where
         kind = rows.select(wanted=condition).collect_schema()["wanted"]
@@ -175,13 +196,11 @@ def _filtered(rows: pl.LazyFrame, where: object) -> pl.LazyFrame:
 
 
 def _refuse(where: object, found: str, cause: Exception | None = None) -> NoReturn:
-    expected = "an expression over the columns that is true or false for each row"
-    raise OptionError("where", expected, f"{where}: {found}") from cause
+    option, expected = "where", "an expression over the columns that is true or false for each row"
+    raise OptionError(option, expected, f"{where}: {found}") from cause
 
 
-def _computed(
-    rows: pl.LazyFrame, columns: Sequence[Column], options: ViewOptions
-) -> list[Figure]:
+def _computed(rows: pl.LazyFrame, columns: Sequence[Column], options: ViewOptions) -> list[Figure]:
     """Return the figures; an expression may turn out to fail only when it is computed."""
     try:
         return figures_of(rows, columns)
@@ -201,8 +220,8 @@ def _order(sort: str | None, columns: Sequence[Column]) -> tuple[pl.Expr | None,
     down = sort not in by_name and sort.startswith("-")
     name = sort[1:] if down else sort
     if name not in by_name:
-        expected = f"a column: {', '.join(shown_text(it, 40) for it in by_name)}"
-        raise OptionError("sort", expected, sort)
+        option, columns_there = "sort", ", ".join(shown_text(it, 40) for it in by_name)
+        raise OptionError(option, f"a column: {columns_there}", sort)
     return by_name[name], down
 
 
@@ -232,7 +251,9 @@ def _facts(
     figures: Sequence[Figure], listing: Listing, report: Report, storage: Storage
 ) -> list[tuple[str, str]]:
     num_rows, num_errors = figures[0].num_rows, figures[0].num_null
-    nbytes = sum(storage.stat(it).nbytes for shard in listing.shards for it in (shard.parquet, shard.tar))
+    nbytes = sum(
+        storage.stat(it).nbytes for shard in listing.shards for it in (shard.parquet, shard.tar)
+    )
     return [
         ("pictures", f"{num_rows - num_errors:,}"),
         ("rows", f"{num_rows:,}"),
@@ -251,6 +272,7 @@ def _details(
     writer = manifest.writer if manifest else {}
     if not writer and listing.shards:
         writer = read_footer(storage, listing.shards[0].parquet).writer
+    written_by = ", ".join(f"{it} {version}" for it, version in writer.items())
     recorded = listing.records[0][1] if listing.records else {}
     shards = listing.shards
     names = f"{shards[0].tar} to {shards[-1].tar}" if shards else "none"
@@ -258,7 +280,7 @@ def _details(
     return [
         ("dataset", shown_text(path, 300)),
         ("shards", shown_text(names, 300)),
-        ("written by", shown_text(", ".join(f"{it} {version}" for it, version in writer.items()), 300)),
+        ("written by", shown_text(written_by, 300)),
         *((shown_text(name, 40), shown_text(_spelled(it), 300)) for name, it in recorded.items()),
         ("this page", shown_text(_spelled(said), 300)),
     ]
@@ -278,7 +300,11 @@ def _notes(
     look = f"{odd} {'is' if odd == 1 else 'are'} worth a look" if odd else "nothing is odd"
     rows = f"{figures[0].num_rows:,} rows"
     chosen = f"where {_sql(options.where)}" if options.where is not None else "of the dataset"
-    how = f"the first by {shown_text(options.sort, 60)}" if options.sort else f"drawn by lot with seed {options.seed}"
+    how = (
+        f"the first by {shown_text(options.sort, 60)}"
+        if options.sort
+        else f"drawn by lot with seed {options.seed}"
+    )
     return {
         "verdict": f"{wrong}, {look}. This was quick: 'arrowimg verify' compares every byte.",
         "spread": f"All {rows} {shown_text(chosen, 200)}, by their sidecars.",

@@ -25,6 +25,7 @@ _MOST_PIXELS = 200_000_000
 _OPTIONS = JpegOptions(quality=82)
 _BLANK_SPREAD = 1.5
 _SQUARE = 8
+_CHANNELS = {(), (1,), (3,), (4,)}
 
 
 class Thumbnail(Struct, frozen=True):
@@ -82,7 +83,11 @@ def thumbnail_of_pixels(pixels: Pixels, side: int) -> Thumbnail | Problem:
     side
         See `thumbnail_of_file`.
     """
-    if pixels.ndim not in {2, 3} or not pixels.size or pixels.shape[2:] not in {(), (1,), (3,), (4,)}:
+    if (
+        pixels.ndim not in {2, 3}
+        or not pixels.size
+        or pixels.shape[2:] not in {(), (1,), (3,), (4,)}
+    ):
         return Problem(ErrorCode.SHAPE, f"a picture of shape {pixels.shape}")
     flat = _over_squares(_in_8_bits(pixels))
     small = _shrunk(np.ascontiguousarray(flat), side)
@@ -118,8 +123,8 @@ def _in_8_bits(pixels: Pixels) -> npt.NDArray[np.uint8]:
         return pixels
     values = np.nan_to_num(pixels.astype(np.float64), posinf=0, neginf=0)
     least, most = values.min(), values.max()
-    scaled: npt.NDArray[np.uint8] = ((values - least) * (255 / ((most - least) or 1))).astype(np.uint8)
-    return scaled
+    scaled = (values - least) * (255 / ((most - least) or 1))
+    return scaled.astype(np.uint8)
 
 
 def _over_squares(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

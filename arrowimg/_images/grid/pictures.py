@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arrowimg._core.templates import render, shown_text
+from arrowimg._core.html.templates import render, shown_text
 from arrowimg._images.grid.thumbnails import data_uri, thumbnails
 from arrowimg.errors import Problem
 
@@ -44,7 +44,7 @@ def grid_html(
         {
             "source": "" if made is None or isinstance(made, Problem) else data_uri(made),
             "problem": _problem(made),
-            "words": [(shown_text(name, 40), shown_text(value, _LETTERS)) for name, value in beside],
+            "words": [(shown_text(name, 40), shown_text(it, _LETTERS)) for name, it in beside],
         }
         for made, beside in zip(thumbnails(pictures, side), words, strict=True)
     ]
