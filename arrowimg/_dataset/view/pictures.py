@@ -115,7 +115,7 @@ def read_pictures(
     images = _fetch(found)
     shown = found.select([values.alias(str(at)) for at, (_, values) in enumerate(columns)])
     values = [_shown_column(shown[str(at)]) for at in range(len(columns))]
-    others = _other_pictures(shown, [name for name, _ in columns], side)
+    others = _other_pictures(shown, len(found), [name for name, _ in columns], side)
     made = thumbnails(images, side)
     return {
         number: _picture(number, image_id, [it[at] for it in values], thumbnail, others[at])
@@ -163,10 +163,10 @@ def _files_of(column: pl.Series) -> list[memoryview | Problem | None]:
 
 
 def _other_pictures(
-    rows: pl.DataFrame, names: Sequence[str], side: int
+    rows: pl.DataFrame, num_rows: int, names: Sequence[str], side: int
 ) -> list[list[tuple[str, str]]]:
     """Return the other pictures of each row: files in columns of bytes, masks for example."""
-    found = list[list[tuple[str, str]]]([] for _ in range(len(rows)))
+    found = list[list[tuple[str, str]]]([] for _ in range(num_rows))
     for name, column in zip(names, rows.get_columns(), strict=True):
         if column.dtype != pl.Binary:
             continue
