@@ -68,6 +68,11 @@ def with_keys(rows: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
     return rows.rename(_keys(schema)).with_row_index(ROW_NUMBER)
 
 
+def comparable_kind(column: Column) -> ColumnKind:
+    """Return the kind by which values are compared in a page: spans of time have none."""
+    return "other" if column.dtype.startswith("Duration") else column.kind
+
+
 def user_columns(columns: Sequence[Column]) -> list[Column]:
     """Return those of them that the user wrote."""
     return [column for column in columns if not column.is_ours]

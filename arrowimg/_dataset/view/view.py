@@ -15,7 +15,7 @@ from arrowimg._dataset.report import Report
 from arrowimg._dataset.scan import scan
 from arrowimg._dataset.sidecars import read_footer
 from arrowimg._dataset.verify import verify
-from arrowimg._dataset.view.columns import columns_of, user_columns, with_keys
+from arrowimg._dataset.view.columns import columns_of, comparable_kind, user_columns, with_keys
 from arrowimg._dataset.view.compare import Side, compare
 from arrowimg._dataset.view.figures import figures_of
 from arrowimg._dataset.view.findings import findings_of
@@ -130,7 +130,10 @@ def contents_of(output_dir: Place, options: ViewOptions, against: Place | None =
     num_rows = figures[0].num_rows
     grid = sampled_rows(rows, num_rows, options.sample, options.seed, sort, down=down)
     strips = _strips(rows, figures)
-    shown = [*_described(), *((it.name, it.kind, it.values) for it in user_columns(columns))]
+    shown = [
+        *_described(),
+        *((it.name, comparable_kind(it), it.values) for it in user_columns(columns)),
+    ]
     wanted = [*grid, *(number for finding in findings for number in finding.examples)]
     wanted += [number for strip in strips for number in (*strip.least, *strip.most)]
     named = [(name, values) for name, _, values in shown]

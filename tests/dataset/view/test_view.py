@@ -8,7 +8,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 import polars as pl
@@ -57,7 +57,7 @@ class WithoutRead:
         self._file = file
         self.seek, self.fileno = file.seek, file.fileno
 
-    def __enter__(self) -> WithoutRead:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -233,7 +233,7 @@ def test_a_picture_stands_upright_in_its_colours(tmp_path: Path) -> None:
     assert shown.size == (100, 50)
     red, green, blue = shown.convert("RGB").getpixel((90, 25))  # type: ignore[misc]  # of RGB
     assert (red > 200, green < 60, blue < 60) == (True, True, True)
-    assert max(shown.convert("RGB").getpixel((10, 25))) < 60  # type: ignore[type-var,arg-type]
+    assert max(shown.convert("RGB").getpixel((10, 25))) < 60  # type: ignore[arg-type]
 
 
 def test_a_page_stays_within_its_bound(varied: Path) -> None:

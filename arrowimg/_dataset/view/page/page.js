@@ -30,17 +30,20 @@ for (const row of document.querySelectorAll(".row[data-rows]")) {
 
 const operators = [
   { name: "contains", kinds: ["text"], test: (a, b) => a.toLowerCase().includes(b.toLowerCase()), sql: (c, v) => `STRPOS(LOWER(${c}), LOWER(${text(v)})) > 0` },
-  { name: "=", kinds: ["number", "text", "flag", "time"], test: (a, b) => a === b, sql: (c, v, k) => `${c} = ${literal(v, k)}` },
-  { name: "≠", kinds: ["number", "text", "flag", "time"], test: (a, b) => a !== b, sql: (c, v, k) => `${c} != ${literal(v, k)}` },
-  { name: "<", kinds: ["number", "time"], test: (a, b) => a < b, sql: (c, v, k) => `${c} < ${literal(v, k)}` },
-  { name: "≤", kinds: ["number", "time"], test: (a, b) => a <= b, sql: (c, v, k) => `${c} <= ${literal(v, k)}` },
-  { name: ">", kinds: ["number", "time"], test: (a, b) => a > b, sql: (c, v, k) => `${c} > ${literal(v, k)}` },
-  { name: "≥", kinds: ["number", "time"], test: (a, b) => a >= b, sql: (c, v, k) => `${c} >= ${literal(v, k)}` },
+  { name: "=", kinds: ["number", "text", "flag"], test: (a, b) => a === b, sql: (c, v, k) => `${c} = ${literal(v, k)}` },
+  { name: "≠", kinds: ["number", "text", "flag"], test: (a, b) => a !== b, sql: (c, v, k) => `${c} != ${literal(v, k)}` },
+  { name: "<", kinds: ["number", "time"], test: (a, b) => a < b, sql: (c, v, k) => `${spelled(c, k)} < ${literal(v, k)}` },
+  { name: "≤", kinds: ["number"], test: (a, b) => a <= b, sql: (c, v, k) => `${c} <= ${literal(v, k)}` },
+  { name: ">", kinds: ["number"], test: (a, b) => a > b, sql: (c, v, k) => `${c} > ${literal(v, k)}` },
+  { name: "≥", kinds: ["number", "time"], test: (a, b) => a >= b, sql: (c, v, k) => `${spelled(c, k)} >= ${literal(v, k)}` },
   { name: "is null", test: (a) => a === null, sql: (c) => `${c} IS NULL`, alone: true },
   { name: "is not null", test: (a) => a !== null, sql: (c) => `${c} IS NOT NULL`, alone: true },
 ];
 const text = (value) => `'${String(value).replaceAll("'", "''")}'`;
-const literal = (value, kind) => (kind === "number" || kind === "flag" ? String(value) : text(value));
+// Times are compared by their letters, from the year on, as Polars and this page spell them.
+const spelled = (column, kind) => (kind === "time" ? `CAST(${column} AS VARCHAR)` : column);
+const literal = (value, kind) =>
+  kind === "number" || kind === "flag" ? String(value) : text(kind === "time" ? value.replace("T", " ") : value);
 const quoted = (words) => `'${words.replaceAll("'", "'\\''")}'`;
 const fits = (operator, kind) => !operator.kinds || operator.kinds.includes(kind);
 
@@ -122,7 +125,7 @@ function order() {
 function read(raw, kind) {
   if (kind === "number") return raw.trim() === "" ? NaN : Number(raw);
   if (kind === "flag") return raw.trim().toLowerCase() === "true" ? true : raw.trim().toLowerCase() === "false" ? false : NaN;
-  return raw;
+  return kind === "time" ? raw.trim().replace(" ", "T") : raw;
 }
 
 function offerOperators() {
