@@ -376,18 +376,21 @@ class ShardConflictError(ArrowimgError, FileExistsError):
     committed, offered
         The checksum of the file and that of the new content; where neither was computed, what
         they are.
+    advice
+        What else may be done.
     """
 
-    def __init__(self, path: str, committed: str, offered: str) -> None:
+    def __init__(self, path: str, committed: str, offered: str, advice: str = "") -> None:
         # OSError gives several arguments a meaning of its own (errno, strerror, file name).
         super().__init__(
             f"{printable(f'{path}: already committed as {committed}, offered as {offered}')}; "
             'write into another folder, or pass if_exists="overwrite"'
+            + (f"; {advice}" if advice else "")
         )
-        self.path, self.committed, self.offered = path, committed, offered
+        self.path, self.committed, self.offered, self.advice = path, committed, offered, advice
 
-    def __reduce__(self) -> tuple[type[ShardConflictError], tuple[str, str, str]]:
-        return type(self), (self.path, self.committed, self.offered)
+    def __reduce__(self) -> tuple[type[ShardConflictError], tuple[str, str, str, str]]:
+        return type(self), (self.path, self.committed, self.offered, self.advice)
 
 
 class DatasetConflictError(ArrowimgError, FileExistsError):
@@ -517,9 +520,25 @@ class MissingFileError(ArrowimgError, FileNotFoundError):
 
 
 class ForkedProcessError(ArrowimgError, RuntimeError):
-    """A forked process lacks the threads of Polars that its parent had, and would wait for ever."""
+    """A forked process lacks threads that its parent had, and would wait for ever.
+
+    Attributes
+    ----------
+    library
+        Whose they are.
+    """
+
+    def __init__(self, library: str = "Polars") -> None:
+        super().__init__(library)
+        self.library = library
 
     def __str__(self) -> str:
+        if self.library != "Polars":
+            return (
+                f"this process was forked after its parent had used {self.library}, whose threads "
+                'it lacks: start processes with multiprocessing.get_context("spawn"), or fork '
+                "before the first use"
+            )
         return (
             "this process was forked after its parent had used Polars, whose threads it lacks: "
             'start processes with multiprocessing.get_context("spawn"), or use Polars '

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fault_tools import Writers
     from reader_data import Dataset
+    from store_servers import Servers
 
 # A slow machine is not a failure. In CI the same examples are tried every time, so that a red run
 # is about the change at hand; elsewhere new ones are.
@@ -67,6 +68,15 @@ def writers() -> Iterator[Writers]:
     from fault_tools import Writers
 
     with Writers() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Give out object stores that run here; they end with the session."""
+    from store_servers import Servers
+
+    with Servers(tmp_path_factory.mktemp("servers")) as made:
         yield made
 
 

@@ -27,6 +27,7 @@ FACES = {"__init__", "__main__", "_cli", "curator", "ray"}
 DOORS = {
     "cv2": ("_images/codec/",),
     "PIL": ("_images/codec/",),
+    "obstore": ("_storage/object_store/",),
     "ray": ("ray/",),
     "nemo_curator": ("curator/",),
 }

@@ -55,7 +55,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     """Return what a type is written as; a type that cannot be written, as it is."""
     if isinstance(kind, pa.BaseExtensionType):
         return plain_type(kind.storage_type)
-    if any(pa.types.is_union(part) for part in types_within(kind)):
+    if any(pa.types.is_union(part) or has_null_keys(part) for part in types_within(kind)):
         return kind
     if pa.types.is_run_end_encoded(kind):
         return plain_type(kind.value_type)
@@ -92,6 +92,11 @@ def types_within(kind: pa.DataType) -> list[pa.DataType]:
         return [kind, *types_within(kind.value_type)]
     children = [kind.field(at).type for at in range(kind.num_fields)]
     return [kind, *(it for child in children for it in types_within(child))]
+
+
+def has_null_keys(kind: pa.DataType) -> bool:
+    """Tell whether a type is a map whose keys are all null, which is no map once it is plain."""
+    return bool(pa.types.is_map(kind) and pa.types.is_null(plain_type(kind.key_type)))
 
 
 def _gets_lost_in_dictionary(kind: pa.DataType) -> bool:

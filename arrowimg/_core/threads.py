@@ -39,7 +39,7 @@ def map_on_threads(
     items: Iterable[Item],
     threads: int,
     ahead: int,
-    purpose: Literal["work", "read"] = "work",
+    purpose: Literal["work", "read", "look"] = "work",
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order, computed on several threads.
 
@@ -53,7 +53,8 @@ def map_on_threads(
     ahead
         At most so many results are computed, or being computed, before they are asked for.
     purpose
-        What the threads are kept for. Those that work may wait for those that read.
+        What the threads are kept for. Those that work may wait for those that read,
+        and both for those that look.
     """
     if threads == 1:
         yield from map(function, items)

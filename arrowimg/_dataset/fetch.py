@@ -11,6 +11,7 @@ import pyarrow as pa
 from arrowimg._core.binary import binary_views
 from arrowimg._core.tables import as_table
 from arrowimg._core.threads import check_polars_threads, map_on_threads, usable_cores
+from arrowimg._dataset.scan import UNREADABLE
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._images.arrays import column_of_images, nested_lists
@@ -22,13 +23,6 @@ from arrowimg.errors import ImageError, ManifestError, Problem, RowProblem, Sche
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-
-_UNREADABLE = (
-    pl.exceptions.ComputeError,
-    pl.exceptions.SchemaError,
-    pl.exceptions.PanicException,
-)
-"""What Polars raises of Parquet files that are not what they were taken for."""
 
 _MOST_NBYTES = 2**53
 """Of a file, far from where sums of two numbers overflow."""
@@ -101,7 +95,7 @@ def _collected(frame: pl.LazyFrame) -> pl.DataFrame:
     """
     try:
         return frame.collect()
-    except (*_UNREADABLE, OSError) as error:
+    except (*UNREADABLE, OSError) as error:
         expected = "rows that Polars can compute; arrowimg.verify tells which sidecar is damaged"
         raise ManifestError(TAR_PATH, expected, str(error)) from error
 
@@ -134,9 +128,10 @@ def _column(rows: pl.DataFrame, name: str) -> pl.Series:
 
 def _numbers(column: pl.Series) -> npt.NDArray[np.int64]:
     """Return a column of whole numbers, 0 for null."""
-    is_right = column.dtype.is_integer() and column.is_between(0, _MOST_NBYTES).all()
-    if not is_right:
-        expected = f"whole numbers of at least 0 and at most {_MOST_NBYTES}"
+    expected = f"whole numbers of at least 0 and at most {_MOST_NBYTES}"
+    if not column.dtype.is_integer():
+        raise SchemaError(column.name, expected, str(column.dtype))
+    if not column.is_between(0, _MOST_NBYTES).all():
         raise SchemaError(column.name, expected, f"{column.dtype} from {column.min()!r}")
     return column.fill_null(0).cast(pl.Int64).to_numpy()
 

@@ -51,6 +51,9 @@ def check_parquet(metadata: pq.FileMetaData, schema: pa.Schema, nbytes: int, pat
     unpacked = _unpacked_nbytes(metadata)
     if unpacked > _MOST_NBYTES + _NBYTES_A_BYTE * nbytes:
         raise ManifestError(path, expected, f"{unpacked:,} bytes packed to {nbytes:,}")
+    vectors = metadata.num_rows * sum(_fixed_nbytes(it.type) for it in schema)
+    if vectors > _MOST_NBYTES + _NBYTES_A_BYTE * nbytes:
+        raise ManifestError(path, expected, f"vectors of {vectors:,} bytes in {nbytes:,}")
     for field in SIDECAR_SCHEMA:
         kinds = [str(it.type) for it in schema if it.name == field.name]
         if kinds != [str(field.type)]:
@@ -98,6 +101,17 @@ def _check_ranges(rows: pa.Table, footer: Footer, path: str) -> None:
         raise ManifestError(path, f"offsets and sizes within {footer.tar_nbytes:,} bytes", "others")
     if (offsets[1:] - BLOCK < offsets[:-1] + sizes[:-1]).any():
         raise ManifestError(path, "members one behind the other", "others")
+
+
+def _fixed_nbytes(kind: pa.DataType) -> int:
+    """Return how many bytes vectors of a type take in each row, even where they are null."""
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * max(1, _fixed_nbytes(kind.value_type))
+    if pa.types.is_fixed_size_binary(kind):
+        return int(kind.byte_width)
+    if pa.types.is_dictionary(kind):
+        return _fixed_nbytes(kind.value_type)
+    return sum(_fixed_nbytes(kind.field(at).type) for at in range(kind.num_fields))
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

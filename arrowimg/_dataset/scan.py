@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import polars as pl
+import pyarrow as pa
 
 from arrowimg._core.threads import check_polars_threads
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import open_sidecar
-from arrowimg._format.sidecar import SIDECAR_SCHEMA, TAR_PATH
+from arrowimg._format.column_types import is_written_type
+from arrowimg._format.parquet import null_file, stated_schema
+from arrowimg._format.sidecar import RESERVED, SIDECAR_SCHEMA, TAR_PATH, no_sidecar
 from arrowimg._storage.open import local_path, open_storage
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
     from arrowimg._storage.base import Storage
+
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What Polars raises of Parquet files that are not what they were taken for."""
 
 _CHECKED_AT_MOST = 16
 """Sidecars that are opened at once; those of a dataset were written alike."""
@@ -46,13 +53,14 @@ def scan(output_dir: str | os.PathLike[str]) -> pl.LazyFrame:
         When there is neither a manifest nor a shard, one of their files is missing or has another
         size, or the manifest or one of the first 16 sidecars cannot be read.
     SchemaError
-        When a stage wrote shards of different columns, and that shows in the first 16.
+        When a stage wrote shards of different columns, or of types that Polars does not read as
+        one, and that shows in the first 16.
     ForkedProcessError
         In a process that was forked after its parent had used Polars.
     polars.exceptions.PolarsError
-        When the frame is collected, from Polars: where later shards have different columns,
-        and where pages of a sidecar are damaged, which only reading them shows. `verify` names
-        the sidecar.
+        When the frame is collected, from Polars: where later shards have different columns
+        or types, and where pages of a sidecar are damaged, which only reading them shows. `verify`
+        names the sidecar.
 
     Examples
     --------
@@ -76,14 +84,42 @@ def scan(output_dir: str | os.PathLike[str]) -> pl.LazyFrame:
 def _check_alike(storage: Storage, sidecars: list[str]) -> None:
     """Raise where a sidecar cannot be read, or has other columns than the first.
 
-    Whether types that differ can be one, Polars knows.
+    Whether types that differ can be one, and whether it reads one that arrowimg does not write,
+    Polars is asked.
     """
-    names: set[str] | None = None
+    first: pa.Schema | None = None
     for name in sidecars:
+        path = storage.path_of(name)
         with open_sidecar(storage, name) as sidecar:
-            found = set(sidecar.file.schema_arrow.names)
-        names = names or found
-        for column in sorted(names ^ found)[:1]:
-            has, lacks = (name, sidecars[0]) if column in found else (sidecars[0], name)
+            schema = sidecar.file.schema_arrow
+            states_others = not schema.equals(stated_schema(sidecar.file.metadata) or schema)
+        if states_others:
+            _check_schema(path)
+        first = first or schema
+        for column in sorted({*first.names} ^ {*schema.names})[:1]:
+            has, lacks = (name, sidecars[0]) if column in schema.names else (sidecars[0], name)
             expected = f"a column of all shards, as of {storage.path_of(has)}"
             raise SchemaError(column, expected, f"no such column in {storage.path_of(lacks)}")
+        for field in schema:
+            _check_type(first.field(field.name), field, path)
+
+
+def _check_schema(path: str) -> None:
+    """Raise `ManifestError` where Polars cannot read which columns a file has."""
+    try:
+        pl.read_parquet_schema(path)
+    except (*UNREADABLE, OSError) as error:
+        raise no_sidecar(path, error) from error
+
+
+def _check_type(first: pa.Field, field: pa.Field, path: str) -> None:
+    """Raise `SchemaError` where Polars would read no column of two such types."""
+    is_ours = field.name in RESERVED or is_written_type(field)
+    if is_ours and first.type == field.type:
+        return
+    try:
+        files: list[IO[bytes]] = [io.BytesIO(null_file(it.type)) for it in (first, field)]
+        pl.scan_parquet(files, glob=False).collect()
+    except (*UNREADABLE, pa.ArrowException, OSError) as error:
+        expected = f"{first.type}, as in other shards, or a type that Polars reads as that"
+        raise SchemaError(field.name, expected, f"{field.type} in {path}") from error

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from arrowimg._core.plain_types import MOST_DIGITS, plain_column, plain_field, types_within
+from arrowimg._core.plain_types import (
+    MOST_DIGITS,
+    has_null_keys,
+    plain_column,
+    plain_field,
+    types_within,
+)
 from arrowimg._format.parquet import parquet_leaves
 from arrowimg.errors import SchemaError
 
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
+_WRITES_NO_HIDDEN_LISTS = int(pa.__version__.split(".")[0]) < 26
 _WHOLE_HOURS = re.compile(r"[+-](0[0-9]|1[0-2]):00|\+1[34]:00")
 _IN_ALL_READERS = "a type that Parquet has, and each of its readers"
 
@@ -47,6 +54,11 @@ def written_columns(table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def is_written_type(field: pa.Field) -> bool:
+    """Tell whether columns are written with this very type."""
+    return bool(plain_field(field).type == field.type) and _refused(field.type) is None
+
+
 def _written_column(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     """Return a column as its plain type, once its values are known to come back."""
     try:
@@ -56,11 +68,47 @@ def _written_column(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray
     except pa.ArrowInvalid as error:
         expected, advice = f"values of {column.type}", "mend or leave out these values"
         raise SchemaError(field.name, expected, str(error), advice) from error
+    if _WRITES_NO_HIDDEN_LISTS and any(map(_may_hide_lists, types_within(field.type))):
+        plain = pa.chunked_array(map(_without_hidden_lists, plain.chunks), field.type)
     if _may_be_at_fault(field):
         for chunk in plain.chunks:
             for expected, found, advice in _faults(chunk, field):
                 raise SchemaError(field.name, expected, found, advice)
     return plain
+
+
+def _may_hide_lists(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and any(map(_is_list, types_within(kind)))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_map)
+    return any(is_kind(kind) for is_kind in kinds)
+
+
+def _without_hidden_lists(array: pa.Array) -> pa.Array:
+    """Return an array without the values in lists that a null struct around them hides.
+
+    Its nulls are counted: PyArrow 23 takes keys of a map for null, and aborts, where they are not.
+    """
+    kind = array.type
+    if any(map(_is_list, types_within(kind))):
+        array = _without_hidden_children(array, kind)
+    array.null_count  # noqa: B018  # counts them, and keeps the count
+    return array
+
+
+def _without_hidden_children(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_struct(kind):
+        children = [_without_hidden_lists(child) for child in array.flatten()]
+        mask = array.is_null() if array.null_count else None
+        return pa.StructArray.from_arrays(children, fields=list(kind), mask=mask)
+    if array.null_count or array.offset:
+        array = array.take(pa.array(np.arange(len(array))))
+    num_buffers = 1 if pa.types.is_fixed_size_list(kind) else 2
+    child = _without_hidden_lists(array.values)
+    buffers = array.buffers()[:num_buffers]
+    return pa.Array.from_buffers(kind, len(array), buffers, children=[child])
 
 
 def _refused(kind: pa.DataType) -> str | None:
@@ -72,6 +120,8 @@ def _refused(kind: pa.DataType) -> str | None:
 def _reason(kind: pa.DataType) -> str | None:  # noqa: PLR0911  # a type each
     if pa.types.is_union(kind):
         return "a union"
+    if has_null_keys(kind):
+        return "a map of null keys"
     if pa.types.is_struct(kind):
         return _struct_reason([field.name for field in kind])
     if pa.types.is_fixed_size_list(kind) and kind.list_size == 0:

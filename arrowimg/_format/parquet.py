@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -119,6 +120,27 @@ def holds_own_checksum(file: IO[bytes]) -> bool:
     while data := file.read(_BUFFER_NBYTES):
         hasher.update(data)
     return stated.decode("ascii", "replace") == hasher.hexdigest()
+
+
+def stated_schema(metadata: pq.FileMetaData) -> pa.Schema | None:
+    """Return the Arrow schema that a Parquet file says it was written with, None of none.
+
+    Raises
+    ------
+    pyarrow.ArrowException, ValueError, OSError
+        When it cannot be read.
+    """
+    stated = (metadata.metadata or {}).get(b"ARROW:schema")
+    return None if stated is None else pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stated)))
+
+
+def null_file(kind: pa.DataType) -> bytes:
+    """Return a Parquet file of one column and one row, which is null."""
+    sink = pa.BufferOutputStream()
+    table = pa.table({"column": pa.nulls(1, kind)})
+    with pq.ParquetWriter(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
 
 
 @functools.lru_cache(maxsize=64)

@@ -61,6 +61,8 @@ def column_of_images(
     ImageError
         When Arrow cannot hold an array.
     """
+    if isinstance(images, np.ndarray) and images.dtype == object and images.ndim == 1:
+        images = [*images]  # pictures of any shapes, as NumPy holds them
     _check_arrays(images, image_ids)
     if isinstance(images, np.ndarray) and images.dtype != np.bool_ and images.size:
         return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from arrowimg._core.tables import as_table, is_text
+from arrowimg._core.tables import as_table, is_text, text_column
 from arrowimg._core.task import Task
 from arrowimg._images.arrays import ImageArrays, column_of_images, column_of_values
 from arrowimg._images.columns import Pixels, image_views
@@ -180,10 +180,16 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
         return int(self.data.num_rows)
 
     def ids(self) -> pa.ChunkedArray:
-        """Return the ids as strings, null where a row has none."""
+        """Return the ids as strings, null where a row has none.
+
+        Raises
+        ------
+        SchemaError
+            When they are neither strings nor integers.
+        """
         if "image_id" not in self.data.column_names:
             return pa.chunked_array([pa.nulls(self.num_items, pa.string())])
-        return self.data["image_id"].cast(pa.string())
+        return text_column(self.data["image_id"], "image_id")
 
     def images(self, image_column: str = "image_data") -> list[Pixels | memoryview | None]:
         """Return a view of each image: pixels (read-only) or the bytes of an encoded file.

@@ -7,7 +7,7 @@ and to remove.
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ from arrowimg._core.pieces import PiecesWriter
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -23,8 +23,26 @@ if TYPE_CHECKING:
 
     from arrowimg._core.checksums import ChecksumName
 
-Place: TypeAlias = "str | os.PathLike[str]"
-"""Where files are, as a caller says it."""
+
+class ReadyStore(Protocol):
+    """A store of obstore that a caller made, as much of it as tells where it is."""
+
+    @property
+    def prefix(self) -> str | None:
+        """What keys begin with."""
+        ...
+
+    @property
+    def config(self) -> Any:  # noqa: ANN401  # of a class of its own for each kind
+        """What it was made with, its bucket among that."""
+        ...
+
+
+Place: TypeAlias = "str | os.PathLike[str] | ReadyStore"
+"""Where files are, as a caller says it: a path, a URL, or a store of obstore."""
+
+StorageOptions: TypeAlias = "Mapping[str, object]"
+"""What an object store is told: keys of object_store, as Polars takes them."""
 
 Durability: TypeAlias = Literal["full", "process"]
 IfExists: TypeAlias = Literal["verify", "skip", "overwrite", "error"]
@@ -41,10 +59,14 @@ class Promises(Struct, frozen=True):
     has_lock
         True: the lock of a dead process is released, and live writers can be kept from publishing.
         False: `Storage.lock` keeps nobody from anything.
+    is_remote
+        True: each look is a request over a network, so that many are made at once, and none where
+        a manifest tells what is there.
     """
 
     creates_atomically: bool
     has_lock: bool
+    is_remote: bool = False
 
 
 class FileStat(Struct, frozen=True):
@@ -219,8 +241,23 @@ class Storage(Protocol):
         """
         ...
 
+    def stats(self, names: Sequence[str]) -> list[FileStat | OSError]:
+        """Return of each file what `stat` returns or raises, in as few looks as it takes."""
+        ...
+
+    def now(self) -> float:
+        """Return the time by the clock that `FileStat.modified_at` is of."""
+        ...
+
+    def polars_options(self) -> dict[str, Any] | None:
+        """Return what Polars is told in order to open paths of this place; None: it cannot."""
+        ...
+
     def describe(self, name: str, checksum_name: ChecksumName) -> CommittedFile:
-        """Return size and checksum of a file; `FileNotFoundError` where there is none."""
+        """Return size and checksum of a file; `FileNotFoundError` where there is none.
+
+        They may be those that its writer stated, where the storage keeps that with the file.
+        """
         ...
 
     def remove(self, names: Sequence[str]) -> None:
@@ -236,6 +273,7 @@ class Storage(Protocol):
 
         Yields False where writers cannot be kept from it: one is busy, or the storage has no lock
         (`Promises.has_lock`). The caller must then do nothing that could harm a writer at work:
-        garbage collection removes nothing, and `publish` replaces no data without a record.
+        `publish` replaces no data without a record, and garbage collection removes nothing, but
+        where no storage of that kind has a lock, and writers look again after their record.
         """
         ...

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_NO_RECORD = (
+    "no sidecar names it: where its writer is dead, `arrowimg gc --older-than DAYS --delete` "
+    "removes it"
+)
+
 
 class UnpublishedFile(NewFile, Protocol):
     """A file whose bytes are complete, and as durable as they are to be."""
@@ -33,7 +38,16 @@ class UnpublishedFile(NewFile, Protocol):
 
 
 class Target(Protocol):
-    """Where a commit is published: what it needs of a storage."""
+    """Where a commit is published: what it needs of a storage.
+
+    Attributes
+    ----------
+    replaces_what_it_saw
+        True: `UnpublishedFile.replace` replaces the file that it looked at and no newer one, so
+        that overwriting data without a record needs no lock.
+    """
+
+    replaces_what_it_saw: bool
 
     def lock(self, *, exclusive: bool) -> AbstractContextManager[bool]:
         """Lock the place; yields False where that cannot be had. Writers share it."""
@@ -134,9 +148,9 @@ def _publish_over(
             raise _conflict(target, files)
         target.remove(record.name)
         target.make_durable()
-    elif data and not is_alone:
+    elif data and not is_alone and not (if_exists == "overwrite" and target.replaces_what_it_saw):
         # Data of another writer that may be about to publish its record.
-        raise _conflict(target, data)
+        raise _conflict(target, data, _NO_RECORD)
     for file in files:
         file.replace()
         target.make_durable()
@@ -161,7 +175,7 @@ def _is_equal(target: Target, file: NewFile) -> bool:
         return False
 
 
-def _conflict(target: Target, files: Sequence[NewFile]) -> ShardConflictError:
+def _conflict(target: Target, files: Sequence[NewFile], advice: str = "") -> ShardConflictError:
     """Return the error that names the last of these files whose committed bytes differ."""
     differing = (file for file in reversed(files) if not _is_equal(target, file))
     file = next(differing, files[-1])
@@ -169,4 +183,4 @@ def _conflict(target: Target, files: Sequence[NewFile]) -> ShardConflictError:
         committed = target.describe(file.name).checksum
     except FileNotFoundError:
         committed = "(the file is missing)"
-    return ShardConflictError(target.path_of(file.name), committed, file.checksum)
+    return ShardConflictError(target.path_of(file.name), committed, file.checksum, advice)

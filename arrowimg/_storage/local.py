@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import contextmanager, suppress
 from copy import copy
 from errno import ENOENT
 from pathlib import Path
 from stat import S_ISREG
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from arrowimg._storage import local_ranges
-from arrowimg._storage.base import CommittedFile, Durability, FileStat, Place, Promises
+from arrowimg._storage.base import CommittedFile, Durability, FileStat, Promises
 from arrowimg._storage.local_commit import (
     LocalTransaction,
     describe_file,
@@ -56,7 +57,7 @@ class LocalStorage:
     """Of a local disk. Where a file system has no locks, or neither hard links nor renames that
     replace nothing, `lock` and ``docs/explanation/durability.md`` say so."""
 
-    def __init__(self, folder: Place, durability: Durability = "full") -> None:
+    def __init__(self, folder: str | os.PathLike[str], durability: Durability = "full") -> None:
         self._shown = Path(folder)
         self._folder = self._shown.absolute()
         self._top = self._folder
@@ -153,6 +154,18 @@ class LocalStorage:
             raise no_file(self._folder / name)
         return FileStat(name, found.st_size, found.st_mtime)
 
+    def stats(self, names: Sequence[str]) -> list[FileStat | OSError]:
+        """Return of each file what `stat` returns or raises."""
+        return [self._stat(name) for name in names]
+
+    def now(self) -> float:
+        """Return the time by the clock of this machine."""
+        return time.time()
+
+    def polars_options(self) -> dict[str, Any]:
+        """Return nothing: Polars opens paths as they are."""
+        return {}
+
     def describe(self, name: str, checksum_name: ChecksumName) -> CommittedFile:
         """Return size and checksum of a file, by reading it."""
         return describe_file(self._folder / name, checksum_name)
@@ -225,6 +238,12 @@ class LocalStorage:
             raise
         except OSError as error:
             raise self._error(error) from error
+
+    def _stat(self, name: str) -> FileStat | OSError:
+        try:
+            return self.stat(name)
+        except OSError as error:
+            return error
 
     def _check_inside(self) -> None:
         """Refuse a link in place of a folder below the one that the caller named."""

@@ -38,6 +38,8 @@ class LocalTransaction:
         Of the folder; kept open by the owner.
     """
 
+    replaces_what_it_saw = False
+
     def __init__(
         self,
         folder: Path,

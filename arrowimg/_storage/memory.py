@@ -99,6 +99,17 @@ class MemoryStorage:
         data, modified_at = self._found(name)
         return FileStat(name, len(data), modified_at)
 
+    def stats(self, names: Sequence[str]) -> list[FileStat | OSError]:
+        """Return of each file what `stat` returns or raises."""
+        return [self._stat(name) for name in names]
+
+    def now(self) -> float:
+        """Return the time by the clock of this machine."""
+        return time.time()
+
+    def polars_options(self) -> None:
+        """Return None: Polars does not see what is in memory here."""
+
     def describe(self, name: str, checksum_name: ChecksumName) -> CommittedFile:
         """Return size and checksum of a file."""
         data = self._found(name)[0]
@@ -122,6 +133,12 @@ class MemoryStorage:
     def begin(self, checksum_name: ChecksumName) -> Iterator[MemoryTransaction]:
         """Begin a transaction; what it has not published when it ends leaves no trace."""
         yield MemoryTransaction(self, self._contents, checksum_name)
+
+    def _stat(self, name: str) -> FileStat | OSError:
+        try:
+            return self.stat(name)
+        except OSError as error:
+            return error
 
     def _paths_below(self) -> list[str]:
         return [path for path in list(self._contents) if path.startswith(f"{self._place}/")]
@@ -175,6 +192,8 @@ class MemoryFile:
 
 class MemoryTransaction:
     """Files that become visible together, and not before."""
+
+    replaces_what_it_saw = False
 
     def __init__(
         self, storage: MemoryStorage, contents: Contents, checksum_name: ChecksumName

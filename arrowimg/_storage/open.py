@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from arrowimg._storage.local import LocalStorage
-from arrowimg.errors import OptionError
+from arrowimg.errors import MissingDependencyError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from arrowimg._storage.base import Durability, Place, Storage
+    from arrowimg._storage.base import Durability, Place, Storage, StorageOptions
+
+URL_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+"""Of object stores."""
 
 # One slash, since `pathlib.Path` makes "s3:/bucket" of "s3://bucket".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
@@ -21,7 +25,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 def open_storage(
     place: Place,
-    storage_options: Mapping[str, object] | None = None,
+    storage_options: StorageOptions | None = None,
     durability: Durability = "full",
     *,
     argument: str = "output_dir",
@@ -32,9 +36,10 @@ def open_storage(
     ----------
     place
         A folder of the local file system: a path, or a ``file://`` URL. A relative one is that of
-        the working directory as it is now.
+        the working directory as it is now. Or an object store: a URL, or a store of obstore.
     storage_options
-        What the storage is told; nothing where it is a folder.
+        What an object store is told, by the keys of object_store; nothing where it is a folder, or
+        a store that is ready.
     durability
         See `WriteOptions`.
     argument
@@ -44,13 +49,34 @@ def open_storage(
     ------
     OptionError
         When `place` is no path, or one of a storage that is not known; when there are options for
-        a folder.
+        a folder, or one that the store does not know.
+    MissingDependencyError
+        When it is an object store, and obstore is not installed.
     """
+    if is_in_store(place):
+        if not isinstance(place, str) and storage_options not in (None, {}, place):
+            option, expected = "storage_options", "none beside a store that is ready"
+            raise OptionError(option, expected, sorted(storage_options or {}))
+        return _open_store(place, storage_options, argument)
     path = local_path(place, argument)
     if storage_options:
         option, expected = "storage_options", "none for a local folder"
-        raise OptionError(option, expected, sorted(storage_options))
+        names = sorted(storage_options) if hasattr(storage_options, "keys") else "a store"
+        raise OptionError(option, expected, names)
     return LocalStorage(path, durability)
+
+
+def is_in_store(place: object) -> bool:
+    """Tell whether a place is in an object store: its URL, or a store of obstore."""
+    if isinstance(place, str):
+        scheme, separator, _ = place.partition("://")
+        return bool(separator) and scheme.lower() in URL_SCHEMES
+    return any(kind.__module__.partition(".")[0] == "obstore" for kind in type(place).__mro__)
+
+
+def options_for(place: object, storage_options: StorageOptions | None) -> StorageOptions | None:
+    """Return the options where a place is in an object store, none for a folder."""
+    return storage_options if is_in_store(place) else None
 
 
 def local_path(place: object, argument: str = "output_dir") -> str:
@@ -73,9 +99,28 @@ def local_path(place: object, argument: str = "output_dir") -> str:
         return path
     url = urlsplit(path)
     if scheme[1].lower() != "file" or url.netloc not in ("", "localhost"):
-        expected = f'a local folder, or "./{path}" if it is one: other storages are not supported'
-        raise OptionError(argument, expected, path)
+        raise _no_place(path, argument)
     return unquote(url.path)
+
+
+def _no_place(path: str, argument: str) -> OptionError:
+    """Return the error that a URL is of nothing that is known; what may be secret is not in it."""
+    known = ", ".join(f"{scheme}://" for scheme in URL_SCHEMES)
+    shown = re.sub(r"//[^/]*@", "//***@", path.partition("?")[0])
+    expected = (
+        f'a local folder, or "./{shown}" if it is one, or a URL of {known} or file://, as text'
+    )
+    return OptionError(argument, expected, shown)
+
+
+def _open_store(place: Place, storage_options: StorageOptions | None, argument: str) -> Storage:
+    if importlib.util.find_spec("obstore") is None:
+        feature = "an object store (pip install 'arrowimg[cloud]')"
+        raise MissingDependencyError(feature, "cloud")
+    # An extra, and slow to load.
+    from arrowimg._storage.object_store.storage import open_object_storage  # noqa: PLC0415
+
+    return open_object_storage(place, storage_options, argument)
 
 
 def _is_no_text(path: str) -> bool:
@@ -87,8 +132,15 @@ def _is_no_text(path: str) -> bool:
     return False
 
 
-def open_files(paths: Iterable[str]) -> list[tuple[Storage, str]]:
+def open_files(
+    paths: Iterable[str], storage_options: StorageOptions | None = None
+) -> list[tuple[Storage, str]]:
     """Return storage and name of each file, one storage for all files of a folder.
+
+    Parameters
+    ----------
+    storage_options
+        Of those that are in object stores.
 
     Raises
     ------
@@ -97,7 +149,9 @@ def open_files(paths: Iterable[str]) -> list[tuple[Storage, str]]:
     """
     split = [path.rpartition("/") for path in paths]
     storages = {
-        (folder, slash): open_storage(folder or slash or ".", argument="tar_path")
+        (folder, slash): open_storage(
+            folder or slash or ".", options_for(folder, storage_options), argument="tar_path"
+        )
         for folder, slash, _ in split
     }
     return [(storages[folder, slash], name) for folder, slash, name in split]

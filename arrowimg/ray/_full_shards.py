@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 
+from arrowimg._core.tables import text_column
 from arrowimg._dataset.duplicates import check_ids
 from arrowimg._images.arrays import nested_lists
 from arrowimg._write.distributed.collect import check_metadata_used
@@ -238,7 +239,7 @@ def _with_text_ids(batch: pa.Table) -> pa.Table:
         column, expected = "image_id", "a column to join on"
         raise SchemaError(column, expected, f"columns {batch.column_names}")
     at = batch.column_names.index("image_id")
-    return batch.set_column(at, "image_id", batch["image_id"].cast(pa.string()))
+    return batch.set_column(at, "image_id", text_column(batch["image_id"], "image_id"))
 
 
 def _without_tensors(batch: pa.Table) -> pa.Table:

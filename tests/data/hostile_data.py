@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -68,6 +69,20 @@ def forge(sidecar: Path, table: pa.Table | None = None, footer: str | None = Non
 def forge_footer(sidecar: Path, **fields: object) -> None:
     """Write a sidecar anew whose footer says something else."""
     forge(sidecar, footer=json.dumps({**footer_of(sidecar), **fields}))
+
+
+def forge_stated_type(sidecar: Path, name: str, kind: pa.DataType) -> None:
+    """Have a sidecar state that a column of it was written with another type of Arrow."""
+    table = pq.read_table(sidecar)
+    at = table.column_names.index(name)
+    stated = table.schema.set(at, pa.field(name, kind)).serialize()
+    file = pa.BufferOutputStream()
+    with pq.ParquetWriter(file, table.schema, store_schema=False) as writer:
+        writer.write_table(table)
+        document = {FOOTER_KEY: json.dumps(footer_of(sidecar))}
+        schema = {"ARROW:schema": base64.b64encode(stated).decode()}
+        writer.add_key_value_metadata(document | schema)
+    sidecar.write_bytes(file.getvalue())
 
 
 def forge_rows(sidecar: Path, count: int) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import uuid
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import xxhash
+from store_servers import start
 
 from arrowimg._core.pieces import Pieces
 from arrowimg._storage.base import CommittedFile
 from arrowimg._storage.memory import MemoryStorage
+from arrowimg._storage.object_store.look import look
+from arrowimg._storage.object_store.storage import ObjectStorage
 from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
@@ -28,12 +36,25 @@ OTHERS: list[Files] = [
     {"manifest.json": b"[]"},
 ]
 
-STORAGES = ("local", "memory")
+STORAGES = ("local", "memory", "moto")
 
 
 def new_storage(kind: str, folder: Path) -> Storage:
     """Return an empty storage of a kind; a local one is a folder below `folder`."""
+    if kind == "moto":
+        return open_storage(f"s3://storages/{uuid.uuid4().hex}", moto_options())
     return MemoryStorage() if kind == "memory" else open_storage(folder / "storage")
+
+
+@cache
+def moto_options() -> dict[str, str]:
+    """Start an S3 server that ends with this process; return what its clients are told."""
+    running = ExitStack()
+    atexit.register(running.close)
+    folder = Path(running.enter_context(TemporaryDirectory()))
+    server = running.enter_context(start("moto", folder))
+    server.bucket("storages").close()
+    return server.options()
 
 
 def commit(
@@ -67,6 +88,8 @@ def fingerprints(storage: Storage) -> dict[str, object]:
     """Return of each file what is another as soon as it is written again, be it the same bytes."""
     if isinstance(storage, MemoryStorage):
         return {path: id(entry) for path, entry in storage._contents.items()}
+    if isinstance(storage, ObjectStorage):
+        return {name: look(storage, name).mark for name in storage.names()}
     stats = {name: Path(storage.path_of(name)).stat() for name in storage.names()}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
 

@@ -108,9 +108,7 @@ def is_refused(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.BaseExtensionType):
         return is_refused(kind.storage_type)
     if pa.types.is_dictionary(kind):
-        values = kind.value_type
-        while pa.types.is_run_end_encoded(values):
-            values = values.value_type
+        values = decoded(kind.value_type)
         is_flat = not (
             pa.types.is_nested(values) or pa.types.is_dictionary(values) or is_null(values)
         )
@@ -123,9 +121,28 @@ def is_refused(kind: pa.DataType) -> bool:
     is_of_no_size = kind == pa.binary(0) or getattr(kind, "list_size", 1) == 0
     is_long = pa.types.is_decimal(kind) and (kind.precision > 38 or kind.scale < 0)
     is_odd = pa.types.is_timestamp(kind) and kind.tz == "+05:30"
-    is_whole = pa.types.is_union(kind) or is_empty or is_ambiguous or is_of_no_size
+    keys = kind.key_type if pa.types.is_map(kind) else None
+    is_keyless = keys is not None and is_null(decoded(keys))
+    is_whole = pa.types.is_union(kind) or is_empty or is_ambiguous or is_of_no_size or is_keyless
     children = (kind.field(at).type for at in range(kind.num_fields))
     return is_whole or is_long or is_odd or any(map(is_refused, children))
+
+
+def decoded(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values that a type only wraps."""
+    while isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    is_wrapper = pa.types.is_run_end_encoded(kind) or is_written_decoded(kind)
+    return decoded(kind.value_type) if is_wrapper else kind
+
+
+def is_written_decoded(kind: pa.DataType) -> bool:
+    """Tell whether a type is a dictionary of what Parquet's dictionaries would not bring back."""
+    if not pa.types.is_dictionary(kind):
+        return False
+    values = decoded(kind.value_type)
+    is_zoned = pa.types.is_timestamp(values) and values.tz is not None
+    return is_zoned or pa.types.is_duration(values) or bool(pa.types.is_float16(values))
 
 
 def has_vectors(kind: pa.DataType) -> bool:

@@ -22,6 +22,7 @@ from hostile_data import (
     forge,
     forge_footer,
     forge_rows,
+    forge_stated_type,
     with_column,
     write_sound,
 )
@@ -425,3 +426,51 @@ class TestThreads:
         ids = arrowimg.scan(tmp_path).collect()["image_id"]
         assert (len(ids), ids.n_unique()) == (200, 200)
         assert arrowimg.verify(tmp_path).is_sound
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.float64(), pa.int64()], ids=str)
+def test_a_column_of_another_type_is_found_before_it_is_scanned(
+    out: Path, kind: pa.DataType
+) -> None:
+    table = pq.read_table(out / SIDECAR)
+    forge(out / SIDECAR, with_column(table, "caption", [None] * len(table), kind))
+    (out / MANIFEST).unlink()
+
+    with pytest.raises(SchemaError, match="caption"):
+        arrowimg.scan(out)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.list_view(pa.int64()), pa.run_end_encoded(pa.int32(), pa.string())],
+    ids=["views", "runs"],
+)
+def test_a_type_that_was_never_written_is_found_before_it_is_scanned(
+    out: Path, kind: pa.DataType
+) -> None:
+    forge_stated_type(out / SIDECAR, "caption", kind)
+    (out / MANIFEST).unlink()
+
+    with pytest.raises((ManifestError, SchemaError)):
+        arrowimg.scan(out).collect()
+
+
+def test_vectors_that_are_null_take_no_memory(out: Path) -> None:
+    table = pq.read_table(out / SIDECAR)
+    lists = with_column(table, "caption", [None] * len(table), pa.list_(pa.int8()))
+    forge(out / SIDECAR, lists)
+    forge_stated_type(out / SIDECAR, "caption", pa.list_(pa.int8(), 300_000_000))
+    (out / MANIFEST).unlink()
+
+    for read in (arrowimg.scan, lambda it: list(arrowimg.read_batches(it))):
+        with pytest.raises(ManifestError, match="vectors of"):
+            read(out)
+    assert not arrowimg.verify(out).is_sound
+
+
+@pytest.mark.parametrize("name", ["offset", "size"])
+def test_a_frame_of_lists_where_numbers_should_be_is_an_error(out: Path, name: str) -> None:
+    frame = arrowimg.scan(out).collect().with_columns(pl.Series(name, [["a"]] * 7))
+
+    with pytest.raises(SchemaError, match=name):
+        arrowimg.fetch_images(frame)

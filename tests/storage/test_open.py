@@ -50,10 +50,8 @@ class TestPlaces:
     @pytest.mark.parametrize(
         "place",
         [
-            "s3://bucket/prefix",
-            Path("s3://bucket/prefix"),
-            "gs://bucket",
-            "abfss://container@account/x",
+            "s4://bucket/prefix",
+            "gcs://bucket",
             "https://host/x",
             "memory:///x",
             "file://host/data",
@@ -69,6 +67,43 @@ class TestPlaces:
 
         assert (caught.value.option, caught.value.found) == ("output_dir", os.fspath(place))
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("scheme", ["s3", "s3a", "gs", "az", "abfs", "abfss"])
+    def test_what_is_no_place_is_answered_with_those_that_are(self, scheme: str) -> None:
+        with pytest.raises(OptionError, match=f"{scheme}://"):
+            open_storage("https://host/x")
+
+    def test_a_path_in_place_of_a_url_lost_a_slash_and_is_refused(self) -> None:
+        with pytest.raises(OptionError, match="as text") as caught:
+            open_storage(Path("s3://bucket/prefix"))
+
+        assert caught.value.found == "s3:/bucket/prefix"
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("ftp://user:hidden@host/x", "ftp://***@host/x"),
+            ("https://host/x?sig=hidden", "https://host/x"),
+            ("s3://user:hidden@bucket/x", "s3://***@bucket/x"),
+            ("s3://hidden@bucket/x", None),
+            ("s3://bucket/x?secret=hidden", "s3://bucket/x?***"),
+            ("s3://bucket/x#hidden", "s3://bucket/x?***"),
+            ("abfss://container:hidden@account/x", "abfss://***@account/x"),
+        ],
+    )
+    def test_a_url_with_a_secret_is_refused_and_not_repeated(
+        self, url: str, shown: str | None
+    ) -> None:
+        with pytest.raises(OptionError) as caught:
+            open_storage(url, {"skip_signature": True})
+
+        assert "hidden" not in str(caught.value)
+        assert shown in (None, caught.value.found)
+
+    @pytest.mark.parametrize("url", ["s3://", "s3:///x", "s3://bucket/a//b", "s3://bucket/../a"])
+    def test_a_url_without_a_bucket_or_with_odd_segments_is_refused(self, url: str) -> None:
+        with pytest.raises(OptionError, match="segment of the prefix"):
+            open_storage(url)
 
     @pytest.mark.parametrize("folder", ["a:b", "C:/x", "with:colon/x", "x/s3://y", "./s3://bucket"])
     def test_a_colon_alone_makes_no_url(
@@ -99,7 +134,7 @@ class TestPlaces:
 
 
 class TestFaces:
-    @pytest.mark.parametrize("place", ["s3://bucket/prefix", 5, b"out"])
+    @pytest.mark.parametrize("place", ["https://host/prefix", 5, b"out"])
     @pytest.mark.parametrize(
         "call",
         [
@@ -124,9 +159,9 @@ class TestFaces:
 
     def test_copies_say_which_folder_it_is(self, tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="new_dir"):
-            arrowimg.reshard(tmp_path, "s3://bucket")
+            arrowimg.reshard(tmp_path, "s4://bucket")
         with pytest.raises(OptionError, match="sources"):
-            arrowimg.merge(["s3://bucket"], tmp_path)
+            arrowimg.merge(["s4://bucket"], tmp_path)
 
 
 class TestFiles:

@@ -14,6 +14,7 @@ from storage_data import STORAGES, commit, files_in, new_storage, put
 
 from arrowimg._storage import local, memory
 from arrowimg._storage.base import CommittedFile
+from arrowimg._storage.object_store import storage as objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,7 @@ class TestListing:
     def test_pages_tell_sizes_and_times(
         self, storage: Storage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for module in (local, memory):
+        for module in (local, memory, objects):
             monkeypatch.setattr(module, "_FILES_A_PAGE", 3)
         before = time.time()
         for size, name in enumerate(NAMES):

@@ -181,3 +181,20 @@ class TestProgress:
         write_shards(dataset(3), tmp_path)
 
         assert "3/3" in terminal.getvalue()
+
+
+def test_ids_may_be_views_into_text_that_are_coded() -> None:
+    """As Polars and DuckDB may hand out text that repeats."""
+    views = pa.array(["a", "b", "c"], pa.string_view())
+    ids = pa.DictionaryArray.from_arrays(pa.array([2, 0, 1]), views)
+    batch = ImageBatch(pa.table({"image_id": ids, "image_data": [b"", b"", b""]}))
+
+    assert batch.ids().to_pylist() == ["c", "a", "b"]
+
+
+def test_pictures_of_several_shapes_may_be_an_array_of_objects() -> None:
+    pictures = [np.zeros((8, 8, 3), np.uint8), np.ones((9, 9, 3), np.uint8)]
+    objects = np.empty(2, object)
+    objects[:] = pictures
+
+    assert ImageBatch.from_arrays(objects).data.equals(ImageBatch.from_arrays(pictures).data)
