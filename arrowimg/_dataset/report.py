@@ -101,7 +101,7 @@ class Report(Struct, frozen=True):
 
     def _repr_html_(self) -> str | None:
         """Return the verdict and the damages for a notebook; None, for `repr`, without Jinja2."""
-        from arrowimg._core.html.tables import table_html  # noqa: PLC0415  # only in a notebook
+        from arrowimg._core.display.tables import table_html  # noqa: PLC0415  # only in a notebook
 
         verdict = "sound" if self.is_sound else f"{len(self.damages):,} damages"
         counts = {name: getattr(self, name) for name in ("num_shards", "num_images", "num_rows")}

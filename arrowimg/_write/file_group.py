@@ -86,7 +86,7 @@ class FileGroupTask(Task, frozen=True, eq=False, tag=True):
 
     def _repr_html_(self) -> str | None:
         """Return a table of the files for a notebook; None, for `repr`, without Jinja2."""
-        from arrowimg._core.html.tables import table_html  # noqa: PLC0415  # only in a notebook
+        from arrowimg._core.display.tables import table_html  # noqa: PLC0415  # only in a notebook
 
         names = ["path", "num_images", "num_rows", "nbytes"]
         counts = {name: it for name, it in self.metadata.items() if name.startswith("num_")}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 from msgspec import structs
 
+from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_keywords
 from arrowimg._core.tables import as_table, check_same_columns
 from arrowimg._dataset.duplicates import HashPartitions, check_partitions, id_hashes
@@ -313,15 +314,12 @@ def write_shards(
     --------
     >>> group = write_shards("photographs/", "out/")  # doctest: +SKIP
     """
-    from tqdm.auto import tqdm  # noqa: PLC0415  # only here is a bar drawn
-
     check_keywords(options, WriteOptions, ("options", "source", "metadata", "progress"))
-    disable = None if progress is None else not progress
     frame = open_metadata(metadata)
     check_known_ids(source, frame)
     writer = ShardWriter(output_dir, images_per_tar, frame, remove_image_data, **options)
     found = Source(source)
-    with writer, tqdm(total=found.num_rows, unit=" images", disable=disable) as bar:
+    with writer, progress_bar(found.num_rows, " images", progress) as bar:
         for batch in found.batches():
             writer.write(batch)
             bar.update(batch.num_items)

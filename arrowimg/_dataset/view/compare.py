@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 from msgspec import Struct
 
-from arrowimg._core.html.templates import shown_text
+from arrowimg._core.display.templates import shown_text
 from arrowimg._dataset.view.columns import ROW_NUMBER, user_columns
 from arrowimg._dataset.view.figures import Figure, with_steps
 from arrowimg._dataset.view.pictures import read_pictures

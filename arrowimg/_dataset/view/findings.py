@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
-from arrowimg._core.html.templates import shown_text
+from arrowimg._core.display.templates import shown_text
 from arrowimg._dataset.view.columns import ROW_NUMBER, user_columns
 
 if TYPE_CHECKING:

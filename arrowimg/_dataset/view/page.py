@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from arrowimg._core.html.templates import render, shown_text, source_text
+from arrowimg._core.display.templates import render, shown_text, source_text
 from arrowimg._core.version import __version__
 from arrowimg._dataset.view.charts import histogram, number_text, shares
 from arrowimg._dataset.view.columns import Column, ColumnKind

@@ -10,7 +10,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from arrowimg._core.binary import binary_views
-from arrowimg._core.html.templates import shown_text
+from arrowimg._core.display.templates import shown_text
 from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg._core.texts import shown_values
 from arrowimg._dataset.fetch import fetch_images

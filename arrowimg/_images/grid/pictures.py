@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arrowimg._core.html.templates import render, shown_text
+from arrowimg._core.display.templates import render, shown_text
 from arrowimg._images.grid.thumbnails import data_uri, thumbnails
 from arrowimg.errors import Problem
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from arrowimg._core.html.templates import render, shown_text
+from arrowimg._core.display.templates import render, shown_text
 from arrowimg.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def table_html(
         "more": max(0, len(rows) - _MOST_ROWS),
     }
     try:
-        return render("arrowimg._core.html", "table.html", values)
+        return render("arrowimg._core.display", "table.html", values)
     except MissingDependencyError:
         return None
 

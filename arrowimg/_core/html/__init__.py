@@ -1,1 +1,0 @@
-"""HTML: values to text that a browser or a notebook shows, escaped by templates."""
