@@ -114,8 +114,19 @@ def inspect(parsed: argparse.Namespace) -> int:
     from arrowimg._dataset.inspect import inspect_dataset
 
     inspection = inspect_dataset(parsed.out, parsed.rows)
-    print(as_json(inspection) if parsed.json else inspection_text(inspection))
+    if parsed.json:
+        print(as_json(inspection))
+        return 0
+    print(inspection_text(inspection, _plot(parsed) if inspection.shards else []))
     return 0
+
+
+def _plot(parsed: argparse.Namespace) -> list[str]:
+    """Return how columns are spread: on a terminal, or where it was asked for."""
+    from arrowimg._cli.plot import plot_lines
+
+    is_wanted = sys.stdout.isatty() if parsed.plot is None else parsed.plot
+    return plot_lines(parsed.out) if is_wanted else []
 
 
 def view(parsed: argparse.Namespace) -> int:
@@ -154,7 +165,7 @@ def verify(parsed: argparse.Namespace) -> int:
     report = check(parsed.out, depth, progress=False if parsed.quiet else None)
     print(as_json(report) if parsed.json else report_text(report))
     if report.is_sound:
-        _say_closing(parsed, counted(report.num_images, "image"), None, started, "inspect")
+        _say_closing(parsed, counted(report.num_images, "image"), None, started, "view")
     return 0 if report.is_sound else 1
 
 
@@ -204,15 +215,16 @@ def _say_file_group(group: FileGroupTask, parsed: argparse.Namespace, started: f
     else:
         print(file_group_text(files, metadata))
     nbytes = sum(file["nbytes"] for file in files)
-    _say_closing(parsed, counted(group.num_images, "image"), nbytes, started, "verify")
+    what = counted(group.num_images, "image")
+    _say_closing(parsed, what, nbytes, started, "view", "verify", "index")
     return 0
 
 
 def _say_closing(
-    parsed: argparse.Namespace, what: str, nbytes: int | None, started: float, following: str
+    parsed: argparse.Namespace, what: str, nbytes: int | None, started: float, *following: str
 ) -> None:
     """Say on a terminal how long it took, and what may come next."""
     if sys.stderr.isatty() and not parsed.quiet:
         seconds = time.perf_counter() - started
-        text = closing_text(what, nbytes, seconds, f"arrowimg {following} {parsed.out}")
+        text = closing_text(what, nbytes, seconds, following, parsed.out)
         print(text, file=sys.stderr)

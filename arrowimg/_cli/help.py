@@ -141,14 +141,16 @@ exit status:
 INSPECT = """\
 usage: arrowimg inspect OUT [options]
 
-Show what a folder of shards holds: shards, images, bytes, bad rows, columns,
-first rows.
+Show what a folder of shards holds: shards, images, bytes, bad rows, columns and how
+they are spread, first rows.
 
 arguments:
   OUT         folder of shards
 
 options:
   --rows N    rows to show [5]
+  --plot      show how columns are spread, in small histograms [on a terminal]
+  --no-plot   leave that out
   --json      print one JSON document
   -h, --help  show this help and exit
 

@@ -133,6 +133,7 @@ def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     inspect = _add_command(of_commands, "inspect", INSPECT, commands.inspect)
     inspect.add_argument("out", metavar="OUT")
     inspect.add_argument("--rows", type=_at_least(0), default=5)
+    inspect.add_argument("--plot", action=argparse.BooleanOptionalAction)
     inspect.add_argument("--json", action="store_true")
 
     _add_view_arguments(_add_command(of_commands, "view", VIEW, commands.view))
