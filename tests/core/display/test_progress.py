@@ -9,7 +9,7 @@ from arrowimg._core.display.progress import is_notebook, progress_bar
 
 
 def as_notebook(monkeypatch: pytest.MonkeyPatch, shell: object) -> None:
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
 
 
 @pytest.mark.parametrize(("progress", "is_drawn"), [(None, False), (True, True), (False, False)])

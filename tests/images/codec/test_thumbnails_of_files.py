@@ -40,7 +40,7 @@ def test_it_stands_as_pillow_has_it(kind: str, orientation: int) -> None:
     found = pixels_of(thumbnail_of_file(memoryview(data), 160))
 
     opened = Image.open(io.BytesIO(data))
-    upright = opened
+    upright: Image.Image = opened
     if opened.getexif().get(0x0112, 1) != 1:
         upright = ImageOps.exif_transpose(opened)
     expected = np.asarray(upright.convert("RGB").resize(found.shape[1::-1], Image.Resampling.BOX))
@@ -84,7 +84,7 @@ def test_what_shines_through_shows_squares() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint16, np.bool_, np.int64])
 def test_other_numbers_are_stretched(dtype: type) -> None:
-    pixels = np.arange(64).reshape(8, 8).astype(dtype)
+    pixels: np.ndarray[Any, Any] = np.arange(64).reshape(8, 8).astype(dtype)
 
     assert isinstance(thumbnail_of_pixels(pixels, 16), Thumbnail)
 
