@@ -48,10 +48,9 @@ def contents_of(
     num_rows = figures[0].num_rows
     grid = sampled_rows(rows, num_rows, options.sample, options.seed, sort, down=down)
     strips = _strips(rows, figures)
-    shown = [
-        *_described(),
-        *((it.name, comparable_kind(it), it.values) for it in user_columns(columns)),
-    ]
+    first, *others = _described()
+    of_user = ((it.name, comparable_kind(it), it.values) for it in user_columns(columns))
+    shown = [first, *of_user, *others]
     wanted = [*grid, *(number for finding in findings for number in finding.examples)]
     wanted += [number for strip in strips for number in (*strip.least, *strip.most)]
     named = [(name, values) for name, _, values in shown]

@@ -200,5 +200,6 @@ def _cut(value: Any) -> Any:  # noqa: ANN401  # of any kind that columns hold
         return value if np.isfinite(value) else str(value)
     if isinstance(value, list):
         more = f", and {len(value) - _ITEMS:,} more" if len(value) > _ITEMS else ""
-        return shown_text(", ".join(str(_cut(it)) for it in value[:_ITEMS]) + more, _LETTERS)
+        items = (f"{it:.5g}" if isinstance(it, float) else str(_cut(it)) for it in value[:_ITEMS])
+        return shown_text(", ".join(items) + more, _LETTERS)
     return shown_text(value, _LETTERS)
