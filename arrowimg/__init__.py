@@ -9,6 +9,7 @@ from arrowimg import errors
 from arrowimg._core.version import __version__
 
 if TYPE_CHECKING:
+    from arrowimg._core.task import ProcessingStage
     from arrowimg._dataset.batches import read_batches
     from arrowimg._dataset.fetch import fetch_images
     from arrowimg._dataset.garbage import Garbage, collect_garbage
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from arrowimg._write.distributed.collect import publish_manifest
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.options import WriteOptions
-    from arrowimg._write.stage import ImageWriterStage, ProcessingStage
-    from arrowimg._write.writer import ShardWriter, write_shards
+    from arrowimg._write.source_writer import write_shards
+    from arrowimg._write.stage import ImageWriterStage
+    from arrowimg._write.writer import ShardWriter
 
 __all__ = [
     "Damage",
@@ -58,6 +60,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "_core.task": ("ProcessingStage",),
     "_dataset.batches": ("read_batches",),
     "_dataset.fetch": ("fetch_images",),
     "_dataset.garbage": ("Garbage", "collect_garbage"),
@@ -73,8 +76,9 @@ _MODULES = {
     "_write.distributed.collect": ("publish_manifest",),
     "_write.file_group": ("FileGroupTask",),
     "_write.options": ("WriteOptions",),
-    "_write.stage": ("ImageWriterStage", "ProcessingStage"),
-    "_write.writer": ("ShardWriter", "write_shards"),
+    "_write.source_writer": ("write_shards",),
+    "_write.stage": ("ImageWriterStage",),
+    "_write.writer": ("ShardWriter",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -30,8 +30,8 @@ def write(parsed: argparse.Namespace) -> int:
     import logging
 
     from arrowimg._images.options import JpegOptions
+    from arrowimg._write.source_writer import write_shards
     from arrowimg._write.sources.table_files import read_table
-    from arrowimg._write.writer import write_shards
 
     # What was passed over is in the closing lines.
     logging.getLogger("arrowimg.sources").setLevel(logging.ERROR)
@@ -55,6 +55,7 @@ def write(parsed: argparse.Namespace) -> int:
         if_exists=parsed.if_exists,
         keep_quarantined=parsed.keep_quarantined,
         max_error_fraction=parsed.max_error_fraction,
+        storage_options=_storage_options(parsed),
     )
     return _say_file_group(group, parsed, started)
 
@@ -73,6 +74,7 @@ def reshard(parsed: argparse.Namespace) -> int:
         None if parsed.metadata is None else read_table(parsed.metadata),
         shuffle_seed=parsed.shuffle_seed,
         progress=False if parsed.quiet else None,
+        storage_options=_storage_options(parsed),
         **_copy_options(parsed),
     )
     return _say_file_group(group, parsed, started)
@@ -88,6 +90,7 @@ def merge(parsed: argparse.Namespace) -> int:
         parsed.out,
         parsed.images_per_tar,
         progress=False if parsed.quiet else None,
+        storage_options=_storage_options(parsed),
         **_copy_options(parsed),
     )
     return _say_file_group(group, parsed, started)
@@ -96,7 +99,7 @@ def merge(parsed: argparse.Namespace) -> int:
 def demo(parsed: argparse.Namespace) -> int:
     """Write real photographs."""
     from arrowimg._cli.demo import DemoImages
-    from arrowimg._write.writer import write_shards
+    from arrowimg._write.source_writer import write_shards
 
     started = time.perf_counter()
     group = write_shards(
@@ -105,6 +108,7 @@ def demo(parsed: argparse.Namespace) -> int:
         parsed.images_per_tar,
         progress=False if parsed.quiet else None,
         members={"txt": "caption", "json": ["caption", "score", "captured_at"]},
+        storage_options=_storage_options(parsed),
     )
     return _say_file_group(group, parsed, started)
 
@@ -113,7 +117,7 @@ def inspect(parsed: argparse.Namespace) -> int:
     """Show what a folder holds."""
     from arrowimg._dataset.inspect import inspect_dataset
 
-    inspection = inspect_dataset(parsed.out, parsed.rows)
+    inspection = inspect_dataset(parsed.out, parsed.rows, storage_options=_storage_options(parsed))
     if parsed.json:
         print(as_json(inspection))
         return 0
@@ -126,7 +130,7 @@ def _plot(parsed: argparse.Namespace) -> list[str]:
     from arrowimg._cli.plot import plot_lines
 
     is_wanted = sys.stdout.isatty() if parsed.plot is None else parsed.plot
-    return plot_lines(parsed.out) if is_wanted else []
+    return plot_lines(parsed.out, _storage_options(parsed)) if is_wanted else []
 
 
 def view(parsed: argparse.Namespace) -> int:
@@ -137,7 +141,8 @@ def view(parsed: argparse.Namespace) -> int:
     from arrowimg._dataset.view.view import view as show
 
     started = time.perf_counter()
-    output = parsed.output or f"{Path(parsed.out).resolve().name or 'dataset'}-view.html"
+    name = parsed.out.rstrip("/").rpartition("/")[2].strip(".") or Path.cwd().name
+    output = parsed.output or f"{name}-view.html"
     page = show(
         parsed.out,
         output,
@@ -148,6 +153,7 @@ def view(parsed: argparse.Namespace) -> int:
         seed=parsed.seed,
         thumbnail=parsed.thumbnail,
         max_bytes=parsed.max_bytes,
+        storage_options=_storage_options(parsed),
     )
     print(printable(output))
     _say_closing(parsed, counted(page.num_pictures, "picture"), None, started, "verify")
@@ -162,7 +168,12 @@ def verify(parsed: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     depth: Depth = parsed.depth or "checksums"
-    report = check(parsed.out, depth, progress=False if parsed.quiet else None)
+    report = check(
+        parsed.out,
+        depth,
+        progress=False if parsed.quiet else None,
+        storage_options=_storage_options(parsed),
+    )
     print(as_json(report) if parsed.json else report_text(report))
     if report.is_sound:
         _say_closing(parsed, counted(report.num_images, "image"), None, started, "view")
@@ -173,7 +184,7 @@ def index(parsed: argparse.Namespace) -> int:
     """Write indexes for other tools."""
     from arrowimg._dataset.index.export import export_index
 
-    paths = export_index(parsed.out, parsed.formats)
+    paths = export_index(parsed.out, parsed.formats, storage_options=_storage_options(parsed))
     print(as_json(paths) if parsed.json else "\n".join(map(printable, paths)))
     return 0
 
@@ -183,15 +194,25 @@ def gc(parsed: argparse.Namespace) -> int:
     from pathlib import Path
 
     from arrowimg._dataset.garbage import collect_garbage
+    from arrowimg._storage.open import is_in_store
     from arrowimg.errors import ManifestError
 
-    if not Path(parsed.out).is_dir():
+    if not is_in_store(parsed.out) and not Path(parsed.out).is_dir():
         found = "none" if Path(parsed.out).exists() else "nothing of that name"
         expected = "a folder of shards"
         raise ManifestError(parsed.out, expected, found)
-    garbage = collect_garbage(parsed.out, parsed.older_than, delete=parsed.delete)
+    garbage = collect_garbage(
+        parsed.out,
+        parsed.older_than,
+        delete=parsed.delete,
+        storage_options=_storage_options(parsed),
+    )
     print(as_json(garbage) if parsed.json else garbage_text(garbage, is_deleted=parsed.delete))
     return 0
+
+
+def _storage_options(parsed: argparse.Namespace) -> dict[str, str] | None:
+    return dict(parsed.storage_options) or None
 
 
 def _copy_options(parsed: argparse.Namespace) -> ReshardKeywords:
@@ -207,7 +228,11 @@ def _copy_options(parsed: argparse.Namespace) -> ReshardKeywords:
 def _say_file_group(group: FileGroupTask, parsed: argparse.Namespace, started: float) -> int:
     from arrowimg._dataset.inspect import error_codes
 
-    codes = error_codes(group.parquet_paths) if group.metadata["num_errors"] else {}
+    codes = (
+        error_codes(group.parquet_paths, _storage_options(parsed))
+        if group.metadata["num_errors"]
+        else {}
+    )
     metadata = group.metadata | {"error_codes": codes}
     files = group.data.to_pylist()
     if parsed.json:

@@ -40,7 +40,7 @@ a Parquet file with one row per image. The manifest comes last.
 
 arguments:
   SOURCE                 folder of images, image file, or Parquet or Arrow file
-  OUT                    folder to write to
+  OUT                    folder or URL to write to
 
 shards:
   --images-per-tar N     images in every tar but the last [1000]
@@ -67,6 +67,8 @@ images:
   --threads N            threads that encode [one per core]
 
 output:
+  --storage-option K=V   what an object store is told, for example
+                         region=eu-central-1; may be given several times
   --json                 print the file group as one JSON document
   -q, --quiet            no progress and no closing line on stderr
   -h, --help             show this help and exit
@@ -86,7 +88,7 @@ decoded; each image is compared with its checksum. The manifest comes last.
 
 arguments:
   OUT                    folder of shards; it is not changed
-  NEW                    folder to write to
+  NEW                    folder or URL to write to
 
 options:
   --where SQL            which rows, for example "score > 0.9 and error is null" [all]
@@ -98,6 +100,8 @@ options:
   --shuffle-seed N       in a random order, the same for the same N [their order]
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
+  --storage-option K=V   what an object store is told, for example
+                         region=eu-central-1; may be given several times
   --json                 print the file group as one JSON document
   -q, --quiet            no progress and no closing line on stderr
   -h, --help             show this help and exit
@@ -117,7 +121,7 @@ is decoded; each image is compared with its checksum. The manifest comes last.
 
 arguments:
   SOURCE                 folder of shards; it is not changed
-  NEW                    folder to write to
+  NEW                    folder or URL to write to
 
 options:
   --images-per-tar N     images in every tar but the last [1000]
@@ -126,6 +130,8 @@ options:
                          [as in the first SOURCE]
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
+  --storage-option K=V   what an object store is told, for example
+                         region=eu-central-1; may be given several times
   --json                 print the file group as one JSON document
   -q, --quiet            no progress and no closing line on stderr
   -h, --help             show this help and exit
@@ -145,14 +151,17 @@ Show what a folder of shards holds: shards, images, bytes, bad rows, columns and
 they are spread, first rows.
 
 arguments:
-  OUT         folder of shards
+  OUT                    folder of shards, or its URL
 
 options:
-  --rows N    rows to show [5]
-  --plot      show how columns are spread, in small histograms [on a terminal]
-  --no-plot   leave that out
-  --json      print one JSON document
-  -h, --help  show this help and exit
+  --rows N               rows to show [5]
+  --plot                 show how columns are spread, in small histograms
+                         [on a terminal]
+  --no-plot              leave that out
+  --storage-option K=V   what an object store is told, for example
+                         region=eu-central-1; may be given several times
+  --json                 print one JSON document
+  -h, --help             show this help and exit
 
 exit status:
   0    shown
@@ -169,7 +178,7 @@ spread, and pictures. The page needs nothing else, and loads nothing. Of the tar
 the pictures that are shown are read.
 
 arguments:
-  OUT             folder of shards
+  OUT             folder of shards, or its URL
 
 options:
   -o, --output F  the page to write, in place of one that is there [NAME-view.html]
@@ -181,6 +190,9 @@ options:
   --thumbnail PX  pixels of a picture's longer side [160]
   --max-bytes N   most bytes of the page [8000000]
   --against B     another folder of shards, shown side by side
+  --storage-option K=V
+                  what an object store is told, for example region=eu-central-1; may
+                  be given several times
   --open          open the page in a browser
   -q, --quiet     no closing line on stderr
   -h, --help      show this help and exit
@@ -198,14 +210,16 @@ usage: arrowimg verify OUT [options]
 Compare every shard in OUT with its sidecar, and the sidecars with the manifest.
 
 arguments:
-  OUT         folder of shards
+  OUT                    folder of shards, or its URL
 
 options:
-  --quick     compare names, sizes and counts only; read no tar
-  --decode    decode every picture too
-  --json      print the report as one JSON document
-  -q, --quiet no progress and no closing line on stderr
-  -h, --help  show this help and exit
+  --quick                compare names, sizes and counts only; read no tar
+  --decode               decode every picture too
+  --storage-option K=V   what an object store is told, for example
+                         region=eu-central-1; may be given several times
+  --json                 print the report as one JSON document
+  -q, --quiet            no progress and no closing line on stderr
+  -h, --help             show this help and exit
 
 exit status:
   0    everything is as it was written
@@ -221,10 +235,10 @@ Write indexes beside the shards in OUT, for tools that train on them or look at 
 No tar is read.
 
 arguments:
-  OUT            folder of shards
+  OUT                    folder of shards, or its URL
 
 options:
-  --for FORMATS  which, separated by commas [webdataset]
+  --for FORMATS          which, separated by commas [webdataset]
                    webdataset  shards, counts and brace ranges: webdataset.json
                    wids        random access: wids.json
                    dali        an index per tar: <stem>.idx
@@ -233,8 +247,10 @@ options:
                    croissant   croissant.json; needs checksum="sha256" when writing
                    fsspec      where each member is: fsspec.json
                    sizes       samples per tar, for open_clip: sizes.json
-  --json         print the paths as one JSON document
-  -h, --help     show this help and exit
+  --storage-option K=V   what an object store is told, for example
+                         region=eu-central-1; may be given several times
+  --json                 print the paths as one JSON document
+  -h, --help             show this help and exit
 
 exit status:
   0    written
@@ -249,13 +265,15 @@ usage: arrowimg gc OUT [options]
 List files that no shard needs: temporary files, and tars that no sidecar names.
 
 arguments:
-  OUT                folder of shards
+  OUT                    folder of shards, or its URL
 
 options:
-  --delete           delete them
-  --older-than DAYS  leave younger files alone [7]
-  --json             print one JSON document
-  -h, --help         show this help and exit
+  --delete               delete them
+  --older-than DAYS      leave younger files alone [7]
+  --storage-option K=V   what an object store is told, for example
+                         region=eu-central-1; may be given several times
+  --json                 print one JSON document
+  -h, --help             show this help and exit
 
 exit status:
   0    listed, or deleted
@@ -271,14 +289,16 @@ Cut varied pictures out of the photographs that scikit-image and scikit-learn ca
 give them ids, captions, scores, embeddings and timestamps, and write them to OUT.
 
 arguments:
-  OUT                 folder to write to
+  OUT                    folder or URL to write to
 
 options:
-  --num-images N      pictures to write [3000]
-  --images-per-tar N  images in every tar but the last [1000]
-  --json              print the file group as one JSON document
-  -q, --quiet         no progress and no closing line on stderr
-  -h, --help          show this help and exit
+  --num-images N         pictures to write [3000]
+  --images-per-tar N     images in every tar but the last [1000]
+  --storage-option K=V   what an object store is told, for example
+                         region=eu-central-1; may be given several times
+  --json                 print the file group as one JSON document
+  -q, --quiet            no progress and no closing line on stderr
+  -h, --help             show this help and exit
 
 exit status:
   0    committed

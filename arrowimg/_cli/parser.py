@@ -181,6 +181,14 @@ def _add_command(
     parser: _Parser = of_commands.add_parser(name, allow_abbrev=False)
     parser.help_text = help_text
     parser.set_defaults(command=command, parser=parser)
+    parser.add_argument(
+        "--storage-option",
+        type=_storage_option,
+        action="append",
+        default=[],
+        dest="storage_options",
+        metavar="KEY=VALUE",
+    )
     return parser
 
 
@@ -242,6 +250,15 @@ def _member(text: str) -> tuple[str, str | list[str]]:
         raise argparse.ArgumentTypeError(message)
     names = columns.split(",")
     return extension, names if extension == "json" or len(names) > 1 else names[0]
+
+
+def _storage_option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        # Not what was said: it may be a password.
+        message = "expected KEY=VALUE"
+        raise argparse.ArgumentTypeError(message)
+    return key, value
 
 
 def _formats(text: str) -> list[IndexFormat]:

@@ -17,13 +17,13 @@ _VALUE_LETTERS = 20
 _TOP = 3
 
 
-def plot_lines(out: str) -> list[str]:
+def plot_lines(out: str, storage_options: dict[str, str] | None) -> list[str]:
     """Return a line for each column of a dataset: a small histogram, or its frequent values."""
     from arrowimg._dataset.scan import scan
     from arrowimg._dataset.view.columns import columns_of, with_keys
     from arrowimg._dataset.view.figures import figures_of
 
-    rows = scan(out)
+    rows = scan(out, storage_options=storage_options)
     schema = rows.collect_schema()
     figures = figures_of(with_keys(rows, schema), columns_of(schema))
     width = min(_NAME_LETTERS, max(len(printable(it.column.name)) for it in figures))

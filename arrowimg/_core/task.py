@@ -1,8 +1,9 @@
-"""Tasks: a table with the names that a pipeline gives it."""
+"""Tasks, tables with the names that a pipeline gives them; and stages, which work on them."""
 
 from __future__ import annotations
 
-from typing import Any, Self
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -66,3 +67,25 @@ def _decode_table(kind: type, value: Any) -> pa.Table:  # noqa: ANN401  # msgspe
     if kind is not pa.Table:
         raise NotImplementedError(kind)  # how msgspec is told that a hook does not know a type
     return pa.ipc.open_stream(pa.py_buffer(value)).read_all()
+
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class ProcessingStage(ABC, Generic[In, Out]):
+    """A step of a pipeline: turns one task into another and keeps nothing in between."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def inputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage reads."""
+
+    @abstractmethod
+    def outputs(self) -> tuple[list[str], list[str]]:
+        """Return the task attributes, and the columns of its data, that the stage makes."""
+
+    @abstractmethod
+    def process(self, task: In) -> Out:
+        """Turn one task into another."""

@@ -16,14 +16,17 @@ from arrowimg._images.batch import ImageBatch
 from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
 
 
 def read_batches(
-    output_dir: str | os.PathLike[str], batch_size: int = 1000, *, check: bool = True
+    output_dir: Place,
+    batch_size: int = 1000,
+    *,
+    check: bool = True,
+    storage_options: StorageOptions | None = None,
 ) -> Iterator[ImageBatch]:
     """Yield what was written as batches again, in its order.
 
@@ -38,6 +41,9 @@ def read_batches(
         Rows of each batch, but of the last.
     check
         True: compare each picture with its checksum.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``.
 
     Yields
     ------
@@ -61,7 +67,7 @@ def read_batches(
     Memory: one batch, and the rows of one sidecar without its pictures.
     """
     check_option(is_int(batch_size, 1), "batch_size", "an int of at least 1", batch_size)
-    storage = open_storage(output_dir)
+    storage = open_storage(output_dir, storage_options)
     sidecars = [shard.parquet for shard in read_listing(storage).shards]
     return _batches(storage, sidecars, batch_size, check=check)
 

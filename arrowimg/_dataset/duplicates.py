@@ -18,6 +18,8 @@ from arrowimg.errors import DuplicateIdError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from arrowimg._storage.base import Storage
+
 Hashes = npt.NDArray[np.uint64]
 
 _PARTITIONS = 256
@@ -128,9 +130,9 @@ def check_ids(
     check_suspects(suspects, lambda accused: read_ids(sidecars, accused))
 
 
-def check_partitions(partitions: HashPartitions, sidecars: list[str]) -> None:
+def check_partitions(partitions: HashPartitions, sidecars: list[str], storage: Storage) -> None:
     """Raise `DuplicateIdError` when an id, all of whose hashes were added, is there twice."""
-    check_suspects(partitions.repeated(), lambda accused: rows_of_hashes(sidecars, accused))
+    check_suspects(partitions.repeated(), lambda it: rows_of_hashes(sidecars, it, storage))
 
 
 def check_suspects(
@@ -161,20 +163,34 @@ def check_suspects(
         raise DuplicateIdError(expected, lines)
 
 
-def ids_of_sidecars(paths: Iterable[str]) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    """Yield file name and ids of each of these sidecars."""
-    for storage, name in open_files(paths):
-        with open_sidecar(storage, name) as sidecar:
+def ids_of_sidecars(
+    paths: Iterable[str], storage: Storage | None = None
+) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Yield file name and ids of each of these sidecars.
+
+    Parameters
+    ----------
+    storage
+        Where all of them are. None: what their paths say.
+    """
+    if storage is None:
+        files = open_files(paths)
+    else:
+        files = [(storage, path.rpartition("/")[2]) for path in paths]
+    for place, name in files:
+        with open_sidecar(place, name) as sidecar:
             image_ids = sidecar.file.read(["image_id"], use_threads=False)["image_id"]
         yield name, image_ids
 
 
-def hashes_of_ids(paths: Iterable[str]) -> Iterator[Hashes]:
-    """Yield the hashes of the ids in each of these sidecars."""
-    return (id_hashes(ids) for _, ids in ids_of_sidecars(paths))
+def hashes_of_ids(paths: Iterable[str], storage: Storage | None = None) -> Iterator[Hashes]:
+    """Yield the hashes of the ids in each of these sidecars, see `ids_of_sidecars`."""
+    return (id_hashes(ids) for _, ids in ids_of_sidecars(paths, storage))
 
 
-def rows_of_hashes(paths: Iterable[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
+def rows_of_hashes(
+    paths: Iterable[str], suspects: Hashes, storage: Storage | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield (id, file name) of each row in these sidecars whose id has one of these hashes."""
-    for name, ids in ids_of_sidecars(paths):
+    for name, ids in ids_of_sidecars(paths, storage):
         yield from ((image_id, name) for image_id in ids_with_hashes(ids, suspects))

@@ -23,12 +23,20 @@ from arrowimg.errors import ImageError, ManifestError, Problem, RowProblem, Sche
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from arrowimg._storage.base import ReadyStore, StorageOptions
+
 
 _MOST_NBYTES = 2**53
 """Of a file, far from where sums of two numbers overflow."""
 
 
-def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> pl.DataFrame:
+def fetch_images(
+    frame: object,
+    *,
+    decode: bool = False,
+    check: bool = True,
+    storage_options: StorageOptions | ReadyStore | None = None,
+) -> pl.DataFrame:
     """Return rows with their pictures, read from the tars by byte range.
 
     Pictures that lie side by side are read in one go, those of several tars at once; whatever
@@ -44,6 +52,8 @@ def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> 
         `polars.Array` where all have one shape, else a struct of flat data and shape.
     check
         True: compare each picture with its checksum.
+    storage_options
+        As of `scan`, for tars in an object store; or the store of obstore that `scan` was given.
 
     Returns
     -------
@@ -74,7 +84,7 @@ def fetch_images(frame: object, *, decode: bool = False, check: bool = True) -> 
     check_polars_threads()
     rows = _as_frame(frame)
     checksums = _column(rows, "checksum").to_list() if check else None
-    files = read_pictures(_locate_pictures(rows), checksums)
+    files = read_pictures(_locate_pictures(rows, storage_options), checksums)
     images = _decoded(rows, files) if decode else files
     return rows.with_columns(pl.Series(IMAGE_DATA, images))
 
@@ -100,7 +110,9 @@ def _collected(frame: pl.LazyFrame) -> pl.DataFrame:
         raise ManifestError(TAR_PATH, expected, str(error)) from error
 
 
-def _locate_pictures(rows: pl.DataFrame) -> Places:
+def _locate_pictures(
+    rows: pl.DataFrame, storage_options: StorageOptions | ReadyStore | None
+) -> Places:
     paths, offsets, sizes = (_column(rows, name) for name in (TAR_PATH, "offset", "size"))
     present = offsets.is_not_null()
     tar_paths = paths.filter(present).unique(maintain_order=True)
@@ -111,7 +123,7 @@ def _locate_pictures(rows: pl.DataFrame) -> Places:
     numbers = dict(zip(tar_paths, range(len(tar_paths)), strict=True))
     is_named = "member_name" in rows.columns
     return Places(
-        open_files(tar_paths.to_list()),
+        open_files(tar_paths.to_list(), storage_options),
         np.where(present, [numbers.get(path, -1) for path in paths], -1),
         _numbers(offsets),
         np.where(present, _numbers(sizes), 0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,13 +9,12 @@ from msgspec import Struct
 from arrowimg._dataset.folder import read_manifest
 from arrowimg._dataset.sidecars import read_footer
 from arrowimg._format.names import FileKind, is_ours, kind_of, quarantine_name, shard_of, tar_name
+from arrowimg._storage.base import FileStat
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, StorageError
 
 if TYPE_CHECKING:
-    import os
-
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
 
 DAY_SECONDS = 24 * 60 * 60
 
@@ -40,7 +38,11 @@ class Garbage(Struct, frozen=True):
 
 
 def collect_garbage(
-    output_dir: str | os.PathLike[str], older_than_days: float = 7, *, delete: bool = False
+    output_dir: Place,
+    older_than_days: float = 7,
+    *,
+    delete: bool = False,
+    storage_options: StorageOptions | None = None,
 ) -> list[Garbage]:
     """Return temporary files, and tars that no sidecar names; `delete`: and remove them.
 
@@ -54,18 +56,23 @@ def collect_garbage(
     older_than_days
         Younger files are left alone: a writer may be at work.
     delete
-        True: remove them, while no writer publishes.
+        True: remove them, while no writer publishes. An object store has no lock that would tell:
+        there, `older_than_days` has to be longer than any writer may take from its tar to its
+        sidecar, and a day at least.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``.
 
     Raises
     ------
     StorageError
         When another writer holds on to the folder, or a file cannot be removed.
     """
-    storage = open_storage(output_dir)
+    storage = open_storage(output_dir, storage_options)
     if not delete:
         return _find_garbage(storage, older_than_days)
     with storage.lock() as is_alone:
-        if not is_alone:
+        if not is_alone and not storage.promises.is_remote:
             raise StorageError(str(output_dir), "a writer is publishing", 0, None, None)
         garbage = _find_garbage(storage, older_than_days)
         storage.remove([file.name for file in garbage])
@@ -73,19 +80,19 @@ def collect_garbage(
 
 
 def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
-    names, now = storage.names(), time.time()
+    names = storage.names()
+    candidates = [name for name in names if _may_be_garbage(name)]
+    # Where there is none, no clock is asked for.
+    now = storage.now() if candidates else 0.0
     needed = _needed_tars(storage, names)
-    found = []
-    for name in names:
-        if _may_be_garbage(name) and name not in needed:
-            try:
-                file = storage.stat(name)
-            except OSError:
-                continue  # its writer published or discarded it; or it is no file, and not ours
-            age_days = (now - file.modified_at) / DAY_SECONDS
-            if age_days >= older_than_days:
-                found.append(Garbage(name, file.nbytes, age_days))
-    return found
+    # Of some there is none: their writers published or discarded them; or they are not ours.
+    stats = storage.stats([name for name in candidates if name not in needed])
+    found = [
+        Garbage(file.name, file.nbytes, (now - file.modified_at) / DAY_SECONDS)
+        for file in stats
+        if isinstance(file, FileStat)
+    ]
+    return [file for file in found if file.age_days >= older_than_days]
 
 
 def _may_be_garbage(name: str) -> bool:

@@ -14,13 +14,11 @@ from arrowimg._dataset.folder import find_sidecars, read_listing, read_manifest
 from arrowimg._dataset.sidecars import open_sidecar, read_footer, read_rows
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
 from arrowimg._format.parquet import IMAGE_DATA
-from arrowimg._storage.open import open_files, open_storage
+from arrowimg._storage.open import open_files, open_storage, place_as_text
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
-    import os
-
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
 
 
 class ShardSummary(Struct, frozen=True):
@@ -73,7 +71,9 @@ class Inspection(Struct, frozen=True):
         return sum(shard.tar_nbytes + shard.parquet_nbytes for shard in self.shards)
 
 
-def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspection:
+def inspect_dataset(
+    folder: Place, num_rows: int = 5, *, storage_options: StorageOptions | None = None
+) -> Inspection:
     """Return a short look at the shards in a folder. Only sidecars are read, no tar.
 
     With a manifest, these are the shards that it lists, else those that are there.
@@ -83,7 +83,7 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
     ManifestError
         When there is neither a manifest nor a shard, or one cannot be read.
     """
-    storage = open_storage(folder, argument="folder")
+    storage = open_storage(folder, storage_options, argument="folder")
     _check_any(storage)
     listing = read_listing(storage)
     names = [shard.parquet for shard in listing.shards]
@@ -92,7 +92,7 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
     manifest = read_manifest(storage)
     writers = [footer.writer for footer in footers[:1]] or [manifest.writer if manifest else {}]
     return Inspection(
-        path=str(folder),
+        path=str(place_as_text(folder, storage)),
         has_manifest=listing.has_manifest,
         writer=writers[0],
         shards=[
@@ -113,10 +113,10 @@ def inspect_dataset(folder: str | os.PathLike[str], num_rows: int = 5) -> Inspec
     )
 
 
-def error_codes(paths: list[str]) -> dict[str, int]:
+def error_codes(paths: list[str], storage_options: StorageOptions | None = None) -> dict[str, int]:
     """Return how many rows with an error the sidecars at these paths have, by its code."""
     codes: Counter[str] = Counter()
-    for storage, name in open_files(paths):
+    for storage, name in open_files(paths, storage_options):
         codes.update(_error_codes(storage, [name]))
     return dict(codes)
 

@@ -9,26 +9,27 @@ from typing import IO, TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
-from arrowimg._core.threads import check_polars_threads
+from arrowimg._core.threads import check_polars_threads, map_on_threads
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import open_sidecar
 from arrowimg._format.column_types import is_written_type
 from arrowimg._format.parquet import null_file, stated_schema
 from arrowimg._format.sidecar import RESERVED, SIDECAR_SCHEMA, TAR_PATH, no_sidecar
-from arrowimg._storage.open import local_path, open_storage
+from arrowimg._storage.open import is_in_store, local_path, open_storage
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
 
 UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """What Polars raises of Parquet files that are not what they were taken for."""
 
+_THREADS = 64
 _CHECKED_AT_MOST = 16
 """Sidecars that are opened at once; those of a dataset were written alike."""
 
 
-def scan(output_dir: str | os.PathLike[str]) -> pl.LazyFrame:
+def scan(output_dir: Place, *, storage_options: StorageOptions | None = None) -> pl.LazyFrame:
     """Return the rows of a dataset, shard by shard, for a query to choose from.
 
     The shards are those of the manifest, where there is one, else those that have a sidecar: no
@@ -39,7 +40,10 @@ def scan(output_dir: str | os.PathLike[str]) -> pl.LazyFrame:
     Parameters
     ----------
     output_dir
-        Folder of the shards.
+        Folder of the shards, or its URL.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``.
 
     Returns
     -------
@@ -67,18 +71,37 @@ def scan(output_dir: str | os.PathLike[str]) -> pl.LazyFrame:
     >>> good = scan("out").filter(pl.col("score") > 0.9)  # doctest: +SKIP
     """
     check_polars_threads()
-    # Collected later, maybe in another working directory.
-    storage = open_storage(os.path.abspath(local_path(output_dir)))  # noqa: PTH100  # no file is touched
+    if is_in_store(output_dir):
+        storage = open_storage(output_dir, storage_options)
+    else:
+        # Collected later, maybe in another working directory.
+        absolute = os.path.abspath(local_path(output_dir))  # noqa: PTH100  # no file is touched
+        storage = open_storage(absolute, storage_options)
     shards = read_listing(storage).shards
-    paths = [storage.path_of(shard.parquet) for shard in shards]
     _check_alike(storage, [shard.parquet for shard in shards[:_CHECKED_AT_MOST]])
     # Of a dataset without rows, no sidecar tells which columns it has.
     no_rows = pl.DataFrame(SIDECAR_SCHEMA.empty_table()).lazy()
-    rows = pl.scan_parquet(paths, glob=False) if paths else no_rows
+    rows = _scan_sidecars(storage, [shard.parquet for shard in shards]) if shards else no_rows
     path = storage.path_of("") + "/" + pl.col("tar_file")
     # Nothing but the tars that are listed is opened, whatever a row says.
     is_listed = pl.col("tar_file").is_in([shard.tar for shard in shards])
     return rows.with_columns(pl.when(is_listed).then(path).alias(TAR_PATH))
+
+
+def _scan_sidecars(storage: Storage, names: list[str]) -> pl.LazyFrame:
+    """Return the rows of sidecars: read by Polars, or where it cannot, read here and now."""
+    options = storage.polars_options()
+    if options is not None:
+        paths = [storage.path_of(name) for name in names]
+        return pl.scan_parquet(paths, glob=False, storage_options=options or None)
+    threads = _THREADS if storage.promises.is_remote else 1
+    read = map_on_threads(lambda name: _read_whole(storage, name), names, threads, threads, "look")
+    return pl.scan_parquet(list(read))
+
+
+def _read_whole(storage: Storage, name: str) -> IO[bytes]:
+    with storage.open(name) as file:
+        return io.BytesIO(file.read())
 
 
 def _check_alike(storage: Storage, sidecars: list[str]) -> None:

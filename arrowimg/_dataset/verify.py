@@ -29,26 +29,26 @@ from arrowimg._format.names import (
     tar_name,
 )
 from arrowimg._format.parquet import holds_own_checksum
-from arrowimg._storage.open import open_storage
+from arrowimg._storage.open import open_storage, place_as_text
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     from arrowimg._format.manifest import Manifest, ShardEntry
     from arrowimg._format.sidecar import Footer
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
 
 
 _MISSING_NAMED = 1000
 
 
 def verify(
-    output_dir: str | os.PathLike[str],
+    output_dir: Place,
     depth: Depth = "checksums",
     *,
     progress: bool | None = None,
+    storage_options: StorageOptions | None = None,
 ) -> Report:
     """Compare every shard in a folder with its sidecar, and those with the manifest.
 
@@ -67,6 +67,9 @@ def verify(
         - ``"decode"``: and every picture is decoded.
     progress
         True: a progress bar on stderr. None: only where stderr is a terminal.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``.
 
     Raises
     ------
@@ -74,12 +77,13 @@ def verify(
         When there is neither a manifest nor a sidecar, or the manifest cannot be read.
     """
     check_option(depth in get_args(Depth), "depth", ", ".join(map(repr, get_args(Depth))), depth)
-    storage = open_storage(output_dir)
+    storage = open_storage(output_dir, storage_options)
+    path = str(place_as_text(output_dir, storage))
     manifest = read_manifest(storage)
     names = storage.names()
     sidecars = find_sidecars(storage, names)
     if manifest is None and not sidecars:
-        raise ManifestError(str(output_dir), "a manifest or sidecars (*.parquet)", "neither")
+        raise ManifestError(path, "a manifest or sidecars (*.parquet)", "neither")
     listed = sidecars if manifest is None else [entry.parquet for entry in manifest.shards]
     damages: list[Damage] = list(_check_manifest(manifest)) if manifest else []
     entries = {entry.parquet: entry for entry in manifest.shards} if manifest else {}
@@ -89,7 +93,7 @@ def verify(
     damages += _check_batches(shards) if manifest is None else []
     damages += bounded(_check_ids(ids))
     return Report(
-        path=str(output_dir),
+        path=path,
         depth=depth,
         num_shards=len(shards),
         num_images=sum(shard.footer.num_images for shard in shards),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from arrowimg._format.sidecar import check_names
 from arrowimg._reshard.copies import CopiedParts, SidecarRows, fill_shards, plan_copies
 from arrowimg._reshard.options import ReshardKeywords, stored_options
 from arrowimg._reshard.source import RowMasks, Selection, SourceRows, check_unique_ids, open_sources
-from arrowimg._storage.open import open_storage
+from arrowimg._storage.open import is_in_store, open_storage, options_for, place_as_text
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import check_no_more_shards, committed_shard
@@ -25,30 +25,35 @@ from arrowimg._write.shard import Shard
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     import numpy.typing as npt
     import polars as pl
 
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.metadata import MetadataFrame
     from arrowimg._write.plan import PlannedShard
 
+NamedPlace: TypeAlias = "tuple[str, Storage]"
+"""How a caller calls a place, and the place."""
+
+_STORAGE_OPTIONS = ("storage_options", "new_storage_options")
 _MOST_THREADS = 4
 """Each holds a shard in memory, and disks have had enough of fewer."""
 
 
-def reshard(
-    output_dir: str | os.PathLike[str],
-    new_dir: str | os.PathLike[str],
+def reshard(  # noqa: PLR0913  # each is of its own
+    output_dir: Place,
+    new_dir: Place,
     where: pl.Expr | str | None = None,
     images_per_tar: int = 1000,
     metadata: object = None,
     *,
     shuffle_seed: int | None = None,
     progress: bool | None = None,
+    storage_options: StorageOptions | None = None,
+    new_storage_options: StorageOptions | None = None,
     **options: Unpack[ReshardKeywords],
 ) -> FileGroupTask:
     """Write the rows of a dataset, or those that are wanted, as a new one; nothing is decoded.
@@ -75,6 +80,10 @@ def reshard(
         Rows in a random order, the same for the same seed (PCG64). None: in their order.
     progress
         True: a progress bar on stderr. None: only where stderr is a terminal.
+    storage_options
+        What the object store of `output_dir` is told, and that of `new_dir`; see `scan`.
+    new_storage_options
+        What that of `new_dir` is told, where it is another. None: `storage_options`.
     **options
         ``members``, ``keys``, ``checksum``, ``max_bytes_per_tar``, ``remove_image_data``,
         ``if_exists`` and ``durability``, see `WriteOptions`. Of the first five, what is not given
@@ -120,18 +129,20 @@ def reshard(
         shuffle_seed,
     )
     others = ("output_dir", "new_dir", "where", "metadata", "shuffle_seed", "progress")
-    check_keywords(options, WriteOptions, others)
+    check_keywords(options, WriteOptions, (*others, *_STORAGE_OPTIONS))
     stated = {"images_per_tar": images_per_tar, **options}
-    source = open_storage(output_dir)
-    return _copy([source], new_dir, stated, progress, where, metadata, shuffle_seed)
+    sources, new = _open_places([output_dir], new_dir, storage_options, new_storage_options)
+    return _copy(sources, new, stated, progress, where, metadata, shuffle_seed)
 
 
 def merge(
-    sources: Sequence[str | os.PathLike[str]],
-    new_dir: str | os.PathLike[str],
+    sources: Sequence[Place],
+    new_dir: Place,
     images_per_tar: int = 1000,
     *,
     progress: bool | None = None,
+    storage_options: StorageOptions | None = None,
+    new_storage_options: StorageOptions | None = None,
     **options: Unpack[ReshardKeywords],
 ) -> FileGroupTask:
     """Write the rows of several datasets, one after the other, as a new one; nothing is decoded.
@@ -148,6 +159,10 @@ def merge(
         Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
     progress
         True: a progress bar on stderr. None: only where stderr is a terminal.
+    storage_options
+        What the object store of `sources` is told, and that of `new_dir`; see `scan`.
+    new_storage_options
+        What that of `new_dir` is told, where it is another. None: `storage_options`.
     **options
         As of `reshard`, and ``jpeg`` and ``pixels``. What is not given is as it was when the first
         source was written; where the sources differ in ``members``, ``keys``, ``checksum``,
@@ -176,14 +191,47 @@ def merge(
     # A single path is a sequence of letters, or none at all.
     is_list = isinstance(sources, Sequence) and not isinstance(sources, str | bytes)
     check_option(is_list and len(sources) > 0, "sources", "a list of at least one folder", sources)
-    check_keywords(options, WriteOptions, ("sources", "new_dir", "progress"))
-    folders = [open_storage(folder, argument="sources") for folder in sources]
-    return _copy(folders, new_dir, {"images_per_tar": images_per_tar, **options}, progress)
+    check_keywords(options, WriteOptions, ("sources", "new_dir", "progress", *_STORAGE_OPTIONS))
+    folders, new = _open_places(
+        sources, new_dir, storage_options, new_storage_options, argument="sources"
+    )
+    return _copy(folders, new, {"images_per_tar": images_per_tar, **options}, progress)
+
+
+def _open_places(
+    sources: Sequence[Place],
+    new_dir: Place,
+    storage_options: StorageOptions | None,
+    new_storage_options: StorageOptions | None,
+    *,
+    argument: str = "output_dir",
+) -> tuple[list[Storage], NamedPlace]:
+    """Return where the sources are, and where the copy will be; folders among stores need nothing.
+
+    Raises
+    ------
+    OptionError
+        When one is no place for files; when options are given, and none is in a store.
+    """
+    places = [*sources, new_dir]
+    if storage_options and not any(is_in_store(place) for place in places):
+        open_storage(places[0], storage_options, argument=argument)  # raises
+    folders = [
+        open_storage(place, options_for(place, storage_options), argument=argument)
+        for place in sources
+    ]
+    same = options_for(new_dir, storage_options)
+    told = same if new_storage_options is None else new_storage_options
+    new = open_storage(new_dir, told, argument="new_dir")
+    expected = "a folder that is none of the sources"
+    shown = place_as_text(new_dir, new)
+    check_option(new not in folders, "new_dir", expected, shown)
+    return folders, (shown, new)
 
 
 def _copy(
     sources: Sequence[Storage],
-    new_dir: str | os.PathLike[str],
+    new: NamedPlace,
     stated: dict[str, Any],
     progress: bool | None,  # noqa: FBT001  # as the caller has it
     where: pl.Expr | str | None = None,
@@ -191,9 +239,6 @@ def _copy(
     shuffle_seed: int | None = None,
 ) -> FileGroupTask:
     """Check everything that can be checked before a picture is read, then write."""
-    new = open_storage(new_dir, argument="new_dir")
-    expected = "a folder that is none of the sources"
-    check_option(new not in sources, "new_dir", expected, str(new_dir))
     source = open_sources(sources)
     options = stored_options(source.records, stated)
     frame = None if metadata is None else _new_columns(metadata, source)
@@ -205,7 +250,7 @@ def _copy(
     check_unique_ids(source, selection.masks)
     order = None if shuffle_seed is None else _order(selection.num_rows, shuffle_seed)
     plan = plan_copies(selection, options, order)
-    return _write(selection, options, order, plan, new_dir, progress)
+    return _write(selection, options, order, plan, new, progress)
 
 
 def _write(
@@ -213,10 +258,11 @@ def _write(
     options: WriteOptions,
     order: npt.NDArray[np.int64] | None,
     plan: list[slice],
-    new_dir: str | os.PathLike[str],
+    new: NamedPlace,
     progress: bool | None,  # noqa: FBT001  # as the caller has it
 ) -> FileGroupTask:
-    dataset = Dataset.at(new_dir, options, argument="new_dir").begin()
+    shown, storage = new
+    dataset = Dataset(shown, options, storage.with_durability(options.durability)).begin()
     dataset.check_room(len(plan))
     shards = _write_copies(dataset, fill_shards(selection, order, plan), selection, progress)
     check_no_more_shards(dataset.storage, len(plan), options)

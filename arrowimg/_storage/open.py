@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -14,7 +15,7 @@ from arrowimg.errors import MissingDependencyError, OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from arrowimg._storage.base import Durability, Place, Storage, StorageOptions
+    from arrowimg._storage.base import Durability, Place, ReadyStore, Storage, StorageOptions
 
 URL_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 """Of object stores."""
@@ -25,7 +26,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 def open_storage(
     place: Place,
-    storage_options: StorageOptions | None = None,
+    storage_options: StorageOptions | ReadyStore | None = None,
     durability: Durability = "full",
     *,
     argument: str = "output_dir",
@@ -38,8 +39,8 @@ def open_storage(
         A folder of the local file system: a path, or a ``file://`` URL. A relative one is that of
         the working directory as it is now. Or an object store: a URL, or a store of obstore.
     storage_options
-        What an object store is told, by the keys of object_store; nothing where it is a folder, or
-        a store that is ready.
+        What an object store is told, by the keys of object_store, or the store of obstore that a
+        URL of ours is of; nothing where it is a folder, or a store that is ready.
     durability
         See `WriteOptions`.
     argument
@@ -56,14 +57,17 @@ def open_storage(
     if is_in_store(place):
         if not isinstance(place, str) and storage_options not in (None, {}, place):
             option, expected = "storage_options", "none beside a store that is ready"
-            raise OptionError(option, expected, sorted(storage_options or {}))
+            raise OptionError(option, expected, _names_of(storage_options))
         return _open_store(place, storage_options, argument)
     path = local_path(place, argument)
     if storage_options:
         option, expected = "storage_options", "none for a local folder"
-        names = sorted(storage_options) if hasattr(storage_options, "keys") else "a store"
-        raise OptionError(option, expected, names)
+        raise OptionError(option, expected, _names_of(storage_options))
     return LocalStorage(path, durability)
+
+
+def _names_of(storage_options: object) -> list[str]:
+    return sorted(storage_options) if isinstance(storage_options, Mapping) else ["a store"]
 
 
 def is_in_store(place: object) -> bool:
@@ -74,9 +78,16 @@ def is_in_store(place: object) -> bool:
     return any(kind.__module__.partition(".")[0] == "obstore" for kind in type(place).__mro__)
 
 
-def options_for(place: object, storage_options: StorageOptions | None) -> StorageOptions | None:
+def options_for(
+    place: object, storage_options: StorageOptions | ReadyStore | None
+) -> StorageOptions | ReadyStore | None:
     """Return the options where a place is in an object store, none for a folder."""
     return storage_options if is_in_store(place) else None
+
+
+def place_as_text(place: Place, storage: Storage) -> str:
+    """Return a place as its caller said it; of a store that is ready, its URL."""
+    return storage.path_of("") if not isinstance(place, str | os.PathLike) else os.fspath(place)
 
 
 def local_path(place: object, argument: str = "output_dir") -> str:
@@ -113,7 +124,7 @@ def _no_place(path: str, argument: str) -> OptionError:
     return OptionError(argument, expected, shown)
 
 
-def _open_store(place: Place, storage_options: StorageOptions | None, argument: str) -> Storage:
+def _open_store(place: Place, storage_options: object, argument: str) -> Storage:
     if importlib.util.find_spec("obstore") is None:
         feature = "an object store (pip install 'arrowimg[cloud]')"
         raise MissingDependencyError(feature, "cloud")
@@ -133,7 +144,7 @@ def _is_no_text(path: str) -> bool:
 
 
 def open_files(
-    paths: Iterable[str], storage_options: StorageOptions | None = None
+    paths: Iterable[str], storage_options: StorageOptions | ReadyStore | None = None
 ) -> list[tuple[Storage, str]]:
     """Return storage and name of each file, one storage for all files of a folder.
 

@@ -24,6 +24,7 @@ from arrowimg.errors import (
 )
 
 _THREADS = 8
+_REMOTE_THREADS = 64
 _READ_NBYTES = 16 * 2**20
 _MOST_NBYTES, _MOST_TIMES = 2**30, 16
 """What may be read of tars, all rows together: rows may be repeated, but not without end."""
@@ -80,7 +81,7 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
         return _read_rows(places, rows, data, ends, checksums)
 
     reads = _reads(places, order)
-    threads = _THREADS if len(reads) > 1 else 1
+    threads = max(_THREADS, _at_once(places)[0]) if len(reads) > 1 else 1
     problems = [
         problem
         for found in map_on_threads(read, reads, threads, 2 * _THREADS, "read")
@@ -106,10 +107,9 @@ def _check_ranges(places: Places) -> None:
         When the same is asked for so often that it cannot be meant.
     """
     problems, there = list[str](), 0
-    for number, (storage, name) in enumerate(places.files):
+    sizes_there = map_on_threads(_nbytes_of, places.files, *_at_once(places), "look")
+    for number, ((storage, name), nbytes) in enumerate(zip(places.files, sizes_there, strict=True)):
         path = storage.path_of(name)
-        with _reading(path):
-            nbytes = storage.stat(name).nbytes
         there += nbytes
         rows = np.flatnonzero(places.tars == number)
         offsets, sizes = places.offsets[rows], places.sizes[rows]
@@ -135,6 +135,18 @@ def _check_ranges(places: Places) -> None:
         expected = f"at most {most:,} bytes of tars of {there:,}"
         column, found = "size", f"{asked:,} bytes in {len(places.sizes):,} rows"
         raise SchemaError(column, expected, found)
+
+
+def _nbytes_of(file: tuple[Storage, str]) -> int:
+    storage, name = file
+    with _reading(storage.path_of(name)):
+        return storage.stat(name).nbytes
+
+
+def _at_once(places: Places) -> tuple[int, int]:
+    """Return how many files are looked at, and read, at once, and how many are begun."""
+    is_remote = any(storage.promises.is_remote for storage, _ in places.files)
+    return (_REMOTE_THREADS, 2 * _REMOTE_THREADS) if is_remote else (1, 1)
 
 
 @contextmanager

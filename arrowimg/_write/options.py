@@ -26,7 +26,7 @@ from arrowimg._core.threads import usable_cores
 from arrowimg._format.keys import MAX_EXTENSION_LENGTH, KeyStyle, is_extension
 from arrowimg._format.tar import END_OF_ARCHIVE, LEAST_TAR_NBYTES
 from arrowimg._images.options import JpegOptions, PixelOptions
-from arrowimg._storage.base import Durability, IfExists
+from arrowimg._storage.base import Durability, IfExists, StorageOptions
 from arrowimg.errors import ErrorFractionError
 
 OnError: TypeAlias = Literal["raise", "quarantine"]
@@ -59,6 +59,12 @@ class WriteKeywords(TypedDict, total=False):
     durability: Durability
     keep_quarantined: bool
     max_error_fraction: float | None
+
+
+class StageKeywords(WriteKeywords, total=False):
+    """The same, and what an object store is told, which no file ever says."""
+
+    storage_options: StorageOptions | None
 
 
 class WriteOptions(

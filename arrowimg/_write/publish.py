@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from arrowimg._format.names import (
 )
 from arrowimg._storage.base import Storage
 from arrowimg._storage.commit import retry_once
-from arrowimg._storage.open import open_storage
+from arrowimg._storage.open import open_storage, place_as_text
 from arrowimg._write.file_group import FileGroupTask, file_group
 from arrowimg._write.options import WriteOptions, option_differences
 from arrowimg._write.shard import Shard, write_shard
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from arrowimg._format.samples import Samples
+    from arrowimg._storage.base import Place, StorageOptions
 
 _OF_SHARD = (FileKind.TAR, FileKind.QUARANTINE, FileKind.SIDECAR)
 
@@ -70,8 +70,9 @@ class Dataset(Struct, frozen=True):
     @classmethod
     def at(
         cls,
-        output_dir: str | os.PathLike[str],
+        output_dir: Place,
         options: WriteOptions,
+        storage_options: StorageOptions | None = None,
         *,
         argument: str = "output_dir",
     ) -> Dataset:
@@ -82,8 +83,8 @@ class Dataset(Struct, frozen=True):
         OptionError
             When `output_dir`, which the caller calls `argument`, is no place for files.
         """
-        storage = open_storage(output_dir, durability=options.durability, argument=argument)
-        return cls(os.fspath(output_dir), options, storage)
+        storage = open_storage(output_dir, storage_options, options.durability, argument=argument)
+        return cls(place_as_text(output_dir, storage), options, storage)
 
     def begin(self) -> Dataset:
         """Refuse a folder that holds another dataset, or make way where it is to be replaced.
@@ -193,17 +194,16 @@ class Dataset(Struct, frozen=True):
 
 def _check_in_place(storage: Storage, manifest: Manifest) -> None:
     """Raise `StorageError` unless each file that a manifest lists is seen, with its size."""
-    for entry in manifest.shards:
-        for name, nbytes in ((entry.tar, entry.tar_nbytes), (entry.parquet, entry.parquet_nbytes)):
-            path, code = storage.path_of(name), errno.ENOENT
-            try:
-                found = storage.stat(name).nbytes
-            except OSError as error:
-                reason = f"a shard that was committed is gone: {error.strerror or error}"
-                raise StorageError(path, reason, error.errno or code, None, None) from error
-            if found != nbytes:
-                reason = f"{nbytes:,} bytes were committed, {found:,} are there"
-                raise StorageError(path, reason, errno.EIO, None, None)
+    listed = {entry.tar: entry.tar_nbytes for entry in manifest.shards}
+    listed |= {entry.parquet: entry.parquet_nbytes for entry in manifest.shards}
+    for (name, nbytes), found in zip(listed.items(), storage.stats(list(listed)), strict=True):
+        path, code = storage.path_of(name), errno.ENOENT
+        if isinstance(found, OSError):
+            reason = f"a shard that was committed is gone: {found.strerror or found}"
+            raise StorageError(path, reason, found.errno or code, None, None) from found
+        if found.nbytes != nbytes:
+            reason = f"{nbytes:,} bytes were committed, {found.nbytes:,} are there"
+            raise StorageError(path, reason, errno.EIO, None, None)
 
 
 def _check_is_ours(storage: Storage, names: list[str]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from arrowimg._core.binary import binary_views, join_values
 from arrowimg._core.mistakes import no_batch
 from arrowimg._core.option_checks import check_option, python_value
 from arrowimg._core.plain_types import plain_table
+from arrowimg._core.task import ProcessingStage
 from arrowimg._core.threads import map_on_threads
 from arrowimg._dataset.index.formats import indexes_among
 from arrowimg._format.keys import UNNAMED_PREFIX, check_member_names
@@ -27,11 +27,11 @@ from arrowimg._images.batch import ImageBatch
 from arrowimg._images.check import check_run
 from arrowimg._images.columns import Files, ImageRun, image_runs
 from arrowimg._images.encode import encode_run
-from arrowimg._storage.open import open_storage
+from arrowimg._storage.open import open_storage, options_for, place_as_text
 from arrowimg._write.batch_name import batch_digest
 from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
 from arrowimg._write.options import (
-    WriteKeywords,
+    StageKeywords,
     WriteOptions,
     check_error_fraction,
     write_options,
@@ -43,39 +43,17 @@ from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import ImageError, OptionError, RowProblem
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
     from arrowimg._format.samples import Samples
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
 
 _WITHIN_OPTIONS = ("images_per_tar", "remove_image_data")
 _BASE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 logger = logging.getLogger("arrowimg")
-
-In = TypeVar("In")
-Out = TypeVar("Out")
-
-
-class ProcessingStage(ABC, Generic[In, Out]):
-    """A step of a pipeline: turns one task into another and keeps nothing in between."""
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def inputs(self) -> tuple[list[str], list[str]]:
-        """Return the task attributes, and the columns of its data, that the stage reads."""
-
-    @abstractmethod
-    def outputs(self) -> tuple[list[str], list[str]]:
-        """Return the task attributes, and the columns of its data, that the stage makes."""
-
-    @abstractmethod
-    def process(self, task: In) -> Out:
-        """Turn one task into another."""
 
 
 @dataclass(frozen=True, init=False)
@@ -97,7 +75,8 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         True: the sidecar has no ``image_data`` column. False, the default here, keeps the stored
         JPEG in it too: handy for dataframes, twice the bytes.
     **options
-        See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole. Keywords beside it override
+        ``storage_options``, what an object store is told (``docs/how-to/object-stores.md``); and
+        see `WriteOptions`; or ``options=WriteOptions(...)`` as a whole. Keywords beside it override
         it; `images_per_tar` and `remove_image_data` do so only where they are not the default.
 
     Attributes
@@ -124,27 +103,29 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
     name: ClassVar[str] = "image_writer"
     _name: ClassVar[str] = "image_writer"
 
-    output_dir: str | os.PathLike[str]
+    output_dir: Place
     verbose: bool
     deterministic_name: bool
     options: WriteOptions
 
     def __init__(
         self,
-        output_dir: str | os.PathLike[str],
+        output_dir: Place,
         images_per_tar: int = 1000,
         verbose: bool = False,  # noqa: FBT001, FBT002  # the signature is the user's
         deterministic_name: bool = True,  # noqa: FBT001, FBT002
         remove_image_data: bool = False,  # noqa: FBT001, FBT002
-        **options: Unpack[WriteKeywords],
+        **options: Unpack[StageKeywords],
     ) -> None:
+        storage_options = options.pop("storage_options", None)
         chosen = write_options(
             options,
             images_per_tar,
             remove_image_data=remove_image_data,
             removed_by_default=False,
-            others=("output_dir", "verbose", "deterministic_name"),
+            others=("output_dir", "verbose", "deterministic_name", "storage_options"),
         )
+        object.__setattr__(self, "_storage_options", storage_options)
         self._set(output_dir, verbose, deterministic_name, chosen)
 
     def _set(self, *values: object) -> None:
@@ -155,7 +136,8 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
 
     def __post_init__(self) -> None:
         # Settled once; no attribute, since stages are told apart by what their caller said.
-        storage = open_storage(self.output_dir, durability=self.options.durability)
+        told: StorageOptions | None = self.__dict__.get("_storage_options")
+        storage = open_storage(self.output_dir, told, self.options.durability)
         object.__setattr__(self, "_place", storage)
         for name in ("verbose", "deterministic_name"):
             check_option(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))
@@ -167,7 +149,9 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         """Return a stage with other values of some parameters."""
         values = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
         within = {name: changes.pop(name) for name in _WITHIN_OPTIONS if name in changes}
-        replaced = type(self)(**{**values, **changes})
+        place = changes.get("output_dir", self.output_dir)
+        told = options_for(place, self.__dict__["_storage_options"])
+        replaced = type(self)(**{"storage_options": told, **values, **changes})
         if "output_dir" not in changes:
             storage = self._storage.with_durability(replaced.options.durability)
             object.__setattr__(replaced, "_place", storage)
@@ -231,7 +215,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         base_name = self.construct_base_name(task)
         committed = committed_batch(storage, base_name, options)
         if committed is not None:
-            return file_group(committed, self.output_dir, options.images_per_tar, task)
+            return self._file_group(committed, task)
         unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(SHARD_PREFIX)}-"
         rows = name_rows(task.data, options, unnamed_prefix)
         runs = image_runs(task.data, options.image_column)
@@ -240,7 +224,11 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         check_error_fraction(encoded.error_codes, rows.num_rows, options)
         plan = plan_shards(encoded.tar_nbytes, options.images_per_tar, options.max_members_nbytes)
         shards = self._write_shards(storage, base_name, plan, encoded)
-        return file_group(shards, self.output_dir, options.images_per_tar, task)
+        return self._file_group(shards, task)
+
+    def _file_group(self, shards: list[Shard], task: ImageBatch) -> FileGroupTask:
+        place = place_as_text(self.output_dir, self._storage)
+        return file_group(shards, place, self.options.images_per_tar, task)
 
     def construct_base_name(self, batch: ImageBatch) -> str:
         """Return ``images-<24 hexadecimal digits>``, what the batch's shards are called.

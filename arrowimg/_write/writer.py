@@ -8,10 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
-from msgspec import structs
 
-from arrowimg._core.display.progress import progress_bar
-from arrowimg._core.option_checks import check_keywords
 from arrowimg._core.tables import as_table, check_same_columns
 from arrowimg._dataset.duplicates import HashPartitions, check_partitions, id_hashes
 from arrowimg._format.keys import UNNAMED_PREFIX
@@ -20,7 +17,6 @@ from arrowimg._images.columns import image_runs
 from arrowimg._write.options import (
     ROWS_TO_JUDGE,
     WriteKeywords,
-    WriteOptions,
     check_error_fraction,
     write_options,
 )
@@ -28,16 +24,15 @@ from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import CommittedRows
-from arrowimg._write.sources.join import check_known_ids, join_metadata, open_metadata
-from arrowimg._write.sources.source import Source
+from arrowimg._write.sources.join import join_metadata, open_metadata
 from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
     from types import TracebackType
 
     from arrowimg._format.samples import Samples
+    from arrowimg._storage.base import Place, StorageOptions
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.metadata import MetadataFrame
     from arrowimg._write.shard import Shard
@@ -62,6 +57,9 @@ class ShardWriter:
         row to one image.
     remove_image_data
         True, the default here: the sidecars have no ``image_data`` column.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``.
     **options
         See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults.
         Keywords beside it override it; `images_per_tar` and `remove_image_data` do so only where
@@ -81,10 +79,12 @@ class ShardWriter:
 
     def __init__(
         self,
-        output_dir: str | os.PathLike[str],
+        output_dir: Place,
         images_per_tar: int = 1000,
         metadata: object = None,
         remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+        *,
+        storage_options: StorageOptions | None = None,
         **options: Unpack[WriteKeywords],
     ) -> None:
         self.output_dir = output_dir
@@ -93,10 +93,10 @@ class ShardWriter:
             images_per_tar,
             remove_image_data=remove_image_data,
             removed_by_default=True,
-            others=("output_dir", "metadata"),
+            others=("output_dir", "metadata", "storage_options"),
         )
         self._metadata: MetadataFrame | None = open_metadata(metadata)
-        self._dataset = Dataset.at(output_dir, self.options)
+        self._dataset = Dataset.at(output_dir, self.options, storage_options)
         self._committed = CommittedRows(self._dataset.storage, self.options)
         self._lock = Lock()
         self._is_open = False
@@ -251,77 +251,10 @@ class ShardWriter:
         elif not self._shards:
             self._committed.check_ended()
         shards = [*self._committed.passed, *self._shards]
-        check_partitions(self._id_hashes, [shard.parquet.path for shard in shards])
+        sidecars = [shard.parquet.path for shard in shards]
+        check_partitions(self._id_hashes, sidecars, self._dataset.storage)
         self._file_group = self._dataset.publish(shards)
 
     def _write_shard(self, parts: Iterable[Samples]) -> None:
         number = len(self._committed.passed) + len(self._shards)
         self._shards.append(self._dataset.write(number, parts))
-
-
-def write_shards(
-    source: object,
-    output_dir: str | os.PathLike[str],
-    images_per_tar: int = 1000,
-    metadata: object = None,
-    remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
-    *,
-    progress: bool | None = None,
-    **options: Unpack[WriteKeywords],
-) -> FileGroupTask:
-    """Write a source of images as tar shards with Parquet sidecars and a manifest.
-
-    Parameters
-    ----------
-    source
-        Anything that speaks Arrow (PyArrow, Polars, pandas, DuckDB), a `polars.LazyFrame`, a
-        Hugging Face ``Dataset``, an `ImageBatch`, an iterable of these, a folder of images, a
-        Parquet or Arrow file, or paths of image files.
-    output_dir
-        Folder of the dataset; made when the first shard is written.
-    images_per_tar, metadata, remove_image_data
-        As of `ShardWriter`.
-    progress
-        True: a progress bar on stderr. None: only where stderr is a terminal.
-    **options
-        As of `ShardWriter`.
-
-    Returns
-    -------
-    FileGroupTask
-        The files, in shard order. The manifest is not one of them. Its metadata has
-        ``passed_over`` too: how many files and folders of a source of files were left out by
-        rule, by reason.
-
-    Raises
-    ------
-    SourceError
-        When `source` is nothing that holds images, or cannot be read.
-    ImageError, SchemaError, SampleKeyError, DuplicateIdError, MetadataJoinError
-        When rows cannot be written; shards of the rows before are there, the manifest is not.
-        Ids of a source that is in memory as a whole are checked before anything is written.
-    ErrorFractionError
-        When too many rows are bad; shards of the rows before are there, the manifest is not.
-    ShardConflictError, DatasetConflictError
-        When `output_dir` holds another dataset, or one of other options.
-    StorageError
-        When `output_dir` cannot be written to; shards before are there, the manifest is not.
-    ManifestError
-        When `output_dir` has a manifest, or with ``if_exists="skip"`` a sidecar, that cannot be
-        read.
-
-    Examples
-    --------
-    >>> group = write_shards("photographs/", "out/")  # doctest: +SKIP
-    """
-    check_keywords(options, WriteOptions, ("options", "source", "metadata", "progress"))
-    frame = open_metadata(metadata)
-    check_known_ids(source, frame)
-    writer = ShardWriter(output_dir, images_per_tar, frame, remove_image_data, **options)
-    found = Source(source)
-    with writer, progress_bar(found.num_rows, " images", progress) as bar:
-        for batch in found.batches():
-            writer.write(batch)
-            bar.update(batch.num_items)
-    group, passed_over = writer.file_group, {"passed_over": dict(found.passed_over)}
-    return structs.replace(group, metadata=group.metadata | passed_over)

@@ -19,6 +19,8 @@ except ImportError as error:
     raise MissingDependencyError(feature, extra) from error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
     from arrowimg._write.file_group import FileGroupTask as WrittenFiles
@@ -48,6 +50,9 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         since an error ends the whole pipeline. Or a `WriteOptions` as a whole; `keep_images` then
         decides in place of its ``remove_image_data``, and `images_per_tar` in place of its own
         where it is not the default.
+    storage_options
+        What an object store is told, where `output_dir` is a URL; the stage holds them, its `repr`
+        does not show them.
 
     Notes
     -----
@@ -63,6 +68,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
     metadata_schema: pa.Schema | None = None
     keep_images: bool = False
     options: WriteOptions | dict[str, Any] = field(default_factory=dict)
+    storage_options: Mapping[str, object] | None = field(default=None, repr=False)
     name: str = "image_writer"
     batch_size: int = 1
 
@@ -73,6 +79,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
             self.images_per_tar,
             self.verbose,
             self.deterministic_name,
+            storage_options=self.storage_options,
             **(
                 {"options": self.options.replaced(removed)}
                 if isinstance(self.options, WriteOptions)

@@ -110,7 +110,7 @@ class Rule(msgspec.Struct, kw_only=True):
         once `nbytes` of the reply's body went. ``stall`` never asks the store and never answers,
         ``stall_reply`` asks it, and stops answering after `nbytes` of the body; where that is 0,
         before the head. ``delay`` waits
-        `seconds`. ``flip`` turns one bit in the middle of the reply's body. The others send
+        `seconds`. ``flip`` turns a bit of the reply's body, `nbytes` from its start. The others send
         SIGKILL to `pid`, or call `call`, before or after the store has done the request; after
         ``kill_before`` it never does.
     method, target
@@ -284,7 +284,7 @@ class FaultProxy:
             _abort(writer)
             return False
         if rule and rule.kind == "flip":
-            reply = _flipped(reply)
+            reply = _flipped(rule, reply)
         exchange.status = reply.status
         writer.write(reply.encode())
         await writer.drain()
@@ -394,10 +394,10 @@ def _refusal(rule: Rule, method: str) -> Message:
     return Message(start, headers, b"" if method == "HEAD" else body)
 
 
-def _flipped(reply: Message) -> Message:
+def _flipped(rule: Rule, reply: Message) -> Message:
     body = bytearray(reply.body)
     if body:
-        body[len(body) // 2] ^= 1
+        body[rule.nbytes % len(body)] ^= 1
     return msgspec.structs.replace(reply, body=bytes(body))
 
 

@@ -1,4 +1,8 @@
-"""Every operation on folders that mean harm, in a process with limits; one line for each."""
+"""Every operation on folders that mean harm, in a process with limits; one line for each.
+
+``python hostile_program.py FOLDER...``; with ``--watched``, somebody else watches what is opened,
+and so this program looks at nothing but what arrowimg looks at, and removes nothing.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS = 60
-GROWTH_NBYTES = 2 * 2**30
+GROWTH_NBYTES = 2**30
+"""What an operation may take, beyond what was there before it."""
 
 
 def write(out: Path, how: Any, **options: Any) -> object:  # noqa: ANN401
@@ -54,22 +59,28 @@ def forged_frame(out: Path) -> object:
     return rows.append_column("tar_path", paths)
 
 
-def fetch_from_frame(out: Path) -> object:
+def frame_or_none(out: Path) -> pa.Table | None:
     try:
-        frame = forged_frame(out)
+        return forged_frame(out)
     except Exception:  # noqa: BLE001  # what PyArrow cannot read is no frame
         return None
-    return arrowimg.fetch_images(frame)
 
 
-OPERATIONS: dict[str, Callable[[Path], object]] = {
+def fetch_from(frame: pa.Table | None) -> object:
+    return None if frame is None else arrowimg.fetch_images(frame)
+
+
+GIVEN: dict[str, Callable[[Path], Any]] = {"frame": frame_or_none}
+"""What others make of the folder first, and whose memory is not arrowimg's."""
+
+OPERATIONS: dict[str, Callable[[Any], object]] = {
     "quick": lambda out: arrowimg.verify(out, "quick"),
     "checksums": arrowimg.verify,
     "decode": lambda out: arrowimg.verify(out, "decode"),
     "garbage": lambda out: arrowimg.collect_garbage(out, 0),
     "scan": scan,
     "fetch": lambda out: arrowimg.fetch_images(arrowimg.scan(out)),
-    "frame": fetch_from_frame,
+    "frame": fetch_from,
     "batches": lambda out: list(arrowimg.read_batches(out)),
     "unchecked": lambda out: list(arrowimg.read_batches(out, check=False)),
     "inspect": inspect_dataset,
@@ -97,10 +108,10 @@ def _too_long(*_: object) -> None:
     raise TooLongError
 
 
-def outcome(operation: Callable[[Path], object], out: Path) -> str:
+def outcome(operation: Callable[[Any], object], given: Any) -> str:  # noqa: ANN401
     """Return what became of an operation: nothing where it was right."""
     try:
-        operation(out)
+        operation(given)
     except arrowimg.errors.ArrowimgError:
         return ""
     except BaseException as error:  # noqa: BLE001  # panics of Polars are no exceptions
@@ -133,35 +144,51 @@ def audit(opened: list[str], event: str, values: tuple[Any, ...]) -> None:
         opened.append(f"{event} {path}")
 
 
+def memory(field: str) -> int:
+    """Return how many bytes of memory the process has, ``VmRSS``, or had at most, ``VmHWM``."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def tried(name: str, out: Path, opened: list[str]) -> str:
+    """Run an operation; returns what was wrong, nothing where all was right."""
+    given = GIVEN.get(name, Path)(out)
+    Path("/proc/self/clear_refs").write_text("5")  # forget how much memory there was at most
+    used, started = memory("VmRSS"), time.monotonic()
+    signal.alarm(SECONDS)
+    found = outcome(OPERATIONS[name], given)
+    signal.alarm(0)
+    grown = memory("VmHWM") - used
+    if grown > GROWTH_NBYTES + (given.nbytes if isinstance(given, pa.Table) else 0):
+        found += f" grew by {grown:,} bytes"
+    if opened:
+        found += f" opened {opened}"
+    if time.monotonic() - started > SECONDS / 2:
+        found += " took long"
+    opened.clear()
+    return found
+
+
 def main(folders: list[str]) -> None:
     opened: list[str] = []
-    before = {folder: content(Path(folder) / "outside") for folder in folders}
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    is_watched = "--watched" in folders
+    folders = [folder for folder in folders if folder != "--watched"]
+    before = {} if is_watched else {it: content(Path(it) / "outside") for it in folders}
+    used = memory("VmHWM")
     resource.setrlimit(resource.RLIMIT_AS, (used + 8 * 2**30, used + 8 * 2**30))
     signal.signal(signal.SIGALRM, _too_long)
     sys.addaudithook(functools.partial(audit, opened))
     for folder in folders:
-        for name, operation in OPERATIONS.items():
+        for name in OPERATIONS:
             say(folder, name, "begun")
-            signal.alarm(SECONDS)
-            started = time.monotonic()
-            found = outcome(operation, Path(folder) / "out")
-            signal.alarm(0)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            if peak > used + GROWTH_NBYTES:
-                found += f" grew by {peak - used:,} bytes"
-                used = peak
-            if opened:
-                found += f" opened {opened}"
-            if time.monotonic() - started > SECONDS / 2:
-                found += " took long"
+            found = tried(name, Path(folder) / "out", opened)
             if found:
                 say(folder, name, found)
-            opened.clear()
-        if content(Path(folder) / "outside") != before[folder]:
-            say(folder, "all", "changed what is outside")
-        shutil.rmtree(folder)
-        opened.clear()  # those were by this program
+        if not is_watched:
+            if content(Path(folder) / "outside") != before[folder]:
+                say(folder, "all", "changed what is outside")
+            shutil.rmtree(folder)
+            opened.clear()  # those were by this program
     say("", "", "ended")
 
 

@@ -330,6 +330,15 @@ def retry(folder: Path, shards: Shards, **options: Any) -> str:  # noqa: ANN401 
     return "" if found == shards.files else f"there are {sorted(found)}, or other bytes"
 
 
+def has_not_ended(pid: int) -> bool:
+    """Tell whether a process still runs; one that ended waits for its parent as a zombie."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+    return status.rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
 def wait_until_stopped(pid: int) -> None:
     """Wait until a process has stopped itself."""
     deadline = time.monotonic() + HUNG_SECONDS

@@ -231,11 +231,11 @@ class TestRules:
     def test_a_flip_turns_one_bit(
         self, proxy: FaultProxy, client: http.client.HTTPConnection
     ) -> None:
-        with proxy.injecting(Rule(kind="flip")):
+        with proxy.injecting(Rule(kind="flip", nbytes=300)):
             _, body = ask(client)
 
-        different = [a ^ b for a, b in zip(body, BODY, strict=True) if a != b]
-        assert different == [1]
+        pairs = enumerate(zip(body, BODY, strict=True))
+        assert [(at, a ^ b) for at, (a, b) in pairs if a != b] == [(300, 1)]
 
     def test_a_delay_lets_the_request_pass(
         self, proxy: FaultProxy, client: http.client.HTTPConnection

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fault_tools import Shards, Writers, content, is_torn, say, torn_shards, write_reference
+from fault_tools import (
+    Shards,
+    Writers,
+    content,
+    has_not_ended,
+    is_torn,
+    say,
+    torn_shards,
+    write_reference,
+)
 from writer_program import WRITTEN, Ending, Job
 
 CHECK = "race"
@@ -100,15 +109,6 @@ def race(
     figures.doubled += [
         f"{this.folder.name}: seed {seed}" for seed, count in this.winners.items() if count > 1
     ]
-
-
-def has_not_ended(pid: int) -> bool:
-    """Tell whether a process still runs; one that ended waits for its parent as a zombie."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
-    except FileNotFoundError:
-        return False
-    return status.rsplit(")", 1)[1].split()[0] not in "ZX"
 
 
 def run(writers: Writers, folder: Path, *, kills: int, reads: int, is_naive: bool) -> Figures:

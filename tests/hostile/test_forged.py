@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from hostile_data import FORGERIES, forged, write_sound
+from system_calls import calls, strace
 
 DATA = Path(__file__).parents[1] / "data"
 FOLDERS_A_PROCESS = 20
@@ -74,15 +77,47 @@ def test_whatever_six_hundred_folders_say(sound: Path, tmp_path: Path, part: int
 @pytest.mark.hostile
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_the_system_sees_nothing_opened_outside(sound: Path, tmp_path: Path) -> None:
-    folders = [tmp_path / str(seed) for seed in range(8 * len(FORGERIES))]
+    log, place = tmp_path / "log", tmp_path / "folders"
+    place.mkdir()
+    folders = [place / str(seed) for seed in range(10 * len(FORGERIES))]
     for seed, folder in enumerate(folders):
         forged(sound, folder, seed)
-    log = tmp_path / "log"
-    calls = "trace=open,openat,openat2,creat,unlink,unlinkat,rename,renameat,renameat2,truncate"
-    _, done = run(folders, "strace", "-f", "-qq", "-e", calls, "-o", str(log))
 
-    lines = [line for line in log.read_text().splitlines() if "/outside/" in line]
-    # The program itself looks whether what is there was changed, and removes it at the end.
-    ours = [line for line in lines if "O_RDONLY" not in line and "AT_FDCWD" in line]
-    assert done.returncode == 0
-    assert [line for line in ours if "ENOENT" not in line] == []
+    found, done = run([*folders, Path("--watched")], *strace(log))
+
+    assert found == [], done
+    seen = calls(log)
+    within = [call for call in seen if any(_is_of_dataset(it, place) for it in call.paths)]
+    assert len(within) > 100 * len(folders)
+    # The folder around is opened, and not read, to make the names of new ones in it durable.
+    beside = [call for call in seen if any(_is_beside(it, place) for it in call.paths)]
+    assert [it.text for it in beside if not re.search(r"O_RDONLY.*folders/\d+>$", it.text)] == []
+    changing = [call for call in seen if call.changes and call not in within]
+    assert [it.text for it in changing if not any(map(_is_of_program, it.paths))] == []
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_what_is_opened_by_way_of_a_link_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "secret").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    program = f"open({str(tmp_path / 'link')!r}); open({str(tmp_path / 'new')!r}, 'w')"
+
+    log = tmp_path / "log"
+    subprocess.run([*strace(log), sys.executable, "-c", program], check=True)
+
+    seen = {path: call for call in calls(log) for path in call.paths}
+    assert not seen[str(tmp_path / "secret")].changes
+    assert seen[str(tmp_path / "new")].changes
+
+
+def _is_of_dataset(path: str, place: Path) -> bool:
+    return re.match(rf"{place}/\d+/out(-new|-some|-merged)?(/|$)", path) is not None
+
+
+def _is_beside(path: str, place: Path) -> bool:
+    return path.startswith(f"{place}/") and not _is_of_dataset(path, place)
+
+
+def _is_of_program(path: str) -> bool:
+    """Tell whether a path is where anybody may write, or a new folder for a single index."""
+    return re.match(rf"/dev/|/proc/|{tempfile.gettempdir()}/(arrowimg-)?\w+(/|$)", path) is not None

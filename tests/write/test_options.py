@@ -442,7 +442,7 @@ class TestMisspelt:
         assert caught.value.close == ""
         assert {*caught.value.others} == {
             *WriteOptions.__struct_fields__,
-            *("options", "output_dir", "verbose", "deterministic_name"),
+            *("options", "output_dir", "verbose", "deterministic_name", "storage_options"),
         }
 
     @pytest.mark.parametrize(

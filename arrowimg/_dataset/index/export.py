@@ -12,18 +12,20 @@ from arrowimg._dataset.index.source import Source
 from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Sequence
 
     from arrowimg._dataset.index.formats import IndexFormat
     from arrowimg._dataset.index.source import File
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
 
 _FILES_AT_ONCE = 64
 
 
 def export_index(
-    output_dir: str | os.PathLike[str], formats: Sequence[IndexFormat] = ("webdataset",)
+    output_dir: Place,
+    formats: Sequence[IndexFormat] = ("webdataset",),
+    *,
+    storage_options: StorageOptions | None = None,
 ) -> list[str]:
     """Write indexes of a dataset beside its shards, for tools that train on it or look at it.
 
@@ -46,6 +48,9 @@ def export_index(
         - ``"croissant"``: ``croissant.json``, Croissant 1.1.
         - ``"fsspec"``: ``fsspec.json``, where each member is, for ``reference://``.
         - ``"sizes"``: ``sizes.json``, the number of samples in each tar, for open_clip.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``.
 
     Returns
     -------
@@ -67,7 +72,7 @@ def export_index(
     for name in formats:
         check_option(name in FORMATS, "formats", f"some of {', '.join(map(repr, FORMATS))}", name)
     # What can be made again need not survive a power cut.
-    storage = open_storage(output_dir, durability="process")
+    storage = open_storage(output_dir, storage_options, "process")
     source = Source(storage, read_listing(storage))
     indexes = [FORMATS[name].files(source) for name in dict.fromkeys(formats)]
     return list(_publish(storage, chain.from_iterable(indexes)))

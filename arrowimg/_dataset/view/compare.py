@@ -9,6 +9,7 @@ from arrowimg._core.display.templates import shown_text
 from arrowimg._dataset.view.columns import ROW_NUMBER, user_columns
 from arrowimg._dataset.view.figures import Figure, with_steps
 from arrowimg._dataset.view.pictures import read_pictures
+from arrowimg._storage.base import ReadyStore, StorageOptions
 
 _IDS = 12
 _PAIRS = 8
@@ -30,6 +31,8 @@ class Side(Struct, frozen=True):
         Labels and values of the header.
     has_sha256
         Of which kind its checksums are.
+    told
+        What the object store is told that it is in.
     """
 
     title: str
@@ -37,6 +40,7 @@ class Side(Struct, frozen=True):
     figures: list[Figure]
     facts: list[tuple[str, str]]
     has_sha256: bool
+    told: StorageOptions | ReadyStore | None
 
 
 class Pair(Struct, frozen=True):
@@ -159,7 +163,7 @@ def _only(title: str, rows: pl.DataFrame) -> Difference:
 def _pairs(ours: Side, theirs: Side, rows: pl.DataFrame, side: int) -> list[Pair]:
     numbers = [[int(it) for it in rows[name]] for name in ("number", "number_right")]
     first, second = (
-        read_pictures(it.rows, wanted, [], side)
+        read_pictures(it.rows, wanted, [], side, it.told)
         for it, wanted in zip((ours, theirs), numbers, strict=True)
     )
     return [

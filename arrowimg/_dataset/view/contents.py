@@ -21,7 +21,7 @@ from arrowimg._dataset.view.header import details_of, facts_of, notes_of, sql_of
 from arrowimg._dataset.view.page import Contents, Strip
 from arrowimg._dataset.view.pictures import extreme_rows, read_pictures, sampled_rows
 from arrowimg._storage.base import Storage
-from arrowimg._storage.open import open_storage
+from arrowimg._storage.open import is_in_store, open_storage, place_as_text
 from arrowimg.errors import OptionError
 
 if TYPE_CHECKING:
@@ -30,17 +30,19 @@ if TYPE_CHECKING:
     from arrowimg._dataset.view.columns import Column, ColumnKind
     from arrowimg._dataset.view.figures import Figure
     from arrowimg._dataset.view.options import ViewOptions
+    from arrowimg._storage.base import Place, StorageOptions
 
 _MOST_STRIPS = 12
 
 
 def contents_of(
-    output_dir: str | os.PathLike[str],
+    output_dir: Place,
     options: ViewOptions,
-    against: str | os.PathLike[str] | None = None,
+    against: Place | None,
+    storage_options: StorageOptions | None,
 ) -> Contents:
     """Return all that the page of a dataset shows."""
-    dataset = _dataset(output_dir, options)
+    dataset = _dataset(output_dir, options, storage_options)
     side, columns = dataset.side, [figure.column for figure in dataset.side.figures]
     rows, figures = side.rows, side.figures
     findings = findings_of(rows, figures, dataset.report)
@@ -54,17 +56,17 @@ def contents_of(
     wanted = [*grid, *(number for finding in findings for number in finding.examples)]
     wanted += [number for strip in strips for number in (*strip.least, *strip.most)]
     named = [(name, values) for name, _, values in shown]
-    pictures = read_pictures(rows, wanted, named, options.thumbnail)
+    pictures = read_pictures(rows, wanted, named, options.thumbnail, side.told)
     comparison = None
     if against is not None:
-        other = _dataset(against, options).side
+        other = _dataset(against, options, storage_options).side
         figures, comparison = compare(side, other, options.thumbnail)
     return Contents(
         title=side.title,
-        path=os.fspath(output_dir),
+        path=dataset.path,
         where=sql_of(options.where),
         facts=side.facts,
-        details=details_of(os.fspath(output_dir), dataset.listing, dataset.storage, options),
+        details=details_of(dataset.path, dataset.listing, dataset.storage, options),
         findings=findings,
         figures=figures,
         strips=strips,
@@ -79,25 +81,31 @@ def contents_of(
 class _Dataset(Struct, frozen=True):
     """A dataset that was looked into."""
 
+    path: str
     side: Side
     storage: Storage
     listing: Listing
     report: Report
 
 
-def _dataset(output_dir: str | os.PathLike[str], options: ViewOptions) -> _Dataset:
-    storage = open_storage(output_dir)
+def _dataset(
+    output_dir: Place, options: ViewOptions, storage_options: StorageOptions | None
+) -> _Dataset:
+    is_ready = not isinstance(output_dir, str | os.PathLike)
+    told = None if is_ready or not is_in_store(output_dir) else storage_options
+    storage = open_storage(output_dir, told)
     listing = read_listing(storage)
-    scanned = scan(output_dir)
+    scanned = scan(output_dir, storage_options=told)
     schema = scanned.collect_schema()
     rows = with_keys(_filtered(scanned, options.where), schema)
     figures = _computed(rows, columns_of(schema), options)
-    report = verify(output_dir, "quick", progress=False)
-    name = os.fspath(output_dir).rstrip("/")
-    title = shown_text(name.rpartition("/")[2] or name)
+    report = verify(output_dir, "quick", progress=False, storage_options=told)
+    path = place_as_text(output_dir, storage)
+    title = shown_text(path.rstrip("/").rpartition("/")[2] or path)
     facts = facts_of(figures, listing, report, storage)
-    side = Side(title, rows, figures, facts, listing.has_sha256)
-    return _Dataset(side, storage, listing, report)
+    of_store = output_dir if not isinstance(output_dir, str | os.PathLike) else told
+    side = Side(title, rows, figures, facts, listing.has_sha256, of_store)
+    return _Dataset(path, side, storage, listing, report)
 
 
 def _filtered(rows: pl.LazyFrame, where: object) -> pl.LazyFrame:

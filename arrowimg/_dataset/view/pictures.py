@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arrowimg._dataset.view.columns import Column
+    from arrowimg._storage.base import ReadyStore, StorageOptions
 
 EXTREMES = 8
 _LETTERS = 400
@@ -94,7 +95,11 @@ def _numbers(frame: pl.LazyFrame) -> list[int]:
 
 
 def read_pictures(
-    rows: pl.LazyFrame, numbers: Sequence[int], columns: Sequence[tuple[str, pl.Expr]], side: int
+    rows: pl.LazyFrame,
+    numbers: Sequence[int],
+    columns: Sequence[tuple[str, pl.Expr]],
+    side: int,
+    told: StorageOptions | ReadyStore | None,
 ) -> dict[int, Picture]:
     """Return the rows of these numbers, by number, each with its thumbnail.
 
@@ -106,13 +111,15 @@ def read_pictures(
         Name and values of each that is shown.
     side
         Most pixels that the longer side of a thumbnail has.
+    told
+        What the object store is told that the tars are in.
     """
     wanted = pl.Series(sorted(set(numbers)), dtype=pl.UInt32).cast(
         rows.collect_schema()[ROW_NUMBER]
     )
     chosen = rows.filter(pl.col(ROW_NUMBER).is_in(wanted.implode()))
     found = chosen.collect(engine="streaming").sort(ROW_NUMBER)
-    images = _fetch(found)
+    images = _fetch(found, told)
     shown = found.select([values.alias(str(at)) for at, (_, values) in enumerate(columns)])
     values = [_shown_column(shown[str(at)]) for at in range(len(columns))]
     others = _other_pictures(shown, len(found), [name for name, _ in columns], side)
@@ -141,17 +148,21 @@ def _picture(
     return Picture(number, name, values, data_uri(thumbnail), *size, problem, others)
 
 
-def _fetch(rows: pl.DataFrame) -> list[memoryview | Problem | None]:
+def _fetch(
+    rows: pl.DataFrame, told: StorageOptions | ReadyStore | None
+) -> list[memoryview | Problem | None]:
     """Return the file of each row; where they cannot all be read, each by itself."""
     try:
-        return _files_of(fetch_images(rows)[IMAGE_DATA])
+        return _files_of(fetch_images(rows, storage_options=told)[IMAGE_DATA])
     except (ArrowimgError, OSError):
-        return [_fetch_one(rows[at : at + 1]) for at in range(len(rows))]
+        return [_fetch_one(rows[at : at + 1], told) for at in range(len(rows))]
 
 
-def _fetch_one(row: pl.DataFrame) -> memoryview | Problem | None:
+def _fetch_one(
+    row: pl.DataFrame, told: StorageOptions | ReadyStore | None
+) -> memoryview | Problem | None:
     try:
-        return _files_of(fetch_images(row)[IMAGE_DATA])[0]
+        return _files_of(fetch_images(row, storage_options=told)[IMAGE_DATA])[0]
     except (ArrowimgError, OSError) as error:
         return Problem(ErrorCode.UNREADABLE, str(error).splitlines()[0])
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from arrowimg._storage.base import ReadyStore, StorageOptions
+
 _COLUMNS = 3
 
 
@@ -56,6 +58,7 @@ def show(
     most: int = 48,
     thumbnail: int = 128,
     image_column: str = IMAGE_DATA,
+    storage_options: StorageOptions | ReadyStore | None = None,
 ) -> Grid:
     """Return rows as a grid of pictures, which a notebook shows.
 
@@ -75,6 +78,8 @@ def show(
         Pixels of a picture's longer side.
     image_column
         The column of images.
+    storage_options
+        What an object store is told that the tars are in, see `fetch_images`.
 
     Raises
     ------
@@ -93,7 +98,7 @@ def show(
     """
     check_option(is_int(most, 0), "most", "an int of at least 0", most)
     check_option(is_int(thumbnail, 16, 1024), "thumbnail", "an int from 16 to 1024", thumbnail)
-    rows, num_rows = _first_rows(frame, most, image_column)
+    rows, num_rows = _first_rows(frame, most, image_column, storage_options)
     names = _words(rows, columns, image_column)
     words = [_spelled(rows[name]) for name in names]
     title = f"{len(rows):,} of {num_rows:,} rows" if num_rows else f"{len(rows):,} rows"
@@ -103,21 +108,23 @@ def show(
     return Grid(html, title)
 
 
-def _first_rows(frame: object, most: int, image_column: str) -> tuple[pa.Table, int]:
+def _first_rows(
+    frame: object, most: int, image_column: str, told: StorageOptions | ReadyStore | None
+) -> tuple[pa.Table, int]:
     """Return the first rows with their pictures, and how many there are where that is known."""
     if isinstance(frame, ImageBatch):
         return frame.data.slice(0, most), frame.num_items
     if isinstance(frame, pl.LazyFrame):
         check_polars_threads()
-        return _fetched(frame.head(most)), 0
+        return _fetched(frame.head(most), told), 0
     table = as_table(frame)
     first = table.slice(0, most)
     is_fetched = image_column in table.column_names
-    return (first if is_fetched else _fetched(first)), len(table)
+    return (first if is_fetched else _fetched(first, told)), len(table)
 
 
-def _fetched(frame: object) -> pa.Table:
-    return as_table(fetch_images(frame))
+def _fetched(frame: object, told: StorageOptions | ReadyStore | None) -> pa.Table:
+    return as_table(fetch_images(frame, storage_options=told))
 
 
 def _words(rows: pa.Table, columns: Sequence[str] | None, image_column: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from msgspec import Struct
 
@@ -11,7 +11,10 @@ from arrowimg._core.threads import check_polars_threads
 from arrowimg._dataset.view.contents import contents_of
 from arrowimg._dataset.view.options import ViewKeywords, ViewOptions
 from arrowimg._dataset.view.page import page_html
-from arrowimg._storage.open import open_storage
+from arrowimg._storage.open import is_in_store, open_storage
+
+if TYPE_CHECKING:
+    from arrowimg._storage.base import Place, StorageOptions
 
 
 class Page(Struct, frozen=True):
@@ -43,10 +46,11 @@ class Page(Struct, frozen=True):
 
 
 def view(
-    output_dir: str | os.PathLike[str],
+    output_dir: Place,
     page: str | os.PathLike[str] | None = None,
     *,
-    against: str | os.PathLike[str] | None = None,
+    against: Place | None = None,
+    storage_options: StorageOptions | None = None,
     **keywords: Unpack[ViewKeywords],
 ) -> Page:
     """Return a page that shows a dataset: what is wrong, how it is spread, and pictures.
@@ -58,12 +62,14 @@ def view(
     Parameters
     ----------
     output_dir
-        Folder of the shards.
+        Folder of the shards: a path, a URL, or a store of obstore.
     page
-        The file to write, in place of one that is there; it is there as a whole or not at all.
-        None: nothing is written.
+        The file to write, or its URL, in place of one that is there; it is there as a whole or
+        not at all. None: nothing is written.
     against
         Another dataset, to be shown side by side.
+    storage_options
+        What an object store is told, see `write_shards`; the same for all places that are in one.
     **keywords
         - ``where``: which rows, as a `polars.Expr` or SQL text. All, unless it is said.
         - ``sort``: a column; the grid shows the first rows in its order, ``-`` before its name
@@ -91,16 +97,18 @@ def view(
     """
     options = ViewOptions(**keywords)
     check_polars_threads()
-    contents = contents_of(output_dir, options, against)
+    contents = contents_of(output_dir, options, against, storage_options)
     html = page_html(contents, options.max_bytes)
-    path = None if page is None else _write(page, html)
+    path = None if page is None else _write(page, html, storage_options)
     return Page(html, path, len(contents.pictures))
 
 
-def _write(page: str | os.PathLike[str], html: str) -> str:
+def _write(page: str | os.PathLike[str], html: str, storage_options: StorageOptions | None) -> str:
     """Write a page as a whole, or not at all; returns its path."""
     folder, slash, name = os.fspath(page).rpartition("/")
-    storage = open_storage(folder or slash or ".", argument="page")
+    place = folder or slash or "."
+    told = storage_options if is_in_store(place) else None
+    storage = open_storage(place, told, argument="page")
     with storage.begin("xxh3_128") as transaction:
         transaction.create(name).write(html.encode())
         transaction.publish("overwrite")

@@ -35,6 +35,9 @@ _TRIES = 6
 _SECONDS = 120
 """How long a reply is sought; obstore itself asks up to three minutes for each."""
 
+_LATE_SECONDS = 3600
+"""A commit that took so long may have been taken for garbage, which is a day old at least."""
+
 _PROBED: set[Connection] = set()
 """Buckets that this process wrote to, and so knows."""
 
@@ -104,11 +107,10 @@ class StagedFile:
     def is_there(self) -> bool | None:
         """Tell whether there is a file of its name and bytes; None where there is none."""
         try:
-            there = look(self._storage, self.name)
+            there = self._storage.describe(self.name, self._checksum_name)
         except FileNotFoundError:
             return None
-        same = there.nbytes, there.checksum(self._checksum_name)
-        return same == (self.nbytes, self.checksum)
+        return (there.nbytes, there.checksum) == (self.nbytes, self.checksum)
 
     def is_own(self) -> bool:
         """Tell whether the file of its name is the very one that was sent."""
@@ -191,15 +193,18 @@ class ObjectTransaction:
         """Make all files visible, in the order in which they were created."""
         for file in self._files:
             file.closed = True
+        began = time.time()
         commit = publish_files(self, self._files, if_exists, is_same)
+        is_late = time.time() - began >= _LATE_SECONDS
         if commit.files and not commit.unchanged:
-            self._look_again()
+            self._look_again(is_late=is_late)
         return commit
 
-    def _look_again(self) -> None:
+    def _look_again(self, *, is_late: bool) -> None:
         """Look, now that the record is there, whether data that was there before still is.
 
         Garbage collection may have taken what was adopted, and another writer what was replaced.
+        Of a writer that stood still between data and record, it may have taken its own.
 
         Raises
         ------
@@ -208,7 +213,7 @@ class ObjectTransaction:
         """
         *data, record = self._files
         for file in data:
-            if not file.was_there:
+            if not file.was_there and not is_late:
                 continue
             is_there = file.is_there()
             if is_there is None:

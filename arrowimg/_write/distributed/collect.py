@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -26,10 +27,9 @@ from arrowimg._write.shard import Shard
 from arrowimg.errors import DatasetConflictError, IncompleteError, SourceError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator
 
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
 
 SAME_BATCH = (
     "batches that are the same, row by row, become one shard; give their rows an image_id, "
@@ -38,12 +38,13 @@ SAME_BATCH = (
 
 
 def publish_manifest(
-    output_dir: str | os.PathLike[str],
+    output_dir: Place,
     files: FileGroupTask | pa.Table | Iterable[FileGroupTask | pa.Table],
     images_per_tar: int = 1000,
     remove_image_data: bool = False,  # noqa: FBT001, FBT002  # as in the stage
     *,
     num_rows: int | None = None,
+    storage_options: StorageOptions | None = None,
     **options: Unpack[WriteKeywords],
 ) -> FileGroupTask:
     """Publish the manifest of shards that stages wrote, in processes of the caller's own.
@@ -59,6 +60,9 @@ def publish_manifest(
         ``max_error_fraction`` is judged over all rows.
     num_rows
         How many rows went in, where that is known; then the shards must hold as many.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``.
 
     Returns
     -------
@@ -95,13 +99,15 @@ def publish_manifest(
         images_per_tar,
         remove_image_data=remove_image_data,
         removed_by_default=False,
-        others=("output_dir", "files", "num_rows"),
+        others=("output_dir", "files", "num_rows", "storage_options"),
     )
-    dataset = Dataset.at(output_dir, chosen)
+    dataset = Dataset.at(output_dir, chosen, storage_options)
     shards = pair_files(_tables_of(files), chosen)
     for shard in shards:
         _check_options(dataset, shard)
-    return publish_shards(dataset.begin(), shards, num_rows, hashes_of_ids, rows_of_hashes)
+    read_hashes = partial(hashes_of_ids, storage=dataset.storage)
+    find_ids = partial(rows_of_hashes, storage=dataset.storage)
+    return publish_shards(dataset.begin(), shards, num_rows, read_hashes, find_ids)
 
 
 def publish_shards(

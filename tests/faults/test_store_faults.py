@@ -1,0 +1,203 @@
+"""Each request to an object store goes wrong in turn: no shard is torn, none is lost.
+
+A fault of one request is not told to the caller: the store can be asked again. Writers that are
+killed before or after a request leave what writing again completes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+from fault_proxy import Kind as FaultKind
+from fault_proxy import Rule
+from fault_tools import Writers, wait_until_stopped
+from store_servers import Kind
+from store_tools import (
+    Bench,
+    Figures,
+    Operation,
+    again,
+    bench,
+    count_requests,
+    difference,
+    hit,
+    operations,
+    tell,
+    torn_shards,
+)
+from writer_program import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from store_servers import Servers
+
+QUICK: list[dict[str, Any]] = [
+    {"kind": "drop_reply"},
+    {"kind": "status", "status": 500, "code": "InternalError"},
+    {"kind": "status", "status": 409, "code": "ConditionalRequestConflict", "method": "PUT"},
+    {"kind": "reset_request", "nbytes": 100},
+]
+LONG: list[dict[str, Any]] = [
+    *QUICK,
+    {"kind": "status", "status": 503, "code": "SlowDown"},
+    {"kind": "cut_reply", "nbytes": 10},
+    {"kind": "stall"},
+    {"kind": "stall_reply"},
+    {"kind": "stall_reply", "nbytes": 10},
+    {"kind": "flip", "nbytes": 0},
+    {"kind": "flip", "nbytes": 100},
+]
+SLOW = {"stall", "stall_reply"}
+STALLED = {"stage", "dataset", "overwrite"}
+"""Operations that are stalled, which takes half a second a request."""
+
+KILLED = {"shard": 1000, "stage": 2, "dataset": 4}
+"""Operations whose writers are killed, and how many pictures each puts into a tar."""
+
+LONG_SERVERS = pytest.mark.parametrize("kind", ["moto", "seaweedfs", "azurite", "gcs"])
+
+
+def rules(faults: list[dict[str, Any]], operation: Operation, num_requests: int) -> Iterator[Rule]:
+    """Yield each fault at each request."""
+    for fault in faults:
+        if fault["kind"] in SLOW and operation.name not in STALLED:
+            continue
+        for at in range(1, num_requests + 1):
+            yield Rule(at=at, **fault)
+
+
+def hurt(bench: Bench, todo: list[Operation], faults: list[dict[str, Any]]) -> Figures:
+    """Let each fault happen at each request of each operation."""
+    figures = Figures()
+    for operation in todo:
+        for rule in rules(faults, operation, count_requests(bench, operation)):
+            hit(bench, operation, rule, figures)
+    return figures
+
+
+def kill(writers: Writers, bench: Bench, operation: Operation) -> Figures:
+    """Kill a writer before and after each of its requests, until one comes to its end."""
+    figures, at = Figures(), 0
+    while True:
+        at += 1
+        endings = [kill_at(writers, bench, operation, kind, at, figures) for kind in KILLS]
+        if not any(endings):
+            return figures
+
+
+KILLS: tuple[FaultKind, ...] = ("kill_before", "kill_after")
+
+
+def kill_at(
+    writers: Writers, bench: Bench, operation: Operation, kind: FaultKind, at: int, figures: Figures
+) -> bool:
+    """Kill a writer at a request, and write again; False where it had come to its end before."""
+    prefix = bench.new()
+    job = Job(
+        folder=bench.url(prefix),
+        writer="dataset" if operation.name == "dataset" else "stage",
+        seeds=(0, 1) if operation.name == "dataset" else (0,),
+        images_per_tar=KILLED[operation.name],
+        options={"storage_options": bench.options()},
+        stops=True,
+    )
+    pid = writers.start(job)
+    wait_until_stopped(pid)
+    rule = Rule(kind=kind, at=at, pid=pid)
+    with bench.proxy.injecting(rule):
+        os.kill(pid, signal.SIGCONT)
+        ending = writers.wait(pid)
+    trial = f"{operation.name}, {kind} {at}"
+    left = bench.objects(prefix)
+    figures.torn += [f"{trial}: {wrong}" for wrong in torn_shards(left)]
+    if ending.error:
+        figures.unresolved.append(f"{trial}: {ending}")
+    # Of a dataset it is the manifest that tells that all of it was acknowledged.
+    if ending.is_acknowledged and (wrong := difference(left, operation.after)):
+        figures.lost.append(f"{trial}: {wrong}")
+    if wrong := again(bench, prefix, operation):
+        figures.not_retried.append(f"{trial}: {wrong}")
+    figures.injected[kind] += ending.signal == signal.SIGKILL
+    return ending.signal == signal.SIGKILL
+
+
+def sidecars_first(bench: Bench, operation: Operation) -> int:
+    """Return how often a writer that puts sidecars before tars leaves a torn shard."""
+    names = sorted(operation.after, key=lambda name: (name.endswith(".tar"), name))
+    torn = 0
+    for at in range(len(names)):
+        left = {name: operation.after[name] for name in names[:at]}
+        torn += bool(torn_shards(bench.objects(bench.new(left))))
+    return torn
+
+
+def add(totals: Figures, figures: Figures) -> None:
+    for name in totals.__struct_fields__:
+        value = getattr(figures, name)
+        if name == "injected":
+            totals.injected.update(value)
+        else:
+            getattr(totals, name).extend(value)
+
+
+@pytest.fixture(scope="module")
+def todo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Operation]:
+    return {it.name: it for it in operations(tmp_path_factory.mktemp("operations"))}
+
+
+def test_the_kinds_of_servers_are_those_that_start() -> None:
+    assert set(get_args(Kind)) == {"moto", "seaweedfs", "azurite", "gcs", "rclone"}
+
+
+def test_a_fault_at_any_request_of_a_write_does_no_harm(
+    servers: Servers, todo: dict[str, Operation], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bench(servers, "moto") as made:
+        figures = hurt(made, [todo["shard"]], QUICK)
+        control = sidecars_first(made, todo["stage"])
+
+    tell(capsys, figures.line("faults on moto", f"{control} torn"))
+    figures.check()
+    assert control > 0, "the control was not caught: the check proves nothing"
+    assert figures.injected.total() >= 24
+
+
+def test_a_kill_at_any_request_of_a_write_does_no_harm(
+    servers: Servers,
+    writers: Writers,
+    todo: dict[str, Operation],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with bench(servers, "moto") as made:
+        figures = kill(writers, made, todo["shard"])
+        control = sidecars_first(made, todo["stage"])
+
+    tell(capsys, figures.line("kills on moto", f"{control} torn"))
+    figures.check()
+    assert figures.injected.total() >= 14
+
+
+@pytest.mark.store_faults
+@pytest.mark.timeout(3000)
+@LONG_SERVERS
+def test_hundreds_of_faults_do_no_harm(
+    servers: Servers,
+    writers: Writers,
+    todo: dict[str, Operation],
+    kind: Kind,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with bench(servers, kind) as made:
+        figures = hurt(made, list(todo.values()), LONG)
+        for name in ("stage", "dataset"):
+            add(figures, kill(writers, made, todo[name]))
+        control = sidecars_first(made, todo["dataset"])
+
+    tell(capsys, figures.line(f"faults on {kind}", f"{control} torn"))
+    figures.check()
+    assert control > 0, "the control was not caught: the check proves nothing"
+    assert figures.injected.total() >= 500
