@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import polars.testing
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import arrowimg
@@ -264,3 +265,36 @@ def test_each_command_takes_options_of_a_store(
         assert main([*words, *told]) == 0
     out = capsys.readouterr()
     assert "secret" not in out.out + out.err
+
+
+def test_sources_in_a_store_give_the_same_as_those_in_a_folder(
+    store: Place, tmp_path: Path
+) -> None:
+    assert store.bucket is not None
+    prefix = f"{store.url.partition('://operations/')[2]}/sources"
+    pictures = rows()["image_data"].drop_null().to_pylist()[:9]
+    for number, picture in enumerate(pictures):
+        path = tmp_path / "pictures" / f"folder{number % 2}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+        store.bucket.put(f"{prefix}/pictures/folder{number % 2}/{number}.jpg", picture)
+    pq.write_table(rows().slice(0, 20), tmp_path / "a.parquet")
+    pq.write_table(rows().slice(20, 20), tmp_path / "b.parquet")
+    for name in ("a.parquet", "b.parquet"):
+        store.bucket.put(f"{prefix}/{name}", (tmp_path / name).read_bytes())
+
+    for name, source in (
+        ("pictures", tmp_path / "pictures"),
+        ("a.parquet", tmp_path / "a.parquet"),
+        ("*.parquet", [tmp_path / "a.parquet", tmp_path / "b.parquet"]),
+    ):
+        url = f"{store.url}/sources/{name}"
+        arrowimg.write_shards(url, tmp_path / f"of-{name}", storage_options=store.told)
+        arrowimg.write_shards(source, tmp_path / f"here-{name}")
+        found, expected = (
+            pl.read_parquet(tmp_path / f"{it}-{name}/images-*.parquet").drop("original_path")
+            for it in ("of", "here")
+        )
+        pl.testing.assert_frame_equal(found, expected)
+    with pytest.raises(arrowimg.errors.SourceError, match="none among 0 files"):
+        arrowimg.write_shards(f"{store.url}/nothing", tmp_path / "x", storage_options=store.told)

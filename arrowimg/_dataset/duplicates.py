@@ -179,7 +179,7 @@ def ids_of_sidecars(
         files = [(storage, path.rpartition("/")[2]) for path in paths]
     for place, name in files:
         with open_sidecar(place, name) as sidecar:
-            image_ids = sidecar.file.read(["image_id"], use_threads=False)["image_id"]
+            image_ids = sidecar.read(["image_id"])["image_id"]
         yield name, image_ids
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _MOST_NBYTES = 2**53
 """Of a file, far from where sums of two numbers overflow."""
 
+_MOST_PATH, _MOST_CHECKSUM = 8192, 64
+"""Bytes of a value that is compared; paths have at most 4,096."""
+
 
 def fetch_images(
     frame: object,
@@ -83,8 +86,9 @@ def fetch_images(
     """
     check_polars_threads()
     rows = _as_frame(frame)
-    checksums = _column(rows, "checksum").to_list() if check else None
-    files = read_pictures(_locate_pictures(rows, storage_options), checksums)
+    places = _locate_pictures(rows, storage_options)
+    checksums = _short(_column(rows, "checksum"), _MOST_CHECKSUM).to_list() if check else None
+    files = read_pictures(places, checksums)
     images = _decoded(rows, files) if decode else files
     return rows.with_columns(pl.Series(IMAGE_DATA, images))
 
@@ -114,6 +118,7 @@ def _locate_pictures(
     rows: pl.DataFrame, storage_options: StorageOptions | ReadyStore | None
 ) -> Places:
     paths, offsets, sizes = (_column(rows, name) for name in (TAR_PATH, "offset", "size"))
+    _short(paths, _MOST_PATH)
     present = offsets.is_not_null()
     tar_paths = paths.filter(present).unique(maintain_order=True)
     has_nulls = tar_paths.null_count() or sizes.filter(present).null_count()
@@ -121,13 +126,13 @@ def _locate_pictures(
         expected = "a path and a size wherever there is an offset"
         raise SchemaError(TAR_PATH, expected, "nulls" if has_nulls else str(paths.dtype))
     numbers = dict(zip(tar_paths, range(len(tar_paths)), strict=True))
-    is_named = "member_name" in rows.columns
+    names = rows["member_name"] if "member_name" in rows.columns else None
     return Places(
         open_files(tar_paths.to_list(), storage_options),
         np.where(present, [numbers.get(path, -1) for path in paths], -1),
         _numbers(offsets),
         np.where(present, _numbers(sizes), 0),
-        rows["member_name"].to_list() if is_named else [f"row {it}" for it in range(len(rows))],
+        lambda row: f"row {row}" if names is None else names[row],
     )
 
 
@@ -136,6 +141,16 @@ def _column(rows: pl.DataFrame, name: str) -> pl.Series:
         expected, advice = "a column of arrowimg.scan", "keep it in the query"
         raise SchemaError(name, expected, f"columns {rows.columns}", advice)
     return rows[name]
+
+
+def _short(column: pl.Series, most: int) -> pl.Series:
+    """Return a column of text or bytes, none of them long: one may stand in a million rows."""
+    if column.dtype in (pl.String, pl.Binary):
+        longest = column.cast(pl.Binary).bin.size().max()
+        if isinstance(longest, int) and longest > most:
+            found = f"{longest:,} bytes in a row"
+            raise SchemaError(column.name, f"at most {most:,} bytes in each row", found)
+    return column
 
 
 def _numbers(column: pl.Series) -> npt.NDArray[np.int64]:

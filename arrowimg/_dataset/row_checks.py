@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from arrowimg._core.checksums import CHECKSUM_NBYTES
-from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import SIDECAR_SCHEMA
 from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE
 from arrowimg.errors import ManifestError
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 _MOST_ROWS, _ROWS_A_BYTE = 2**20, 16
 _MOST_NBYTES, _NBYTES_A_BYTE = 2**28, 1000
 _OF_PICTURES = ("member_name", "offset", "size", "checksum")
+
+OWN_TEXTS = [field.name for field in SIDECAR_SCHEMA if field.type in (pa.string(), pa.binary())]
+"""The columns of arrowimg's own that hold text or bytes."""
 
 
 def check_parquet(metadata: pq.FileMetaData, schema: pa.Schema, nbytes: int, path: str) -> None:
@@ -59,6 +61,43 @@ def check_parquet(metadata: pq.FileMetaData, schema: pa.Schema, nbytes: int, pat
         if kinds != [str(field.type)]:
             found = f"{' and '.join(kinds) or 'nothing'} as column {field.name!r}"
             raise ManifestError(path, expected, found)
+
+
+def check_texts(packed: pa.Table, nbytes: int, path: str) -> None:
+    """Check how many bytes columns take that were read as dictionaries, once they are unpacked.
+
+    Parameters
+    ----------
+    packed
+        Rows of a sidecar.
+    nbytes
+        Its size.
+    path
+        Of it, for errors.
+
+    Raises
+    ------
+    ManifestError
+        When it is more than a file of this size can hold.
+    """
+    total = sum(_unpacked_length(packed[name]) for name in OWN_TEXTS if name in packed.column_names)
+    if total > _MOST_NBYTES + _NBYTES_A_BYTE * nbytes:
+        found = f"texts of {total:,} bytes packed to {nbytes:,}"
+        raise ManifestError(path, "a Parquet sidecar of arrowimg", found)
+
+
+def unpacked(packed: pa.Table) -> pa.Table:
+    """Return rows whose own columns of text are no dictionaries."""
+    fields = [SIDECAR_SCHEMA.field(it.name) if it.name in OWN_TEXTS else it for it in packed.schema]
+    return packed.cast(pa.schema(fields, packed.schema.metadata))
+
+
+def _unpacked_length(column: pa.ChunkedArray) -> int:
+    lengths = (
+        pc.sum(pc.binary_length(it.dictionary).take(it.indices.drop_null()), min_count=0).as_py()
+        for it in column.chunks
+    )
+    return sum(lengths)
 
 
 def check_rows(rows: pa.Table, footer: Footer, path: str) -> None:
@@ -125,12 +164,9 @@ def _check(path: str, are_right: pa.ChunkedArray, expected: str) -> None:
 
 
 def _unpacked_nbytes(metadata: pq.FileMetaData) -> int:
-    """Return how many bytes the columns say to have, but for the pictures, which are not packed."""
-    total = 0
-    for group in range(metadata.num_row_groups):
-        columns = metadata.row_group(group)
-        for at in range(columns.num_columns):
-            column = columns.column(at)
-            if not column.path_in_schema.startswith(f"{IMAGE_DATA}."):
-                total += max(0, column.total_uncompressed_size)
-    return total
+    """Return how many bytes the rows say to have.
+
+    PyArrow is not asked about single columns: it ends the process where one contradicts itself.
+    """
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return sum(max(0, group.total_byte_size) for group in groups)

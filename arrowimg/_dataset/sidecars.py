@@ -13,7 +13,13 @@ from msgspec import Struct
 
 from arrowimg._core.plain_types import plain_table
 from arrowimg._core.tables import in_one_chunk
-from arrowimg._dataset.row_checks import check_parquet, check_rows
+from arrowimg._dataset.row_checks import (
+    OWN_TEXTS,
+    check_parquet,
+    check_rows,
+    check_texts,
+    unpacked,
+)
 from arrowimg._format.layout import Layout, layout_columns, tar_layout
 from arrowimg._format.names import shard_of, tar_name
 from arrowimg._format.parquet import IMAGE_DATA
@@ -38,11 +44,34 @@ class Sidecar(Struct, frozen=True):
     footer
         Its footer document.
     file
-        Its rows.
+        Its rows, to be read by `read`.
+    path, source
+        Where it is, and its bytes.
     """
 
     footer: Footer
     file: pq.ParquetFile
+    path: str
+    source: IO[bytes]
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of its rows, in this order.
+
+        Parquet packs a text that is repeated into a few bits, however long it is. arrowimg's own
+        columns are unpacked once it is known how many bytes they take then.
+
+        Raises
+        ------
+        ManifestError
+            When they take more than can be.
+        """
+        metadata = self.file.metadata
+        with pq.ParquetFile(
+            self.source, metadata=metadata, read_dictionary=OWN_TEXTS, pre_buffer=False
+        ) as file:
+            packed = file.read(columns).select(columns)
+        check_texts(packed, self.source.seek(0, 2), self.path)
+        return unpacked(packed)
 
 
 @contextmanager
@@ -88,7 +117,7 @@ def _opened(source: IO[bytes], path: str) -> Iterator[Sidecar]:
     with pq.ParquetFile(source, pre_buffer=False) as file:
         footer = parse_footer(file.metadata.metadata, path)
         check_parquet(file.metadata, file.schema_arrow, nbytes, path)
-        yield Sidecar(footer, file)
+        yield Sidecar(footer, file, path, source)
 
 
 @contextmanager
@@ -119,7 +148,7 @@ def read_rows(storage: Storage, sidecar: str, columns: Collection[str] | None = 
     with open_sidecar(storage, sidecar) as opened:
         names = [name for name in opened.file.schema_arrow.names if name != IMAGE_DATA]
         wanted = None if columns is None else set(columns)
-        rows = opened.file.read([it for it in names if wanted is None or it in wanted])
+        rows = opened.read([it for it in names if wanted is None or it in wanted])
         check_rows(rows, opened.footer, path)
         return plain_table(rows)
 
@@ -235,7 +264,7 @@ def fetch_pictures(storage: Storage, rows: pa.Table, *, check: bool = True) -> p
         np.where(has_picture, tars.indices.to_numpy().astype(np.int64), -1),
         pc.fill_null(rows["offset"], 0).to_numpy(),
         pc.fill_null(rows["size"], 0).to_numpy(),
-        rows["member_name"].to_pylist(),
+        lambda row: str(rows["member_name"][row]),
     )
     return read_pictures(places, rows["checksum"].to_pylist() if check else None)
 
@@ -251,7 +280,7 @@ def read_layout(storage: Storage, shard: ShardEntry) -> Layout:
     path = storage.path_of(shard.parquet)
     with open_sidecar(storage, shard.parquet) as sidecar:
         footer, columns = sidecar.footer, layout_columns(sidecar.footer)
-        rows = sidecar.file.read(columns, use_threads=False).select(columns)
+        rows = sidecar.read(columns)
         check_rows(rows, footer, path)
     if rows["member_name"].null_count:
         rows = rows.filter(pc.is_valid(rows["member_name"]))

@@ -141,7 +141,7 @@ def _check_shard(
     try:
         with storage.open(name) as file:
             with parse_sidecar(file, name) as sidecar:
-                footer, rows = sidecar.footer, sidecar.file.read(_COLUMNS).select(_COLUMNS)
+                footer, rows = sidecar.footer, sidecar.read(_COLUMNS)
                 image_ids = rows["image_id"].drop_null().to_pylist()
                 # Text that is none shows here.
                 rows.select(["tar_file", "member_name", "error"]).validate(full=True)

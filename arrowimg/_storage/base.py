@@ -201,6 +201,10 @@ class Storage(Protocol):
         """Return the names of all files, sorted; of none where nothing was ever written."""
         ...
 
+    def names_below(self) -> list[str]:
+        """Return the names of all files here and below, with slashes, sorted."""
+        ...
+
     def pages(self) -> Iterator[list[FileStat]]:
         """Yield all files, sorted by name, about a thousand at a time."""
         ...

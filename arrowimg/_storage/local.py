@@ -106,6 +106,12 @@ class LocalStorage:
         except OSError as error:
             raise self._error(error) from error
 
+    def names_below(self) -> list[str]:
+        """Return the names of all files here and below, with slashes, sorted."""
+        found = self._folder.rglob("*")
+        files = [it for it in found if it.is_symlink() or not it.is_dir()]
+        return sorted(it.relative_to(self._folder).as_posix() for it in files)
+
     def pages(self) -> Iterator[list[FileStat]]:
         """Yield all regular files, sorted by name; those that go meanwhile are left out.
 

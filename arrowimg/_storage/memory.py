@@ -70,6 +70,10 @@ class MemoryStorage:
         below = [it.removeprefix(f"{self._place}/") for it in self._paths_below()]
         return sorted(name for name in below if "/" not in name)
 
+    def names_below(self) -> list[str]:
+        """Return the names of all files here and below, with slashes, sorted."""
+        return sorted(it.removeprefix(f"{self._place}/") for it in self._paths_below())
+
     def pages(self) -> Iterator[list[FileStat]]:
         """Yield all files, sorted by name."""
         names = self.names()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -41,15 +41,15 @@ class Places(Struct, frozen=True):
         (N,) int64: which of them holds the picture of each row; -1 for a row without a picture.
     offsets, sizes
         (N,) int64: where its data begins, and its bytes; 0 for a row without a picture.
-    names
-        What errors call the picture of each row.
+    name_of
+        What errors call the picture of a row.
     """
 
     files: Sequence[tuple[Storage, str]]
     tars: npt.NDArray[np.int64]
     offsets: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
-    names: Sequence[str | None]
+    name_of: Callable[[int], str | None]
 
 
 def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> pa.LargeBinaryArray:
@@ -115,7 +115,7 @@ def _check_ranges(places: Places) -> None:
         offsets, sizes = places.offsets[rows], places.sizes[rows]
         is_outside = (offsets < 0) | (sizes < 0) | (offsets > nbytes) | (sizes > nbytes - offsets)
         problems += [
-            f"{places.names[row]} in {path}, which ends at byte {nbytes:,} instead of "
+            f"{places.name_of(row)} in {path}, which ends at byte {nbytes:,} instead of "
             f"{int(places.offsets[row]) + int(places.sizes[row]):,}"
             for row in rows[is_outside].tolist()
         ]
@@ -125,7 +125,7 @@ def _check_ranges(places: Places) -> None:
         overlaps = np.flatnonzero((starts[1:] < stops[:-1]) & ~is_same)
         if not is_outside.any():
             problems += [
-                f"{places.names[row]} in {path}, within another picture"
+                f"{places.name_of(row)} in {path}, within another picture"
                 for row in rows[order][overlaps + 1].tolist()
             ]
     if problems:
@@ -191,12 +191,12 @@ def _read_rows(
             storage.read_ranges(name, starts, sizes, views)
     except EOFError as error:
         (nbytes,), last = error.args, rows[-1]
-        member, stop = places.names[last], places.offsets[last] + places.sizes[last]
+        member, stop = places.name_of(int(last)), places.offsets[last] + places.sizes[last]
         return [f"{member} in {path}, which ends at byte {nbytes:,} instead of {stop:,}"]
     if checksums is None:
         return []
     return [
-        f"{places.names[row]} in {path}"
+        f"{places.name_of(row)} in {path}"
         for row, view in zip(rows.tolist(), views, strict=True)
         if not is_checksum(checksums[row], view)
     ]

@@ -72,7 +72,7 @@ def read_shard(
         differences = option_differences(footer.options, options.recorded())
         if differences:
             raise DatasetConflictError(storage.path_of(record), differences)
-        rows = sidecar.file.read(columns, use_threads=False).select(columns)
+        rows = sidecar.read(columns)
     if not is_tar_there(storage, footer.tar_file, footer.tar_nbytes):
         return None
     tar = CommittedFile(footer.tar_file, footer.tar_nbytes, footer.tar_checksum)

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_keywords
+from arrowimg._storage.open import is_in_store
 from arrowimg._write.options import WriteKeywords, WriteOptions
 from arrowimg._write.sources.join import check_known_ids, open_metadata
 from arrowimg._write.sources.source import Source
@@ -36,7 +37,8 @@ def write_shards(
     source
         Anything that speaks Arrow (PyArrow, Polars, pandas, DuckDB), a `polars.LazyFrame`, a
         Hugging Face ``Dataset``, an `ImageBatch`, an iterable of these, a folder of images, a
-        Parquet or Arrow file, or paths of image files.
+        Parquet or Arrow file, or paths of image files. In an object store: a URL below which there
+        are images, of one file, or of a pattern, ``s3://bucket/prefix/*.parquet``.
     output_dir
         Folder of the dataset; made when the first shard is written.
     images_per_tar, metadata, remove_image_data
@@ -82,15 +84,18 @@ def write_shards(
     )
     frame = open_metadata(metadata)
     check_known_ids(source, frame)
+    is_url = isinstance(source, str) and is_in_store(source)
+    # Of a source in a store they are too; then a folder to write to needs none.
+    told = None if is_url and not is_in_store(output_dir) else storage_options
     writer = ShardWriter(
         output_dir,
         images_per_tar,
         frame,
         remove_image_data,
-        storage_options=storage_options,
+        storage_options=told,
         **options,
     )
-    found = Source(source)
+    found = Source(source, storage_options)
     with writer, progress_bar(found.num_rows, " images", progress) as bar:
         for batch in found.batches():
             writer.write(batch)

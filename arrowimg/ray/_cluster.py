@@ -14,7 +14,7 @@ import ray.data
 from ray.exceptions import RayTaskError
 
 from arrowimg._dataset.duplicates import Hashes, hashes_of_ids, rows_of_hashes
-from arrowimg._storage.open import local_path
+from arrowimg._storage.open import is_in_store, local_path
 from arrowimg._write.distributed.worker_metadata import (
     MetadataSource,
     ParquetMetadata,
@@ -25,8 +25,9 @@ from arrowimg._write.metadata import MetadataFrame
 from arrowimg.errors import ArrowimgError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator
+
+    from arrowimg._storage.base import Place, Storage
 
 Made = TypeVar("Made", bound=msgspec.Struct)
 
@@ -120,30 +121,29 @@ def read_structs(dataset: ray.data.Dataset, kind: type[Made]) -> Iterator[Made]:
             yield msgspec.convert(row, kind)
 
 
-def hashes_in(sidecars: list[str]) -> Iterator[Hashes]:
-    """Yield the hashes of all ids in sidecars, read by workers."""
+def hashes_in(sidecars: list[str], storage: Storage) -> Iterator[Hashes]:
+    """Yield the hashes of all ids in sidecars of one place, read by workers."""
     asked = pa.table({"path": sidecars})
-    for table in through_ray(_hash_ids, asked, _SIDECARS_PER_TASK).iter_batches(
-        batch_size=None, batch_format="pyarrow"
-    ):
+    read = through_ray(_hash_ids, asked, _SIDECARS_PER_TASK, fn_kwargs={"storage": storage})
+    for table in read.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield table["hash"].to_numpy()
 
 
-def rows_in(sidecars: list[str], suspects: Hashes) -> Iterator[tuple[str, str]]:
+def rows_in(sidecars: list[str], suspects: Hashes, storage: Storage) -> Iterator[tuple[str, str]]:
     """Yield (id, file name) of each row in sidecars whose id has one of these hashes."""
-    asked = pa.table({"path": sidecars})
-    found = through_ray(_find_ids, asked, _SIDECARS_PER_TASK, fn_kwargs={"suspects": suspects})
+    asked, told = pa.table({"path": sidecars}), {"suspects": suspects, "storage": storage}
+    found = through_ray(_find_ids, asked, _SIDECARS_PER_TASK, fn_kwargs=told)
     for table in found.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield from zip(table["image_id"].to_pylist(), table["name"].to_pylist(), strict=True)
 
 
-def _hash_ids(asked: pa.Table) -> pa.Table:
-    hashes = list(hashes_of_ids(asked["path"].to_pylist()))
+def _hash_ids(asked: pa.Table, storage: Storage) -> pa.Table:
+    hashes = list(hashes_of_ids(asked["path"].to_pylist(), storage))
     return pa.table({"hash": pa.chunked_array(hashes, pa.uint64())})
 
 
-def _find_ids(asked: pa.Table, suspects: Hashes) -> pa.Table:
-    found = list(rows_of_hashes(asked["path"].to_pylist(), suspects))
+def _find_ids(asked: pa.Table, suspects: Hashes, storage: Storage) -> pa.Table:
+    found = list(rows_of_hashes(asked["path"].to_pylist(), suspects, storage))
     columns = [[image_id for image_id, _ in found], [name for _, name in found]]
     return pa.table(
         [pa.array(column, pa.string()) for column in columns], names=["image_id", "name"]
@@ -155,6 +155,8 @@ def _received_frame(reference: ray.ObjectRef) -> MetadataFrame:
     return MetadataFrame(ray.get(reference))
 
 
-def absolute(output_dir: str | os.PathLike[str]) -> str:
-    """Return a folder's path for workers, which run in folders of their own."""
-    return str(Path(local_path(output_dir)).absolute())
+def absolute(place: Place, argument: str = "output_dir") -> Place:
+    """Return a folder's path for workers, which run in folders of their own; a store as it is."""
+    if is_in_store(place):
+        return place
+    return str(Path(local_path(place, argument)).absolute())

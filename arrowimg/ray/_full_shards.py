@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
@@ -15,12 +17,12 @@ from arrowimg._dataset.duplicates import check_ids
 from arrowimg._images.arrays import nested_lists
 from arrowimg._write.distributed.collect import check_metadata_used
 from arrowimg._write.distributed.spools import (
-    SPOOLS_FOLDER,
     Spool,
     SpoolRows,
     discard_spools,
     join_shard,
     plan_spools,
+    spools_at,
     write_spool,
 )
 from arrowimg._write.distributed.tasks import (
@@ -51,10 +53,9 @@ from arrowimg.ray._cluster import (
 from arrowimg.ray._map_batches import task_memory
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Mapping
 
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
     from arrowimg._write.options import WriteKeywords, WriteOptions
 
 ROWS_PER_SPOOL = 1000
@@ -63,15 +64,17 @@ ROWS_PER_SPOOL = 1000
 _ROWS_PER_PARTITION = 2000
 
 
-def write_shards(
+def write_shards(  # noqa: PLR0913  # each is of its own
     dataset: ray.data.Dataset,
-    output_dir: str | os.PathLike[str],
+    output_dir: Place,
     images_per_tar: int = 1000,
     metadata: object = None,
     remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
     *,
     ray_remote_args: Mapping[str, Any] | None = None,
     concurrency: int | None = None,
+    storage_options: StorageOptions | None = None,
+    scratch: Place | None = None,
     **options: Unpack[WriteKeywords],
 ) -> FileGroupTask:
     """Write a dataset as `arrowimg.write_shards` writes the same rows: the same bytes.
@@ -86,8 +89,7 @@ def write_shards(
     dataset
         Its rows are written in its order.
     output_dir
-        Folder of the dataset, which all workers see. Spools are below it, in
-        ``.arrowimg-spools``, until the manifest is published.
+        Folder of the dataset, which all workers see; or a URL.
     images_per_tar
         Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
     metadata
@@ -102,6 +104,13 @@ def write_shards(
         is what `task_memory` says.
     concurrency
         Most tasks at once. None: Ray's choice.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``. Workers are sent it; no name, log or `repr` shows it.
+    scratch
+        Folder or URL below which the spools are until the manifest is published; those of each
+        dataset apart. It must be seen by all workers, too. None: below `output_dir`, in
+        ``.arrowimg-spools``.
     **options
         See `WriteOptions`. Here ``on_error`` is ``"quarantine"`` and ``max_error_fraction`` 0.01
         unless told otherwise; it is judged over all rows so far, once there are 1,000, and at the
@@ -123,29 +132,59 @@ def write_shards(
         When the folder holds another dataset.
     """
     chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
-    target = Dataset.at(absolute(output_dir), chosen)
-    spools = target.storage.at(SPOOLS_FOLDER)
+    target = Dataset.at(absolute(output_dir), chosen, storage_options)
+    below = None if scratch is None else absolute(scratch, "scratch")
+    spools = spools_at(target, below, storage_options)
     images, sent, num_metadata = _with_metadata(dataset, metadata)
     target.check_no_shards()
     begun = target.begin()
     resources = {**(ray_remote_args or {}), "concurrency": concurrency}
+    with _until_done(spools):
+        plan = _plan(images, spools, sent, chosen, resources)
+        begun.check_room(len(plan))
+        check_metadata_used(num_metadata, sum(shard.num_rows for shard in plan))
+        shards = _join(plan, spools, target, resources)
+        check_ids(
+            [shard.parquet.path for shard in shards],
+            partial(hashes_in, storage=target.storage),
+            partial(rows_in, storage=target.storage),
+        )
+        return begun.publish(shards)
+
+
+@contextmanager
+def _until_done(spools: Storage) -> Iterator[None]:
+    """Discard spools in the end; where something fails, say where they are."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(
+            f"arrowimg: rows that are encoded already are in {spools.path_of('')}. Mend what "
+            'failed and write the same dataset again, with the same options and if_exists="skip": '
+            "they are taken from there, and removed in the end. Or remove them."
+        )
+        raise
+    discard_spools(spools)
+
+
+def _plan(
+    images: ray.data.Dataset,
+    spools: Storage,
+    metadata: SentMetadata | None,
+    options: WriteOptions,
+    resources: dict[str, Any],
+) -> list[PlannedShard[SpoolRows]]:
+    """Have workers encode all images into spools; returns the shards that these are to become."""
     encoded = images.map_batches(
         _encode,
         batch_format="pyarrow",
         batch_size=ROWS_PER_SPOOL,
-        fn_kwargs={"spools": spools, "metadata": sent, "options": task_options(chosen)},
-        **({"memory": task_memory(remove_image_data=chosen.remove_image_data)} | resources),
+        fn_kwargs={"spools": spools, "metadata": metadata, "options": task_options(options)},
+        **({"memory": task_memory(remove_image_data=options.remove_image_data)} | resources),
     )
     with in_order(encoded.context):
-        judged = _judged(read_structs(encoded, Spool), chosen)
-        plan = list(plan_spools(judged, chosen.images_per_tar, chosen.max_members_nbytes))
-    begun.check_room(len(plan))
-    check_metadata_used(num_metadata, sum(shard.num_rows for shard in plan))
-    shards = _join(plan, spools, target, resources)
-    check_ids([shard.parquet.path for shard in shards], hashes_in, rows_in)
-    group = begun.publish(shards)
-    discard_spools(spools)
-    return group
+        judged = _judged(read_structs(encoded, Spool), options)
+        return list(plan_spools(judged, options.images_per_tar, options.max_members_nbytes))
 
 
 def _encode(

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Unpack
 
 import ray.data
 
-from arrowimg._storage.open import local_path
+from arrowimg._storage.open import is_in_store, local_path
 from arrowimg._write.distributed.tasks import dataset_options, make_stage, read_block, task_nbytes
 from arrowimg.errors import OptionError
 from arrowimg.ray._cluster import received_metadata
 
 if TYPE_CHECKING:
-    import os
-
     import pyarrow as pa
 
+    from arrowimg._storage.base import Place, StorageOptions
     from arrowimg._write.options import WriteKeywords
 
 _BLOCK_NBYTES = 128 * 2**20
@@ -31,7 +30,7 @@ class BatchWriter:
     Parameters
     ----------
     output_dir
-        Folder of the shards, an absolute path that all workers see.
+        Folder of the shards, an absolute path that all workers see; or a URL.
     images_per_tar
         At most this many pictures in one tar.
     metadata
@@ -39,6 +38,9 @@ class BatchWriter:
         path of a Parquet file; joined to the images by ``image_id``.
     remove_image_data
         True, the default here: the sidecars have no ``image_data`` column.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``.
     **options
         See `WriteOptions`. Here ``on_error`` is ``"quarantine"`` unless told otherwise.
         ``max_error_fraction`` is judged by `publish_manifest`, over all batches.
@@ -61,20 +63,22 @@ class BatchWriter:
 
     def __init__(
         self,
-        output_dir: str | os.PathLike[str],
+        output_dir: Place,
         images_per_tar: int = 1000,
         metadata: object = None,
         remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+        *,
+        storage_options: StorageOptions | None = None,
         **options: Unpack[WriteKeywords],
     ) -> None:
-        if not Path(local_path(output_dir)).is_absolute():
+        if not is_in_store(output_dir) and not Path(local_path(output_dir)).is_absolute():
             option, expected = "output_dir", "an absolute path, for workers elsewhere"
             raise OptionError(option, expected, output_dir)
         chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
         if chosen.if_exists == "error":
             option, expected = "if_exists", '"verify", "skip" or "overwrite" in Ray'
             raise OptionError(option, expected, "error")
-        self._stage = make_stage(output_dir, chosen)
+        self._stage = make_stage(output_dir, chosen, storage_options)
         self._image_column = chosen.image_column
         self._metadata = received_metadata(metadata)
 
@@ -91,10 +95,12 @@ class BatchWriter:
 
 def write_batch(
     batch: pa.Table,
-    output_dir: str | os.PathLike[str],
+    output_dir: Place,
     images_per_tar: int = 1000,
     metadata: object = None,
     remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
+    *,
+    storage_options: StorageOptions | None = None,
     **options: Unpack[WriteKeywords],
 ) -> pa.Table:
     """Write one batch as shards; for ``map_batches`` with tasks.
@@ -106,7 +112,7 @@ def write_batch(
     ----------
     batch
         A block as ``batch_format="pyarrow"`` gives it. Not changed.
-    output_dir, images_per_tar, metadata, remove_image_data, **options
+    output_dir, images_per_tar, metadata, remove_image_data, storage_options, **options
         See `BatchWriter`, which prepares a metadata frame once and not for each batch.
 
     Returns
@@ -122,7 +128,14 @@ def write_batch(
     ...     batch_format="pyarrow",
     ... )
     """
-    write = BatchWriter(output_dir, images_per_tar, metadata, remove_image_data, **options)
+    write = BatchWriter(
+        output_dir,
+        images_per_tar,
+        metadata,
+        remove_image_data,
+        storage_options=storage_options,
+        **options,
+    )
     return write(batch)
 
 

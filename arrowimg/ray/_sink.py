@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -18,14 +19,15 @@ from arrowimg.errors import OptionError
 from arrowimg.ray._cluster import absolute, hashes_in, received_metadata, rows_in, send_metadata
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
 
     from ray.data._internal.execution.interfaces import TaskContext
     from ray.data.block import Block
     from ray.data.datasource import WriteResult
 
+    from arrowimg._storage.base import Place, StorageOptions
     from arrowimg._write.options import WriteKeywords
+    from arrowimg._write.shard import Shard
 
 
 class ShardSink(ray.data.Datasink[pa.Table]):
@@ -38,7 +40,7 @@ class ShardSink(ray.data.Datasink[pa.Table]):
     Parameters
     ----------
     output_dir
-        Folder of the dataset, which all workers see.
+        Folder of the dataset, which all workers see; or a URL.
     images_per_tar
         At most this many pictures in one tar.
     metadata
@@ -49,6 +51,9 @@ class ShardSink(ray.data.Datasink[pa.Table]):
     min_rows_per_write
         Rows that Ray puts together for one task, where it can. More make fuller tars and take more
         memory. None: Ray's choice.
+    storage_options
+        What an object store is told, by the keys of object_store; see
+        ``docs/how-to/object-stores.md``. Workers are sent it; no name, log or `repr` shows it.
     **options
         See `WriteOptions`. Here ``on_error`` is ``"quarantine"`` and ``max_error_fraction`` 0.01
         unless told otherwise; the fraction is judged over the whole dataset, before the manifest.
@@ -63,12 +68,13 @@ class ShardSink(ray.data.Datasink[pa.Table]):
 
     def __init__(
         self,
-        output_dir: str | os.PathLike[str],
+        output_dir: Place,
         images_per_tar: int = 1000,
         metadata: object = None,
         remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
         *,
         min_rows_per_write: int | None = None,
+        storage_options: StorageOptions | None = None,
         **options: Unpack[WriteKeywords],
     ) -> None:
         if isinstance(metadata, ray.data.Dataset):
@@ -77,8 +83,9 @@ class ShardSink(ray.data.Datasink[pa.Table]):
         self._options = dataset_options(
             images_per_tar, options, remove_image_data=remove_image_data
         )
-        self._dataset = Dataset.at(absolute(output_dir), self._options)
-        self._stage = make_stage(self._dataset.output_dir, self._options)
+        place = absolute(output_dir)
+        self._dataset = Dataset.at(place, self._options, storage_options)
+        self._stage = make_stage(place, self._options, storage_options)
         self._metadata = send_metadata(metadata)
         self._min_rows_per_write = min_rows_per_write
 
@@ -119,7 +126,7 @@ class ShardSink(ray.data.Datasink[pa.Table]):
         num_rows = int(write_result.num_rows)
         check_metadata_used(self._metadata.num_rows if self._metadata else None, num_rows)
         shards = pair_files(write_result.write_returns, self._options)
-        publish_shards(self._dataset, shards, num_rows, hashes_in, rows_in)
+        _publish(self._dataset, shards, num_rows)
 
     def on_write_failed(self, error: Exception) -> None:
         """Say what is there, and how to go on. On the driver."""
@@ -132,11 +139,12 @@ class ShardSink(ray.data.Datasink[pa.Table]):
 
 def publish_manifest(
     files: ray.data.Dataset | pa.Table,
-    output_dir: str | os.PathLike[str],
+    output_dir: Place,
     images_per_tar: int = 1000,
     remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
     *,
     num_rows: int | None = None,
+    storage_options: StorageOptions | None = None,
     **options: Unpack[WriteKeywords],
 ) -> FileGroupTask:
     """Publish the manifest of shards that `write_batch` or `BatchWriter` wrote.
@@ -146,7 +154,7 @@ def publish_manifest(
     files
         What ``map_batches`` made of the images, or the same as one table. A dataset that was not
         run yet is run.
-    output_dir, images_per_tar, remove_image_data, **options
+    output_dir, images_per_tar, remove_image_data, storage_options, **options
         As they were given to the writer. ``max_error_fraction`` is 0.01 unless told otherwise, and
         judged over all rows.
     num_rows
@@ -166,8 +174,14 @@ def publish_manifest(
     """
     chosen = dataset_options(images_per_tar, options, remove_image_data=remove_image_data)
     tables = [files] if isinstance(files, pa.Table) else list(_read_batches(files))
-    dataset = Dataset.at(output_dir, chosen).begin()
-    return publish_shards(dataset, pair_files(tables, chosen), num_rows, hashes_in, rows_in)
+    dataset = Dataset.at(output_dir, chosen, storage_options).begin()
+    return _publish(dataset, pair_files(tables, chosen), num_rows)
+
+
+def _publish(dataset: Dataset, shards: list[Shard], num_rows: int | None) -> FileGroupTask:
+    read_hashes = partial(hashes_in, storage=dataset.storage)
+    find_ids = partial(rows_in, storage=dataset.storage)
+    return publish_shards(dataset, shards, num_rows, read_hashes, find_ids)
 
 
 def _read_batches(dataset: ray.data.Dataset) -> Iterator[pa.Table]:

@@ -18,6 +18,7 @@ import termios
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Literal, Self
+from urllib.parse import unquote
 
 import msgspec
 
@@ -73,6 +74,11 @@ class Message(msgspec.Struct, frozen=True):
         return self.start.split(" ")[1]
 
     @property
+    def plain_target(self) -> str:
+        """The same without escapes: not all clients write the same."""
+        return unquote(self.target)
+
+    @property
     def status(self) -> int:
         """Of a reply."""
         return int(self.start.split(" ")[1])
@@ -105,16 +111,15 @@ class Rule(msgspec.Struct, kw_only=True):
     Attributes
     ----------
     kind
-        ``status`` is answered by the proxy; ``drop_reply`` resets the connection once the store
-        has answered, ``reset_request`` once `nbytes` of the request's body came, ``cut_reply``
-        once `nbytes` of the reply's body went. ``stall`` never asks the store and never answers,
+        ``status`` is answered by the proxy; ``drop_reply`` resets the connection once the store has
+        answered, ``reset_request`` once `nbytes` of the request's body came, ``cut_reply`` once
+        `nbytes` of the reply's body went. ``stall`` never asks the store and never answers,
         ``stall_reply`` asks it, and stops answering after `nbytes` of the body; where that is 0,
-        before the head. ``delay`` waits
-        `seconds`. ``flip`` turns a bit of the reply's body, `nbytes` from its start. The others send
-        SIGKILL to `pid`, or call `call`, before or after the store has done the request; after
-        ``kill_before`` it never does.
+        before the head. ``delay`` waits `seconds`. ``flip`` turns a bit of the reply's body,
+        `nbytes` from its start. The others send SIGKILL to `pid`, or call `call`, before or after
+        the store has done the request; after ``kill_before`` it never does.
     method, target
-        Regular expressions: of the whole method, and of any part of the target.
+        Regular expressions: of the whole method, and of any part of the target without escapes.
     at
         The first request that it happens to, counted from 1 among those that match.
     times
@@ -140,7 +145,7 @@ class Rule(msgspec.Struct, kw_only=True):
     def takes(self, request: Message) -> bool:
         """Tell whether it happens to this request, and count it."""
         if not re.fullmatch(self.method, request.method) or not re.search(
-            self.target, request.target
+            self.target, request.plain_target
         ):
             return False
         self._seen += 1
@@ -261,7 +266,7 @@ class FaultProxy:
         """Pass one request on, and its reply back; returns whether another may follow."""
         head = await _read_head(reader)
         rule = next((rule for rule in self.rules if rule.takes(head)), None)
-        exchange = Exchange(method=head.method, target=head.target)
+        exchange = Exchange(method=head.method, target=head.plain_target)
         exchange.fault = rule.kind if rule else ""
         self.log.append(exchange)
         if self.seconds_a_request:

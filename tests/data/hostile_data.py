@@ -98,6 +98,28 @@ def forge_rows(sidecar: Path, count: int) -> None:
     forge(sidecar, table, json.dumps({**footer_of(sidecar), **counts}))
 
 
+def forge_packed(sidecar: Path, name: str, nbytes: int, count: int) -> None:
+    """Have a column repeat one long text in many rows, which takes the room of one."""
+    same = {"tar_file": footer_of(sidecar)["tar_file"], "error": "missing", name: "x" * nbytes}
+    fields = list(pq.read_schema(sidecar))
+    zeros = pa.repeat(pa.scalar(0, pa.int32()), count)
+    columns = [
+        pa.DictionaryArray.from_arrays(zeros, pa.array([same[it.name]], it.type))
+        if it.name in same
+        else pa.nulls(count, it.type)
+        for it in fields
+    ]
+    table = pa.Table.from_arrays(columns, names=[it.name for it in fields])
+    counts = {"num_rows": count, "num_images": 0, "num_errors": count}
+    file = pa.BufferOutputStream()
+    options = {"store_schema": False, "compression": "NONE", "write_statistics": False}
+    with pq.ParquetWriter(file, table.schema, **options) as writer:
+        writer.write_table(table)
+        document = json.dumps({**footer_of(sidecar), **counts})
+        writer.add_key_value_metadata({FOOTER_KEY: document})
+    sidecar.write_bytes(file.getvalue())
+
+
 def with_column(table: pa.Table, name: str, values: list[Any], kind: Any = None) -> pa.Table:  # noqa: ANN401
     """Return a table with other values of a column, and another type where that is said."""
     at = table.column_names.index(name)
@@ -228,6 +250,13 @@ def _forge_many_rows(random: Random, folder: Path) -> None:
     (folder / "out" / MANIFEST).unlink()
 
 
+def _forge_packed(random: Random, folder: Path) -> None:
+    sidecar = folder / "out" / SIDECAR
+    texts = [it.name for it in SIDECAR_SCHEMA if it.type == pa.string()]
+    forge_packed(sidecar, _pick(random, texts), 2**20, 10**6)
+    (folder / "out" / MANIFEST).unlink()
+
+
 def _forge_bytes(random: Random, folder: Path) -> None:
     path = _file(random, folder)
     data = bytearray(path.read_bytes())
@@ -322,6 +351,7 @@ FORGERIES: dict[str, Callable[[Random, Path], None]] = {
     "file": _forge_file,
     "neighbours": _forge_neighbours,
     "batches": _forge_batches,
+    "packed": _forge_packed,
 }
 
 

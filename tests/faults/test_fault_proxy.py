@@ -175,6 +175,14 @@ class TestRules:
         assert rule.hits == 2
         assert ask(client)[0] == 200
 
+    def test_escapes_do_not_hide_a_target(
+        self, proxy: FaultProxy, client: http.client.HTTPConnection
+    ) -> None:
+        with proxy.injecting(Rule(kind="status", target=r"/b\.tar")) as log:
+            assert ask(client, "GET", "/a/x%2Fb%2Etar")[0] == 503
+
+        assert log[0].target == "/a/x/b.tar"
+
     def test_a_status_is_answered_without_the_store(
         self, store: Store, proxy: FaultProxy, client: http.client.HTTPConnection
     ) -> None:

@@ -21,6 +21,7 @@ from hostile_data import (
     footer_of,
     forge,
     forge_footer,
+    forge_packed,
     forge_rows,
     forge_stated_type,
     with_column,
@@ -473,4 +474,30 @@ def test_a_frame_of_lists_where_numbers_should_be_is_an_error(out: Path, name: s
     frame = arrowimg.scan(out).collect().with_columns(pl.Series(name, [["a"]] * 7))
 
     with pytest.raises(SchemaError, match=name):
+        arrowimg.fetch_images(frame)
+
+
+@pytest.mark.parametrize("name", ["image_id", "tar_file", "original_path", "checksum", "error"])
+def test_a_long_text_in_a_million_rows_is_refused_packed(out: Path, name: str) -> None:
+    # It takes a megabyte as it is, and a terabyte unpacked.
+    (out / MANIFEST).unlink()
+    forge_packed(out / SIDECAR, name, 2**20, 10**6)
+
+    for reader in ("batches", "reshard", "merge"):
+        with pytest.raises(ManifestError, match="texts of"):
+            READERS[reader](out)
+    rows = arrowimg.scan(out)
+    if name == "checksum":
+        with pytest.raises(SchemaError, match="checksum"):
+            arrowimg.fetch_images(rows)
+    else:
+        assert arrowimg.fetch_images(rows).height == 10**6 + 4
+    kinds = {it.kind for it in arrowimg.verify(out, "quick").damages}
+    assert kinds == (set() if name == "original_path" else {"unreadable"})
+
+
+def test_a_long_path_in_a_frame_is_refused(out: Path) -> None:
+    frame = arrowimg.scan(out).collect().with_columns(tar_path=pl.lit("x" * 10_000))
+
+    with pytest.raises(SchemaError, match="tar_path"):
         arrowimg.fetch_images(frame)

@@ -61,7 +61,7 @@ def places_of(storage: Storage, rows: list[tuple[int, int, int, bytes] | None]) 
     known = [(-1, 0, 0) if row is None else row[:3] for row in rows]
     tars, offsets, sizes = np.array(known, np.int64).reshape(-1, 3).T
     files = [(storage, name) for name in storage.names() if name.endswith(".tar")]
-    return Places(files, tars, offsets, sizes, [f"row {row}" for row in range(len(rows))])
+    return Places(files, tars, offsets, sizes, "row {}".format)
 
 
 @given(st.data())

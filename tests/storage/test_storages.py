@@ -46,6 +46,7 @@ class TestListing:
         put(storage.at("folder"), "below", b"")
 
         assert storage.names() == sorted(NAMES)
+        assert storage.names_below() == sorted([*NAMES, "folder/below"])
 
     def test_a_place_where_nothing_was_written_has_no_names(self, storage: Storage) -> None:
         assert storage.names() == []

@@ -37,7 +37,8 @@ _LEAST_SECONDS = 60
 _SLOWEST_NBYTES = 10**6
 """What a connection carries in a second at the very least, so that a request takes no longer."""
 
-_DENIED = ("AccessDenied", "AuthorizationPermissionMismatch", "403 Forbidden")
+_DENIED = ("AccessDenied", "AuthorizationPermissionMismatch")
+"""What stores say to those whom they know, but do not let list."""
 
 
 class Connection:
@@ -179,10 +180,11 @@ class Connection:
         if self._may_list is None:
             try:
                 next(iter(obs.list(self.store(), self.address.prefix or None, chunk_size=1)), None)
-            except PermissionDeniedError as error:
-                self._may_list = not any(it in str(error) for it in _DENIED[:2])
-            except BaseError:
-                return True
+            except BaseError as error:
+                # Of a list that is refused, obstore makes an error of no kind of its own.
+                if not any(it in str(error) for it in _DENIED):
+                    return True
+                self._may_list = False
             else:
                 self._may_list = True
         return self._may_list

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from arrowimg._storage.object_store.storage import ObjectStorage
 
 REQUESTS_AT_ONCE = 64
-GAP_NBYTES = 128 * 2**10
-"""Ranges no further apart are read in one go: a request costs as much as so many bytes."""
+_LEAST_GAP_NBYTES = 4 * 2**10
+_MOST_GAP_NBYTES = 128 * 2**10
+"""A request costs as much as so many bytes."""
 
 _MOST_NBYTES = 8 * 2**20
 _BLOCK_NBYTES = 8 * 2**20
@@ -93,11 +94,17 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _runs(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> list[slice]:
-    """Return which ranges are read in one go, at most 8 MiB unless one is larger."""
+    """Return which ranges are read in one go, at most 8 MiB unless one is larger.
+
+    What lies between two is read with them where it is no more than both, so that few of many cost
+    little more than their own bytes, and many of many few requests.
+    """
     if not len(starts):
         return []
     reach = np.maximum.accumulate(stops)
-    ends = np.flatnonzero(starts[1:] - reach[:-1] > GAP_NBYTES) + 1
+    sizes = stops - starts
+    most = np.clip(sizes[1:] + sizes[:-1], _LEAST_GAP_NBYTES, _MOST_GAP_NBYTES)
+    ends = np.flatnonzero(starts[1:] - reach[:-1] > most) + 1
     runs = []
     for first, last in pairwise([0, *ends.tolist(), len(starts)]):
         begin = first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from errno import ENOENT
@@ -90,6 +91,11 @@ class ObjectStorage:
         """Return the names of all files, sorted."""
         return [file.name for file in self._files()]
 
+    def names_below(self) -> list[str]:
+        """Return the names of all files here and below, with slashes, sorted."""
+        begin = len(self._prefix) + 1 if self._prefix else 0
+        return sorted(str(it["path"])[begin:] for it in self._list())
+
     def pages(self) -> Iterator[list[FileStat]]:
         """Yield all files, sorted by name."""
         files = self._files()
@@ -165,8 +171,11 @@ class ObjectStorage:
         StorageError
             When the store fails.
         """
-        for key in [str(it["path"]) for it in self._list()]:
-            self._remove(key, self.path_of(""))
+        keys, path = [str(it["path"]) for it in self._list()], self.path_of("")
+        removed = map_on_threads(
+            lambda key: self._remove(key, path), keys, REQUESTS_AT_ONCE, 10**9, "look"
+        )
+        deque(removed, maxlen=0)
 
     def lock(self) -> AbstractContextManager[bool]:
         """Yield False: nobody is kept from anything."""

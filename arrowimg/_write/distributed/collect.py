@@ -234,7 +234,7 @@ def _error_codes(storage: Storage, shards: list[Shard]) -> Counter[str]:
     for shard in shards:
         if shard.tar.num_rows > shard.tar.num_images:
             with open_sidecar(storage, Path(shard.parquet.path).name) as sidecar:
-                errors = sidecar.file.read(["error"])["error"]
+                errors = sidecar.read(["error"])["error"]
             codes.update(errors.drop_null().to_pylist())
     return codes
 

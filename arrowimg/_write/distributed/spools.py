@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from msgspec import Struct, structs
 
+from arrowimg._core.checksums import checksum
 from arrowimg._core.pieces import TEMPORARY_PREFIX
 from arrowimg._core.tables import canonical_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, KeyStyle, sample_key_column
 from arrowimg._format.samples import Samples
 from arrowimg._images.columns import image_runs
 from arrowimg._storage.commit import retry_once
+from arrowimg._storage.open import open_storage, options_for
 from arrowimg._write.batch_name import batch_digest
 from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
 from arrowimg._write.prepare import check_batch, encode_batch, name_rows
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from arrowimg._images.batch import ImageBatch
-    from arrowimg._storage.base import Storage
+    from arrowimg._storage.base import Place, Storage, StorageOptions
     from arrowimg._write.options import WriteOptions
     from arrowimg._write.publish import Dataset
     from arrowimg._write.shard import Shard
@@ -79,6 +81,25 @@ class SpoolRows(Struct, frozen=True):
     def slice(self, start: int, stop: int) -> SpoolRows:
         """Return some of the rows."""
         return SpoolRows(self.spool, self.start + start, stop - start)
+
+
+def spools_at(
+    dataset: Dataset, scratch: Place | None, storage_options: StorageOptions | None
+) -> Storage:
+    """Return the place for the spools of a dataset: below it, or apart from others in `scratch`.
+
+    Raises
+    ------
+    OptionError
+        When `scratch` is no place for files.
+    """
+    if scratch is None:
+        return dataset.storage.at(SPOOLS_FOLDER)
+    told, durability = options_for(scratch, storage_options), dataset.options.durability
+    storage = open_storage(scratch, told, durability, argument="scratch")
+    # Whoever writes the same dataset again finds them.
+    of_dataset = checksum(dataset.storage.path_of("").encode(), "xxh3_128")
+    return storage.at(f"{SPOOLS_FOLDER}-{of_dataset.hex()}")
 
 
 def write_spool(storage: Storage, batch: ImageBatch, options: WriteOptions) -> Spool:

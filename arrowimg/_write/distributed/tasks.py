@@ -14,8 +14,7 @@ from arrowimg._write.stage import ImageWriterStage
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:
-    import os
-
+    from arrowimg._storage.base import Place, StorageOptions
     from arrowimg._write.distributed.worker_metadata import MetadataSource
 
 JOINED = "arrowimg_joined"
@@ -44,7 +43,7 @@ def dataset_options(
         images_per_tar,
         remove_image_data=remove_image_data,
         removed_by_default=True,
-        others=("output_dir", "metadata"),
+        others=("output_dir", "metadata", "storage_options"),
     )
 
 
@@ -58,9 +57,13 @@ def task_options(options: WriteOptions) -> WriteOptions:
     return structs.replace(options, if_exists=if_exists, max_error_fraction=None)
 
 
-def make_stage(output_dir: str | os.PathLike[str], options: WriteOptions) -> ImageWriterStage:
+def make_stage(
+    output_dir: Place, options: WriteOptions, storage_options: StorageOptions | None = None
+) -> ImageWriterStage:
     """Return the stage that writes a task's batches."""
-    return ImageWriterStage(output_dir, options=task_options(options))
+    return ImageWriterStage(
+        output_dir, options=task_options(options), storage_options=storage_options
+    )
 
 
 def read_block(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pyarrow as pa
 
@@ -17,9 +17,14 @@ from arrowimg._core.mistakes import wrong_item, wrong_source
 from arrowimg._core.tables import as_table, is_pandas, is_polars, naming
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.files import IMAGE_SUFFIXES, as_paths, find_images, ids_of_files, read_files
+from arrowimg._storage.open import is_in_store
 from arrowimg._write.sources import table_files
+from arrowimg._write.sources.store_files import find_store_files, tables_of_store
 from arrowimg._write.sources.table_files import NBYTES_PER_BATCH, ROWS_PER_BATCH
 from arrowimg.errors import SourceError
+
+if TYPE_CHECKING:
+    from arrowimg._storage.base import StorageOptions
 
 logger = logging.getLogger("arrowimg.sources")
 
@@ -36,6 +41,8 @@ class Source:
     ----------
     source
         See `write_shards`.
+    storage_options
+        What object stores are told, where it is a URL or some are in it.
 
     Attributes
     ----------
@@ -50,11 +57,12 @@ class Source:
         When a path holds no images, or a folder cannot be listed.
     """
 
-    def __init__(self, source: object) -> None:
+    def __init__(self, source: object, storage_options: StorageOptions | None = None) -> None:
         self.passed_over: Counter[str] = Counter()
+        self._storage_options = storage_options
         self._source = source
         self._files: list[Path] | None = None
-        if is_path(source) and Path(source).is_dir():
+        if is_path(source) and not is_in_store(source) and Path(source).is_dir():
             self._files = self._find(Path(source))
         self.num_rows = len(self._files) if self._files is not None else count_rows(source)
 
@@ -80,7 +88,7 @@ class Source:
         elif isinstance(source, ImageBatch):
             yield source.data
         elif is_path(source):
-            yield from self._tables_of_path(Path(source))
+            yield from self._tables_of_path(source)
         elif _is_of(source, "polars", "collect"):
             yield from _tables_of_lazy_frame(source)
         elif _is_of(source, "datasets", "with_format") and hasattr(source, "iter"):
@@ -96,8 +104,13 @@ class Source:
         else:
             raise wrong_source(source, _EXPECTED)
 
-    def _tables_of_path(self, path: Path) -> Iterator[pa.Table]:
-        if path.is_dir():
+    def _tables_of_path(self, source: str | os.PathLike[str]) -> Iterator[pa.Table]:
+        path = Path(source)
+        if isinstance(source, str) and is_in_store(source):
+            in_store = find_store_files(source, self._storage_options)
+            self.passed_over += in_store.passed_over
+            yield from tables_of_store(in_store)
+        elif path.is_dir():
             files = self._find(path)
             yield from read_files(files, ids_of_files(files, path))
         elif path.suffix.lower() in IMAGE_SUFFIXES and os.path.lexists(path):
@@ -111,7 +124,11 @@ class Source:
     def _tables_of_iterable(self, source: Iterable[Any]) -> Iterator[pa.Table]:
         items = iter(source)
         first = next(items, _NOTHING)
-        if is_path(first) and Path(first).suffix.lower() in IMAGE_SUFFIXES:
+        if (
+            is_path(first)
+            and not is_in_store(first)
+            and Path(first).suffix.lower() in IMAGE_SUFFIXES
+        ):
             files = as_paths([first, *items])
             yield from read_files(files, ids_of_files(files))
         elif first is not _NOTHING:
@@ -160,7 +177,7 @@ def count_rows(source: object) -> int | None:
     """Return how many rows a source has, where that is known without reading it."""
     if isinstance(source, ImageBatch):
         return source.num_items
-    if is_path(source):
+    if is_path(source) and not is_in_store(source):
         return table_files.count_rows(Path(source))
     found = [getattr(source, name, None) for name in ("num_rows", "height")]
     return next((num_rows for num_rows in found if isinstance(num_rows, int)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,7 +69,7 @@ def tables_of_file(path: Path) -> Iterator[pa.Table]:
         raise no_table_file(path, "a Parquet or Arrow file")
     is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
     with _naming(path, "a Parquet file" if is_parquet else "an Arrow file or stream"):
-        yield from _parquet_tables(path) if is_parquet else _ipc_tables(path)
+        yield from parquet_tables(path) if is_parquet else _ipc_tables(path)
 
 
 def count_rows(path: Path) -> int | None:
@@ -123,7 +123,8 @@ def _naming(path: Path, expected: str) -> Iterator[None]:
         raise SourceError(readable, found, str(path)) from error
 
 
-def _parquet_tables(path: Path) -> Iterator[pa.Table]:
+def parquet_tables(path: Path | IO[bytes]) -> Iterator[pa.Table]:
+    """Yield the rows of a Parquet file, by its path or open; the first table is empty."""
     # Without these two, a reader of small batches keeps the whole file in memory.
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_NBYTES) as file:
         yield file.schema_arrow.empty_table()
