@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from arrowimg._dataset.report import Damage, DamageKind, Report
     from arrowimg._dataset.scan import scan
     from arrowimg._dataset.verify import verify
+    from arrowimg._dataset.view.show import show
+    from arrowimg._dataset.view.view import Page, view
     from arrowimg._images.batch import ImageBatch
     from arrowimg._images.options import JpegOptions, PixelOptions
     from arrowimg._reshard.reshard import merge, reshard
@@ -35,6 +37,7 @@ __all__ = [
     "ImageBatch",
     "ImageWriterStage",
     "JpegOptions",
+    "Page",
     "PixelOptions",
     "ProcessingStage",
     "Report",
@@ -50,7 +53,9 @@ __all__ = [
     "read_batches",
     "reshard",
     "scan",
+    "show",
     "verify",
+    "view",
     "write_shards",
 ]
 
@@ -63,6 +68,8 @@ _MODULES = {
     "_dataset.report": ("Damage", "DamageKind", "Report"),
     "_dataset.scan": ("scan",),
     "_dataset.verify": ("verify",),
+    "_dataset.view.show": ("show",),
+    "_dataset.view.view": ("Page", "view"),
     "_images.batch": ("ImageBatch",),
     "_images.options": ("JpegOptions", "PixelOptions"),
     "_reshard.reshard": ("merge", "reshard"),

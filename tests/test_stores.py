@@ -171,6 +171,24 @@ def test_looking_inside_shows_the_same(both: tuple[Place, Place]) -> None:
     assert found[0].error_codes == found[1].error_codes == {"missing": 1}
 
 
+def test_the_page_shows_the_same(both: tuple[Place, Place]) -> None:
+    pages = [
+        arrowimg.view(f"{url}/out", f"{url}/pages/page.html", storage_options=told)
+        for url, told, _ in both
+    ]
+    shown = [page.html.replace(place.url, "") for page, place in zip(pages, both, strict=True)]
+    written = [content(place, "pages")["page.html"].decode() for place in both]
+    against = arrowimg.view(
+        f"{both[0].url}/out", against=f"{both[1].url}/out", storage_options=both[0].told
+    )
+    grids = [arrowimg.show(scanned(it).head(3), storage_options=it.told).html for it in both]
+
+    assert shown[0] == shown[1]
+    assert written == [page.html for page in pages]
+    assert "Pictures of the same id whose bytes differ: 0 of 50" in against.html
+    assert grids[0] == grids[1]
+
+
 def test_copies_from_anywhere_to_anywhere_are_the_same(both: tuple[Place, Place]) -> None:
     for number, (source, target) in enumerate((a, b) for a in both for b in both):
         told = source[1] or target[1]

@@ -118,7 +118,47 @@ def inspect(parsed: argparse.Namespace) -> int:
     from arrowimg._dataset.inspect import inspect_dataset
 
     inspection = inspect_dataset(parsed.out, parsed.rows, storage_options=_storage_options(parsed))
-    print(as_json(inspection) if parsed.json else inspection_text(inspection))
+    if parsed.json:
+        print(as_json(inspection))
+        return 0
+    print(inspection_text(inspection, _plot(parsed) if inspection.shards else []))
+    return 0
+
+
+def _plot(parsed: argparse.Namespace) -> list[str]:
+    """Return how columns are spread: on a terminal, or where it was asked for."""
+    from arrowimg._cli.plot import plot_lines
+
+    is_wanted = sys.stdout.isatty() if parsed.plot is None else parsed.plot
+    return plot_lines(parsed.out, _storage_options(parsed)) if is_wanted else []
+
+
+def view(parsed: argparse.Namespace) -> int:
+    """Make a page that shows a dataset."""
+    import webbrowser
+    from pathlib import Path
+
+    from arrowimg._dataset.view.view import view as show
+
+    started = time.perf_counter()
+    name = parsed.out.rstrip("/").rpartition("/")[2].strip(".") or Path.cwd().name
+    output = parsed.output or f"{name}-view.html"
+    page = show(
+        parsed.out,
+        output,
+        against=parsed.against,
+        where=parsed.where,
+        sort=parsed.sort,
+        sample=parsed.sample,
+        seed=parsed.seed,
+        thumbnail=parsed.thumbnail,
+        max_bytes=parsed.max_bytes,
+        storage_options=_storage_options(parsed),
+    )
+    print(printable(output))
+    _say_closing(parsed, counted(page.num_pictures, "picture"), None, started, "verify")
+    if parsed.open:
+        webbrowser.open(Path(output).resolve().as_uri())
     return 0
 
 
@@ -136,7 +176,7 @@ def verify(parsed: argparse.Namespace) -> int:
     )
     print(as_json(report) if parsed.json else report_text(report))
     if report.is_sound:
-        _say_closing(parsed, counted(report.num_images, "image"), None, started, "inspect")
+        _say_closing(parsed, counted(report.num_images, "image"), None, started, "view")
     return 0 if report.is_sound else 1
 
 
@@ -200,15 +240,16 @@ def _say_file_group(group: FileGroupTask, parsed: argparse.Namespace, started: f
     else:
         print(file_group_text(files, metadata))
     nbytes = sum(file["nbytes"] for file in files)
-    _say_closing(parsed, counted(group.num_images, "image"), nbytes, started, "verify")
+    what = counted(group.num_images, "image")
+    _say_closing(parsed, what, nbytes, started, "view", "verify", "index")
     return 0
 
 
 def _say_closing(
-    parsed: argparse.Namespace, what: str, nbytes: int | None, started: float, following: str
+    parsed: argparse.Namespace, what: str, nbytes: int | None, started: float, *following: str
 ) -> None:
     """Say on a terminal how long it took, and what may come next."""
     if sys.stderr.isatty() and not parsed.quiet:
         seconds = time.perf_counter() - started
-        text = closing_text(what, nbytes, seconds, f"arrowimg {following} {parsed.out}")
+        text = closing_text(what, nbytes, seconds, following, parsed.out)
         print(text, file=sys.stderr)

@@ -12,6 +12,7 @@ commands:
   reshard        copy the images of a dataset, or some of them, into new shards
   merge          copy the images of several datasets into one
   inspect        show what a folder of shards holds
+  view           make one HTML page that shows a dataset, what is wrong with it first
   verify         compare every shard with its sidecar
   index          write what other tools want beside the shards
   gc             list, or delete, what writers that died left behind
@@ -25,6 +26,7 @@ examples:
   arrowimg write photographs/ out/
   arrowimg write images.parquet out/ --images-per-tar 5000 --members txt=caption
   arrowimg inspect out/
+  arrowimg view out/ --open
   arrowimg verify out/ --decode
 
 Run 'arrowimg COMMAND --help' for the options of one command.
@@ -145,14 +147,17 @@ exit status:
 INSPECT = """\
 usage: arrowimg inspect OUT [options]
 
-Show what a folder of shards holds: shards, images, bytes, bad rows, columns,
-first rows.
+Show what a folder of shards holds: shards, images, bytes, bad rows, columns and how
+they are spread, first rows.
 
 arguments:
   OUT                    folder of shards, or its URL
 
 options:
   --rows N               rows to show [5]
+  --plot                 show how columns are spread, in small histograms
+                         [on a terminal]
+  --no-plot              leave that out
   --storage-option K=V   what an object store is told, for example
                          region=eu-central-1; may be given several times
   --json                 print one JSON document
@@ -161,6 +166,40 @@ options:
 exit status:
   0    shown
   1    OUT holds no shards, or one cannot be read
+  2    wrong usage
+  130  interrupted
+"""
+
+VIEW = """\
+usage: arrowimg view OUT [options]
+
+Make one HTML page that shows the dataset in OUT: what is wrong, how its columns are
+spread, and pictures. The page needs nothing else, and loads nothing. Of the tars, only
+the pictures that are shown are read.
+
+arguments:
+  OUT             folder of shards, or its URL
+
+options:
+  -o, --output F  the page to write, in place of one that is there [NAME-view.html]
+  --where SQL     which rows, for example "score < 0.1 and caption is null" [all]
+  --sort COLUMN   show the first rows in this order; --sort=-COLUMN: largest first
+                  [drawn by lot]
+  --sample N      pictures in the grid [200]
+  --seed N        of the lot [0]
+  --thumbnail PX  pixels of a picture's longer side [160]
+  --max-bytes N   most bytes of the page [8000000]
+  --against B     another folder of shards, shown side by side
+  --storage-option K=V
+                  what an object store is told, for example region=eu-central-1; may
+                  be given several times
+  --open          open the page in a browser
+  -q, --quiet     no closing line on stderr
+  -h, --help      show this help and exit
+
+exit status:
+  0    written
+  1    OUT holds no shards, one cannot be read, or the page cannot be written
   2    wrong usage
   130  interrupted
 """

@@ -8,7 +8,18 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from arrowimg._cli import commands
-from arrowimg._cli.help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
+from arrowimg._cli.help import (
+    DEMO,
+    GC,
+    INDEX,
+    INSPECT,
+    MERGE,
+    OVERVIEW,
+    RESHARD,
+    VERIFY,
+    VIEW,
+    WRITE,
+)
 from arrowimg._core.version import __version__
 from arrowimg.errors import printable
 
@@ -122,7 +133,10 @@ def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     inspect = _add_command(of_commands, "inspect", INSPECT, commands.inspect)
     inspect.add_argument("out", metavar="OUT")
     inspect.add_argument("--rows", type=_at_least(0), default=5)
+    inspect.add_argument("--plot", action=argparse.BooleanOptionalAction)
     inspect.add_argument("--json", action="store_true")
+
+    _add_view_arguments(_add_command(of_commands, "view", VIEW, commands.view))
 
     verify = _add_command(of_commands, "verify", VERIFY, commands.verify)
     verify.add_argument("out", metavar="OUT")
@@ -142,6 +156,20 @@ def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     gc.add_argument("--delete", action="store_true")
     gc.add_argument("--older-than", type=_days, default=7)
     gc.add_argument("--json", action="store_true")
+
+
+def _add_view_arguments(view: argparse.ArgumentParser) -> None:
+    view.add_argument("out", metavar="OUT")
+    view.add_argument("-o", "--output")
+    view.add_argument("--where", metavar="SQL")
+    view.add_argument("--sort")
+    view.add_argument("--sample", type=_whole, default=200)
+    view.add_argument("--seed", type=_whole, default=0)
+    view.add_argument("--thumbnail", type=_whole, default=160)
+    view.add_argument("--max-bytes", type=_whole, default=8_000_000)
+    view.add_argument("--against", metavar="B")
+    view.add_argument("--open", action="store_true")
+    view.add_argument("-q", "--quiet", action="store_true")
 
 
 def _add_command(

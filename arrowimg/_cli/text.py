@@ -7,6 +7,7 @@ terminal takes some of these for commands.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from arrowimg.errors import ArrowimgError, OptionError, printable, printable_lines
@@ -30,20 +31,26 @@ _FLAGS = {
     "image_column": "--image-column",
     "images_per_tar": "--images-per-tar",
     "keep_quarantined": "--keep-quarantined",
+    "max_bytes": "--max-bytes",
     "max_bytes_per_tar": "--max-bytes-per-tar",
     "max_error_fraction": "--max-error-fraction",
     "members": "--members",
     "older_than_days": "--older-than",
     "on_error": "--on-error",
     "output_dir": "OUT",
+    "page": "--output",
     "quality": "--quality",
+    "sample": "--sample",
+    "seed": "--seed",
     "shuffle_seed": "--shuffle-seed",
+    "sort": "--sort",
     "subsampling": "--subsampling",
+    "thumbnail": "--thumbnail",
     "where": "--where",
 }
 """The option of the command line for a keyword of Python's."""
 
-_OF_DATASETS = frozenset({"formats", "where"})
+_OF_DATASETS = frozenset({"formats", "sort", "where"})
 """Options whose value is right or wrong for a dataset."""
 
 _COMMAND = re.compile(r"\barrowimg\.(verify|reshard|merge)\b")
@@ -97,8 +104,8 @@ def report_text(report: Report) -> str:
     )
 
 
-def inspection_text(inspection: Inspection) -> str:
-    """Return what a folder holds, for people."""
+def inspection_text(inspection: Inspection, plot: Sequence[str] = ()) -> str:
+    """Return what a folder holds, for people; `plot` has a line for each column."""
     writer = ", ".join(f"{name} {version}" for name, version in inspection.writer.items())
     totals = (
         f"{counted(len(inspection.shards), 'shard')}, {counted(inspection.num_images, 'image')}, "
@@ -124,6 +131,7 @@ def inspection_text(inspection: Inspection) -> str:
             "columns:",
             *_bounded(columns, _MOST_LINES),
             "",
+            *(["how they are spread:", *_bounded([*plot], _MOST_LINES), ""] if plot else []),
             "first rows:",
             *rows,
         ]
@@ -158,10 +166,30 @@ def garbage_text(garbage: Sequence[Garbage], *, is_deleted: bool) -> str:
     return "\n".join([*lines, f"{counted(len(garbage), 'file')} {verb}"])
 
 
-def closing_text(what: str, nbytes: int | None, seconds: float, following: str) -> str:
-    """Return how long it took, how fast that was, and the command that may come next."""
-    speed = "" if nbytes is None else f", {nbytes / 1e6 / max(seconds, 1e-9):,.1f} MB/s"
-    return f"{what} in {seconds:,.1f} s{speed}; next: {following}"
+def closing_text(
+    what: str, nbytes: int | None, seconds: float, following: Sequence[str], out: str
+) -> str:
+    """Return how long it took, how fast that was, and which commands may come next.
+
+    Parameters
+    ----------
+    what
+        A number and its noun.
+    nbytes
+        What was written; None where nothing was.
+    following
+        Names of commands.
+    out
+        What they are about.
+    """
+    number, _, noun = what.partition(" ")
+    long_enough = max(seconds, 1e-9)
+    rate = int(number.replace(",", "")) / long_enough
+    speed = "" if nbytes is None else f", {nbytes / 1e6 / long_enough:,.1f} MB/s"
+    plural = noun if noun.endswith("s") else f"{noun}s"
+    commands = ", ".join(f"arrowimg {name} {shlex.quote(out)}" for name in following)
+    speeds = f"{rate:,.0f} {plural}/s{speed}"
+    return printable(f"{what} in {seconds:,.1f} s, {speeds}; next: {commands}")
 
 
 def as_json(value: object) -> str:

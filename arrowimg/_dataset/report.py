@@ -99,6 +99,18 @@ class Report(Struct, frozen=True):
     damages: list[Damage]
     notices: list[str]
 
+    def _repr_html_(self) -> str | None:
+        """Return the verdict and the damages for a notebook; None, for `repr`, without Jinja2."""
+        from arrowimg._core.display.tables import table_html  # noqa: PLC0415  # only in a notebook
+
+        verdict = "sound" if self.is_sound else f"{len(self.damages):,} damages"
+        counts = {name: getattr(self, name) for name in ("num_shards", "num_images", "num_rows")}
+        counts |= {"depth": self.depth, "notices": len(self.notices)}
+        names = ["file", "member", "kind", "detail"]
+        rows = [{name: getattr(damage, name) for name in names} for damage in self.damages]
+        rows += [{"file": "notice", "detail": notice} for notice in self.notices]
+        return table_html(f"{self.path}: {verdict}", counts, names, rows)
+
     @property
     def is_sound(self) -> bool:
         """True where nothing is damaged."""

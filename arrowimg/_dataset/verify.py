@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
+from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.folder import find_sidecars, read_manifest
 from arrowimg._dataset.index.formats import indexes_with
@@ -106,15 +107,12 @@ def _shards_with_progress(
     storage: Storage, sidecars: list[str], *, progress: bool | None
 ) -> Iterator[str]:
     """Yield each sidecar; a bar counts the bytes of its shard when the next is asked for."""
-    from tqdm.auto import tqdm  # noqa: PLC0415  # only here is a bar drawn
-
     nbytes: Counter[str] = Counter()
     for page in storage.pages():
         for file in page:
             nbytes[shard_of(file.name)] += file.nbytes
-    disable = None if progress is None else not progress
     total = sum(nbytes[shard_of(name)] for name in sidecars)
-    with tqdm(total=total, unit="B", unit_scale=True, disable=disable) as bar:
+    with progress_bar(total, "B", progress) as bar:
         for name in sidecars:
             yield name
             bar.update(nbytes[shard_of(name)])

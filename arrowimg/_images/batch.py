@@ -61,6 +61,12 @@ class ImageBatch(Task, frozen=True, eq=False, tag=True):
             f"dataset_name={self.dataset_name!r}, task_id={self.task_id!r})"
         )
 
+    def _repr_html_(self) -> str | None:
+        """Return the first pictures for a notebook; None where they cannot be shown."""
+        from arrowimg._images.grid.batch import batch_html  # noqa: PLC0415  # only in a notebook
+
+        return batch_html(self.data, repr(self))
+
     @classmethod
     def from_table(
         cls,

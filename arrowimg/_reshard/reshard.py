@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 import numpy as np
 import pyarrow as pa
 
+from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_keywords, check_option, is_int
 from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._format.column_types import written_columns
@@ -306,7 +307,6 @@ def _write_copies(
     progress: bool | None,  # noqa: FBT001  # as the caller has it
 ) -> list[Shard]:
     """Write shards side by side."""
-    from tqdm import tqdm  # noqa: PLC0415  # only here is a bar drawn
 
     def write(shard: PlannedShard[SidecarRows]) -> Shard:
         parts = CopiedParts(shard, selection.metadata_names, dataset.options)
@@ -315,8 +315,7 @@ def _write_copies(
 
     threads = min(usable_cores(), _MOST_THREADS)
     shards = list[Shard]()
-    disable = None if progress is None else not progress
-    with tqdm(total=selection.num_rows, unit=" images", disable=disable) as bar:
+    with progress_bar(selection.num_rows, " images", progress) as bar:
         for shard in map_on_threads(write, planned, threads, threads):
             shards.append(shard)
             bar.update(shard.tar.num_rows)

@@ -84,6 +84,14 @@ class FileGroupTask(Task, frozen=True, eq=False, tag=True):
             f"dataset_name={self.dataset_name!r}, task_id={self.task_id!r})"
         )
 
+    def _repr_html_(self) -> str | None:
+        """Return a table of the files for a notebook; None, for `repr`, without Jinja2."""
+        from arrowimg._core.display.tables import table_html  # noqa: PLC0415  # only in a notebook
+
+        names = ["path", "num_images", "num_rows", "nbytes"]
+        counts = {name: it for name, it in self.metadata.items() if name.startswith("num_")}
+        return table_html(repr(self), counts, names, self.data.select(names).to_pylist())
+
     @classmethod
     def from_files(
         cls,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from msgspec import structs
 
+from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_keywords
 from arrowimg._storage.open import is_in_store
 from arrowimg._write.options import WriteKeywords, WriteOptions
@@ -78,12 +79,9 @@ def write_shards(
     --------
     >>> group = write_shards("photographs/", "out/")  # doctest: +SKIP
     """
-    from tqdm.auto import tqdm  # noqa: PLC0415  # only here is a bar drawn
-
     check_keywords(
         options, WriteOptions, ("options", "source", "metadata", "progress", "storage_options")
     )
-    disable = None if progress is None else not progress
     frame = open_metadata(metadata)
     check_known_ids(source, frame)
     is_url = isinstance(source, str) and is_in_store(source)
@@ -98,7 +96,7 @@ def write_shards(
         **options,
     )
     found = Source(source, storage_options)
-    with writer, tqdm(total=found.num_rows, unit=" images", disable=disable) as bar:
+    with writer, progress_bar(found.num_rows, " images", progress) as bar:
         for batch in found.batches():
             writer.write(batch)
             bar.update(batch.num_items)

@@ -16,7 +16,18 @@ import pytest
 from photographs import SKIMAGE
 
 from arrowimg import __version__
-from arrowimg._cli.help import DEMO, GC, INDEX, INSPECT, MERGE, OVERVIEW, RESHARD, VERIFY, WRITE
+from arrowimg._cli.help import (
+    DEMO,
+    GC,
+    INDEX,
+    INSPECT,
+    MERGE,
+    OVERVIEW,
+    RESHARD,
+    VERIFY,
+    VIEW,
+    WRITE,
+)
 from arrowimg._cli.main import main
 from arrowimg._cli.parser import build_parser
 
@@ -28,6 +39,7 @@ HELPS = {
     "merge": MERGE,
     "inspect": INSPECT,
     "verify": VERIFY,
+    "view": VIEW,
     "index": INDEX,
     "gc": GC,
     "demo": DEMO,

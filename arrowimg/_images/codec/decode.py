@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.uint8]
 
-__all__ = ["Decoded", "decode_image", "decode_rgb", "in_srgb"]
+__all__ = ["Decoded", "decode_image", "decode_rgb", "in_srgb", "upright"]
 
 _ANY_SIZE = MAX_SIDE**2
 _MOST_PROFILE_NBYTES = 2**24
@@ -142,12 +142,12 @@ def _decoded(
     # A large picture is there often enough.
     del whole
     if isinstance(image, np.ndarray):
-        return Decoded(_upright(image, orientation), profile)
+        return Decoded(upright(image, orientation), profile)
     if image.size != (content.width, content.height):
         stated = (content.width, content.height)
         raise corrupt(f"a {kind} that states {stated} pixels, of a picture of {image.size}")
     pixels, profile, note = pillow.to_pixels(image, profile)
-    return Decoded(_upright(pixels, orientation), profile, note)
+    return Decoded(upright(pixels, orientation), profile, note)
 
 
 def _profile(content: Content, kind: ImageFormat) -> bytes | None:
@@ -162,7 +162,7 @@ def _profile(content: Content, kind: ImageFormat) -> bytes | None:
         return b""
 
 
-def _upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+def upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """Turn a picture upright by its EXIF 2.32 orientation, 1 to 8; others are left alone."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)

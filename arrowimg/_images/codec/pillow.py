@@ -46,8 +46,18 @@ _WITH_TRANSPARENCY = ("1", "L", "P", "RGB")
 _ALIGNMENT = 64
 
 
-def decode(content: Content, kind: ImageFormat) -> Image.Image:
+def decode(
+    content: Content, kind: ImageFormat, least_size: tuple[int, int] | None = None
+) -> Image.Image:
     """Return the picture of a file, decoded.
+
+    Parameters
+    ----------
+    content, kind
+        The file, and its format.
+    least_size
+        Width and height in pixels that are enough, of a JPEG: it is decoded at the least scale
+        that has them. None: at its full size.
 
     Raises
     ------
@@ -55,6 +65,8 @@ def decode(content: Content, kind: ImageFormat) -> Image.Image:
         Of any kind, when the file is damaged.
     """
     image = _PLUGINS[kind](io.BytesIO(content.file()))
+    if least_size is not None:
+        image.draft(None, least_size)
     image.load()
     if content.num_colours and image.mode in {"L", "P"}:
         _, largest = image.getextrema()

@@ -119,6 +119,10 @@ def sort_options(kind: str, options: Mapping[str, object]) -> StoreOptions:
             sorted_options.client[key] = text
         else:
             sorted_options.config[name.lower()] = _text(value)
+    stated = os.environ.get(f"{_PREFIXES[kind][0]}allow_http".upper())
+    if stated is not None:
+        # Of the environment obstore would take it only where it is told nothing of connections.
+        sorted_options.client.setdefault("allow_http", stated.lower())
     return sorted_options
 
 

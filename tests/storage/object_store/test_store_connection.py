@@ -99,3 +99,15 @@ def test_files_of_a_dataset_outlive_the_objects_of_its_writer(storage: Storage) 
 def test_verify_says_of_a_store_what_it_says_of_a_folder(server: Server) -> None:
     with pytest.raises(arrowimg.errors.ManifestError, match="found neither"):
         arrowimg.verify(server.url("connections", "empty"), storage_options=server.options())
+
+
+def test_all_that_is_needed_may_be_in_the_environment(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {key.removeprefix("aws_"): value for key, value in server.options().items()}
+    for key, value in options.items():
+        monkeypatch.setenv(f"AWS_{key.upper()}", str(value))
+
+    storage = open_storage(server.url("connections", uuid.uuid4().hex))
+
+    assert storage.names() == []

@@ -1,0 +1,1 @@
+"""What people see: HTML for browsers and notebooks, escaped by templates, and progress bars."""

@@ -1,0 +1,1 @@
+"""View: one page that shows a dataset, what is wrong with it first."""

@@ -1,0 +1,216 @@
+"""The rows that a page shows, with their thumbnails: the only bytes of tars that are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from msgspec import Struct
+
+from arrowimg._core.binary import binary_views
+from arrowimg._core.display.templates import shown_text
+from arrowimg._core.plain_types import plain_column, plain_type
+from arrowimg._core.texts import shown_values
+from arrowimg._dataset.fetch import fetch_images
+from arrowimg._dataset.view.columns import ROW_NUMBER
+from arrowimg._format.parquet import IMAGE_DATA
+from arrowimg._images.grid.thumbnails import data_uri, thumbnails
+from arrowimg._images.headers import sniff_format
+from arrowimg.errors import ArrowimgError, ErrorCode, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from arrowimg._dataset.view.columns import Column
+    from arrowimg._storage.base import ReadyStore, StorageOptions
+
+EXTREMES = 8
+_LETTERS = 400
+_ITEMS = 16
+_SAFE_INTEGER = 2**53
+
+
+class Picture(Struct, frozen=True):
+    """A row with its thumbnail.
+
+    Attributes
+    ----------
+    number
+        Of the row, in the dataset.
+    image_id
+        As it is shown.
+    values
+        Of the columns that `fetch_pictures` was asked for, as JSON has them, long ones cut.
+    thumbnail
+        An address that holds it; empty where there is none.
+    width, height
+        Of the thumbnail, in pixels.
+    problem
+        Why there is none, or what is odd about it.
+    others
+        Name and address of each other picture of the row.
+    """
+
+    number: int
+    image_id: str
+    values: list[Any]
+    thumbnail: str
+    width: int
+    height: int
+    problem: str
+    others: list[tuple[str, str]]
+
+
+def sampled_rows(
+    rows: pl.LazyFrame, num_rows: int, sample: int, seed: int, sort: pl.Expr | None, *, down: bool
+) -> list[int]:
+    """Return the numbers of the rows of the grid: the first of an order, or drawn by lot."""
+    if sort is not None:
+        order = rows.select(ROW_NUMBER, key=sort).drop_nulls("key")
+        found = order.sort(["key", ROW_NUMBER], descending=[down, False]).head(sample)
+        return _numbers(found)
+    drawn = np.random.default_rng(seed).permutation(num_rows)[:sample]
+    numbers = rows.select(ROW_NUMBER).collect(engine="streaming")[ROW_NUMBER]
+    return [int(numbers[int(at)]) for at in drawn]
+
+
+def extreme_rows(rows: pl.LazyFrame, column: Column) -> tuple[list[int], list[int]]:
+    """Return the numbers of the rows of the least and of the largest values of a column."""
+    measure = column.measure
+    values = rows.select(ROW_NUMBER, key=measure).filter(
+        pl.col("key").is_finite(), pl.col("key").is_not_null()
+    )
+    least = values.bottom_k(EXTREMES, by=["key", ROW_NUMBER])
+    most = values.top_k(EXTREMES, by=["key", ROW_NUMBER])
+    return (
+        _numbers(least.sort(["key", ROW_NUMBER])),
+        _numbers(most.sort(["key", ROW_NUMBER], descending=[True, False])),
+    )
+
+
+def _numbers(frame: pl.LazyFrame) -> list[int]:
+    return [int(number) for number in frame.collect(engine="streaming")[ROW_NUMBER]]
+
+
+def read_pictures(
+    rows: pl.LazyFrame,
+    numbers: Sequence[int],
+    columns: Sequence[tuple[str, pl.Expr]],
+    side: int,
+    told: StorageOptions | ReadyStore | None,
+) -> dict[int, Picture]:
+    """Return the rows of these numbers, by number, each with its thumbnail.
+
+    Parameters
+    ----------
+    rows
+        Of `with_keys`.
+    columns
+        Name and values of each that is shown.
+    side
+        Most pixels that the longer side of a thumbnail has.
+    told
+        What the object store is told that the tars are in.
+    """
+    wanted = pl.Series(sorted(set(numbers)), dtype=pl.UInt32).cast(
+        rows.collect_schema()[ROW_NUMBER]
+    )
+    chosen = rows.filter(pl.col(ROW_NUMBER).is_in(wanted.implode()))
+    found = chosen.collect(engine="streaming").sort(ROW_NUMBER)
+    images = _fetch(found, told)
+    shown = found.select([values.alias(str(at)) for at, (_, values) in enumerate(columns)])
+    values = [_shown_column(shown[str(at)]) for at in range(len(columns))]
+    others = _other_pictures(shown, len(found), [name for name, _ in columns], side)
+    made = thumbnails(images, side)
+    return {
+        number: _picture(number, image_id, [it[at] for it in values], thumbnail, others[at])
+        for at, (number, image_id, thumbnail) in enumerate(
+            zip(found[ROW_NUMBER], found["image_id"], made, strict=True)
+        )
+    }
+
+
+def _picture(
+    number: int,
+    image_id: str | None,
+    values: list[Any],
+    thumbnail: Any,  # noqa: ANN401  # of `thumbnails`
+    others: list[tuple[str, str]],
+) -> Picture:
+    name = "(no id)" if image_id is None else shown_text(image_id)
+    if thumbnail is None or isinstance(thumbnail, Problem):
+        problem = "no picture" if thumbnail is None else shown_text(thumbnail.found, 200)
+        return Picture(number, name, values, "", 0, 0, problem, others)
+    problem = "all of one colour" if thumbnail.is_blank else ""
+    size = (thumbnail.width, thumbnail.height)
+    return Picture(number, name, values, data_uri(thumbnail), *size, problem, others)
+
+
+def _fetch(
+    rows: pl.DataFrame, told: StorageOptions | ReadyStore | None
+) -> list[memoryview | Problem | None]:
+    """Return the file of each row; where they cannot all be read, each by itself."""
+    try:
+        return _files_of(fetch_images(rows, storage_options=told)[IMAGE_DATA])
+    except (ArrowimgError, OSError):
+        return [_fetch_one(rows[at : at + 1], told) for at in range(len(rows))]
+
+
+def _fetch_one(
+    row: pl.DataFrame, told: StorageOptions | ReadyStore | None
+) -> memoryview | Problem | None:
+    try:
+        return _files_of(fetch_images(row, storage_options=told)[IMAGE_DATA])[0]
+    except (ArrowimgError, OSError) as error:
+        return Problem(ErrorCode.UNREADABLE, str(error).splitlines()[0])
+
+
+def _files_of(column: pl.Series) -> list[memoryview | Problem | None]:
+    files = column.to_arrow().cast(pa.large_binary())
+    there = files.is_valid().to_pylist()
+    return [view if it else None for view, it in zip(binary_views(files), there, strict=True)]
+
+
+def _other_pictures(
+    rows: pl.DataFrame, num_rows: int, names: Sequence[str], side: int
+) -> list[list[tuple[str, str]]]:
+    """Return the other pictures of each row: files in columns of bytes, masks for example."""
+    found = list[list[tuple[str, str]]]([] for _ in range(num_rows))
+    for name, column in zip(names, rows.get_columns(), strict=True):
+        if column.dtype != pl.Binary:
+            continue
+        files = [
+            memoryview(value) if value and sniff_format(memoryview(value)) else None
+            for value in column
+        ]
+        for at, thumbnail in enumerate(thumbnails(files, side)):
+            if thumbnail is not None and not isinstance(thumbnail, Problem):
+                found[at].append((shown_text(name, 40), data_uri(thumbnail)))
+    return found
+
+
+def _shown_column(column: pl.Series) -> list[Any]:
+    """Return values as JSON has them, those that are long cut."""
+    if column.dtype == pl.String:
+        return [_cut(it) for it in column.str.head(_LETTERS + 1)]
+    if column.dtype == pl.Binary:
+        return [None if it is None else f"{len(it):,} bytes" for it in column]
+    arrow = pa.chunked_array([column.to_arrow()])
+    kind = plain_type(arrow.type)
+    return [_cut(value) for value in shown_values(plain_column(arrow, kind))]
+
+
+def _cut(value: Any) -> Any:  # noqa: ANN401  # of any kind that columns hold
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= _SAFE_INTEGER else str(value)
+    if isinstance(value, float):
+        return value if np.isfinite(value) else str(value)
+    if isinstance(value, list):
+        more = f", and {len(value) - _ITEMS:,} more" if len(value) > _ITEMS else ""
+        items = (f"{it:.5g}" if isinstance(it, float) else str(_cut(it)) for it in value[:_ITEMS])
+        return shown_text(", ".join(items) + more, _LETTERS)
+    return shown_text(value, _LETTERS)

@@ -1,0 +1,1 @@
+"""Grids: pictures to be looked at, with words beside them, as HTML."""
