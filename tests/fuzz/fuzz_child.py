@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import resource
 import sys
 import time
@@ -19,10 +20,15 @@ from PIL import Image, ImageCms, ImageOps
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from typing import TYPE_CHECKING
+
 from fuzz_corpus import corpus
 from fuzz_mutations import mutated
 
 import arrowimg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_NBYTES = 6 * 2**30
 COLOURS = {"RGB", "RGBA", "P"}
@@ -67,10 +73,25 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Have nothing go to the terminal, not from libraries either."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def compared(stored: bytes, data: bytes) -> str:
     """Return how Pillow sees the file beside what was stored of it."""
     try:
-        theirs = seen(data)
+        with silent():  # what libtiff says where Pillow alone asks
+            theirs = seen(data)
     except Exception as error:  # noqa: BLE001  # whatever it raises, it refuses
         return f"refused{_kind_of(data)}: {type(error).__name__}: {error}"[:120]
     if stored == data:
