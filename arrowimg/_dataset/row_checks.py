@@ -88,8 +88,12 @@ def check_texts(packed: pa.Table, nbytes: int, path: str) -> None:
 
 def unpacked(packed: pa.Table) -> pa.Table:
     """Return rows whose own columns of text are no dictionaries."""
-    fields = [SIDECAR_SCHEMA.field(it.name) if it.name in OWN_TEXTS else it for it in packed.schema]
-    return packed.cast(pa.schema(fields, packed.schema.metadata))
+    # One by one: PyArrow casts no table that has columns of some nested types.
+    for at, field in enumerate(packed.schema):
+        if field.name in OWN_TEXTS:
+            plain = SIDECAR_SCHEMA.field(field.name)
+            packed = packed.set_column(at, plain, packed.column(at).cast(plain.type))
+    return packed
 
 
 def _unpacked_length(column: pa.ChunkedArray) -> int:
