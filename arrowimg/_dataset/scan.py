@@ -82,10 +82,10 @@ def scan(output_dir: Place, *, storage_options: StorageOptions | None = None) ->
     # Of a dataset without rows, no sidecar tells which columns it has.
     no_rows = pl.DataFrame(SIDECAR_SCHEMA.empty_table()).lazy()
     rows = _scan_sidecars(storage, [shard.parquet for shard in shards]) if shards else no_rows
-    path = storage.path_of("") + "/" + pl.col("tar_file")
-    # Nothing but the tars that are listed is opened, whatever a row says.
+    # Nothing but the tars that are listed is opened, whatever a row says, and however long it is.
     is_listed = pl.col("tar_file").is_in([shard.tar for shard in shards])
-    return rows.with_columns(pl.when(is_listed).then(path).alias(TAR_PATH))
+    name = pl.when(is_listed).then(pl.col("tar_file"))
+    return rows.with_columns((storage.path_of("") + "/" + name).alias(TAR_PATH))
 
 
 def _scan_sidecars(storage: Storage, names: list[str]) -> pl.LazyFrame:
@@ -117,7 +117,7 @@ def _check_alike(storage: Storage, sidecars: list[str]) -> None:
             schema = sidecar.file.schema_arrow
             states_others = not schema.equals(stated_schema(sidecar.file.metadata) or schema)
         if states_others:
-            _check_schema(path)
+            _check_schema(_read_whole(storage, name), path)
         first = first or schema
         for column in sorted({*first.names} ^ {*schema.names})[:1]:
             has, lacks = (name, sidecars[0]) if column in schema.names else (sidecars[0], name)
@@ -127,10 +127,10 @@ def _check_alike(storage: Storage, sidecars: list[str]) -> None:
             _check_type(first.field(field.name), field, path)
 
 
-def _check_schema(path: str) -> None:
+def _check_schema(file: IO[bytes], path: str) -> None:
     """Raise `ManifestError` where Polars cannot read which columns a file has."""
     try:
-        pl.read_parquet_schema(path)
+        pl.read_parquet_schema(file)
     except (*UNREADABLE, OSError) as error:
         raise no_sidecar(path, error) from error
 
