@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 from arrowimg._core.checksums import BytesLike, ChecksumName, new_hasher
 from arrowimg._core.pieces import TEMPORARY_PREFIX
 from arrowimg._storage.commit import publish_files
-from arrowimg._storage.object_store.connection import Connection, missing, said
+from arrowimg._storage.object_store.connection import Connection, check_process, missing, said
 from arrowimg._storage.object_store.look import MARK, Look, look, wait_a_little
 from arrowimg.errors import OptionError, ShardConflictError, StorageError
 
@@ -39,7 +39,7 @@ _LATE_SECONDS = 3600
 """A commit that took so long may have been taken for garbage, which is a day old at least."""
 
 _PROBED: set[Connection] = set()
-"""Buckets that this process wrote to, and so knows."""
+"""Places that this process wrote to, and so knows."""
 
 _UNSURE = (AlreadyExistsError, PreconditionError, GenericError)
 
@@ -256,14 +256,22 @@ class ObjectTransaction:
 def probe(storage: ObjectStorage) -> None:
     """Refuse a store that replaces files that are there, though told to create only.
 
+    It is asked once, however many shards are begun at once.
+
     Raises
     ------
     StorageError
         With what the store answered.
     """
-    connection = storage.connection
-    if connection in _PROBED:
-        return
+    # A forked child may have the lock as somebody left it.
+    check_process()
+    with storage.connection.probe_lock:
+        if storage.connection not in _PROBED:
+            _ask_to_replace(storage)
+            _PROBED.add(storage.connection)
+
+
+def _ask_to_replace(storage: ObjectStorage) -> None:
     name = f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}.tmp"
     first, second = (StagedFile(storage, name, "xxh3_128") for _ in range(2))
     first.write(b"arrowimg: may this be replaced?")
@@ -280,4 +288,3 @@ def probe(storage: ObjectStorage) -> None:
             raise StorageError(storage.path_of(""), reason, 95, None, None)
     finally:
         storage.remove([name])
-    _PROBED.add(connection)

@@ -68,7 +68,7 @@ class Connection:
         self.store()
 
     def _begin(self) -> None:
-        self._lock = Lock()
+        self._lock, self.probe_lock = Lock(), Lock()
         self._stores: dict[int, Store] = {}
         self._may_list: bool | None = None
 
@@ -146,7 +146,7 @@ class Connection:
         ForkedProcessError
             In a process that was forked after its parent had made a request.
         """
-        _check_process()
+        check_process()
         try:
             yield
         except (FileNotFoundError, ValueError):
@@ -234,7 +234,7 @@ def _profile() -> Any:  # noqa: ANN401  # of a class that is imported where boto
 _process: int | None = None
 
 
-def _check_process() -> None:
+def check_process() -> None:
     """Refuse a process that was forked after a request: it lacks threads and would wait for ever.
 
     Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -72,6 +73,17 @@ class TestRequests:
         methods = [it.method for it in log]
         # Of several files at once, though it is one, obstore asks S3 by POST.
         assert methods == ["PUT", "PUT", "HEAD", "POST", *["HEAD", "PUT"] * 2]
+
+    def test_a_store_is_asked_once_by_those_who_begin_together(
+        self, server: Server, proxy: FaultProxy
+    ) -> None:
+        storage = place(server, proxy)
+
+        with proxy.injecting() as log, ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda at: commit(storage, {f"{at}.json": b"{}"}), range(4)))
+
+        # Two to create one name, and one for each of the files.
+        assert [it.method for it in log].count("PUT") == 2 + 4
 
     def test_the_mark_is_sent_with_the_bytes(self, server: Server, proxy: FaultProxy) -> None:
         storage = place(server, proxy)
