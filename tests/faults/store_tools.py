@@ -12,6 +12,8 @@ import itertools
 import tarfile
 import uuid
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -24,7 +26,7 @@ from writer_program import make_batch
 import arrowimg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import pytest
@@ -48,6 +50,12 @@ class Bench:
 
     def __init__(self, server: Server, bucket: Bucket, name: str, proxy: FaultProxy) -> None:
         self.server, self.bucket, self.proxy, self._name = server, bucket, proxy, name
+
+    @contextlib.contextmanager
+    def twin(self) -> Iterator[Bench]:
+        """Yield the same bucket behind a proxy of its own."""
+        with self.server.proxy() as proxy:
+            yield Bench(self.server, self.bucket, self._name, proxy)
 
     def new(self, before: Objects | None = None) -> str:
         """Return a prefix that nobody has used, with objects below it."""
@@ -102,6 +110,12 @@ class Figures(msgspec.Struct):
     not_retried: list[str] = []
     unresolved: list[str] = []
 
+    def add(self, other: Figures) -> None:
+        """Take over what came of other faults."""
+        self.injected.update(other.injected)
+        for name in ("torn", "lost", "wrong", "not_retried", "unresolved"):
+            getattr(self, name).extend(getattr(other, name))
+
     def line(self, what: str, control: str) -> str:
         """Return the figures in words."""
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.injected.items()))
@@ -119,6 +133,27 @@ class Figures(msgspec.Struct):
         assert not self.wrong, self.wrong[:5]
         assert not self.not_retried, self.not_retried[:5]
         assert not self.unresolved, self.unresolved[:5]
+
+
+Trial = Callable[[Bench, Figures], None]
+"""Lets a fault happen on a bench, and notes what came of it."""
+
+
+def side_by_side(made: Bench, trials: Iterable[Trial], num_lanes: int = 6) -> Figures:
+    """Make trials that mostly wait side by side, each with the proxy of its lane."""
+    todo, totals = iter(list(trials)), Figures()
+
+    def run_lane() -> Figures:
+        figures = Figures()
+        with made.twin() as twin:
+            for trial in todo:
+                trial(twin, figures)
+        return figures
+
+    with ThreadPoolExecutor(num_lanes) as pool:
+        for lane in [pool.submit(run_lane) for _ in range(num_lanes)]:
+            totals.add(lane.result())
+    return totals
 
 
 def torn_shards(objects: Objects) -> list[str]:
@@ -274,7 +309,7 @@ def _picture() -> bytes:
 PICTURE = _picture()
 
 
-def hit(bench: Bench, operation: Operation, rule: Rule, figures: Figures) -> None:
+def hit(operation: Operation, rule: Rule, bench: Bench, figures: Figures) -> None:
     """Let one fault happen to an operation, judge what is left, and write it once more."""
     trial = (
         f"{operation.name}, {rule.kind} {rule.status if rule.kind == 'status' else ''} {rule.at}"

@@ -6,6 +6,8 @@ killed before or after a request leave what writing again completes.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import signal
 from typing import TYPE_CHECKING, Any, get_args
@@ -19,12 +21,14 @@ from store_tools import (
     Bench,
     Figures,
     Operation,
+    Trial,
     again,
     bench,
     count_requests,
     difference,
     hit,
     operations,
+    side_by_side,
     tell,
     torn_shards,
 )
@@ -70,23 +74,19 @@ def rules(faults: list[dict[str, Any]], operation: Operation, num_requests: int)
             yield Rule(at=at, **fault)
 
 
-def hurt(bench: Bench, todo: list[Operation], faults: list[dict[str, Any]]) -> Figures:
-    """Let each fault happen at each request of each operation."""
-    figures = Figures()
-    for operation in todo:
-        for rule in rules(faults, operation, count_requests(bench, operation)):
-            hit(bench, operation, rule, figures)
-    return figures
+def hurt(bench: Bench, operation: Operation, faults: list[dict[str, Any]]) -> Iterator[Trial]:
+    """Yield trials that let each fault happen at each request of an operation."""
+    for rule in rules(faults, operation, count_requests(bench, operation)):
+        yield functools.partial(hit, operation, rule)
 
 
-def kill(writers: Writers, bench: Bench, operation: Operation) -> Figures:
+def kill(operation: Operation, bench: Bench, figures: Figures) -> None:
     """Kill a writer before and after each of its requests, until one comes to its end."""
-    figures, at = Figures(), 0
-    while True:
-        at += 1
-        endings = [kill_at(writers, bench, operation, kind, at, figures) for kind in KILLS]
-        if not any(endings):
-            return figures
+    with Writers() as writers:
+        for at in itertools.count(1):
+            endings = [kill_at(writers, bench, operation, kind, at, figures) for kind in KILLS]
+            if not any(endings):
+                return
 
 
 KILLS: tuple[FaultKind, ...] = ("kill_before", "kill_after")
@@ -135,15 +135,6 @@ def sidecars_first(bench: Bench, operation: Operation) -> int:
     return torn
 
 
-def add(totals: Figures, figures: Figures) -> None:
-    for name in totals.__struct_fields__:
-        value = getattr(figures, name)
-        if name == "injected":
-            totals.injected.update(value)
-        else:
-            getattr(totals, name).extend(value)
-
-
 @pytest.fixture(scope="module")
 def todo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Operation]:
     return {it.name: it for it in operations(tmp_path_factory.mktemp("operations"))}
@@ -157,7 +148,7 @@ def test_a_fault_at_any_request_of_a_write_does_no_harm(
     servers: Servers, todo: dict[str, Operation], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bench(servers, "moto") as made:
-        figures = hurt(made, [todo["shard"]], QUICK)
+        figures = side_by_side(made, hurt(made, todo["shard"], QUICK))
         control = sidecars_first(made, todo["stage"])
 
     tell(capsys, figures.line("faults on moto", f"{control} torn"))
@@ -167,13 +158,11 @@ def test_a_fault_at_any_request_of_a_write_does_no_harm(
 
 
 def test_a_kill_at_any_request_of_a_write_does_no_harm(
-    servers: Servers,
-    writers: Writers,
-    todo: dict[str, Operation],
-    capsys: pytest.CaptureFixture[str],
+    servers: Servers, todo: dict[str, Operation], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    figures = Figures()
     with bench(servers, "moto") as made:
-        figures = kill(writers, made, todo["shard"])
+        kill(todo["shard"], made, figures)
         control = sidecars_first(made, todo["stage"])
 
     tell(capsys, figures.line("kills on moto", f"{control} torn"))
@@ -185,16 +174,12 @@ def test_a_kill_at_any_request_of_a_write_does_no_harm(
 @pytest.mark.timeout(3000)
 @LONG_SERVERS
 def test_hundreds_of_faults_do_no_harm(
-    servers: Servers,
-    writers: Writers,
-    todo: dict[str, Operation],
-    kind: Kind,
-    capsys: pytest.CaptureFixture[str],
+    servers: Servers, todo: dict[str, Operation], kind: Kind, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bench(servers, kind) as made:
-        figures = hurt(made, list(todo.values()), LONG)
-        for name in ("stage", "dataset"):
-            add(figures, kill(writers, made, todo[name]))
+        kills = [functools.partial(kill, todo[name]) for name in ("stage", "dataset")]
+        faults = [hurt(made, operation, LONG) for operation in todo.values()]
+        figures = side_by_side(made, itertools.chain(kills, *faults))
         control = sidecars_first(made, todo["dataset"])
 
     tell(capsys, figures.line(f"faults on {kind}", f"{control} torn"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import itertools
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,9 +17,11 @@ from store_tools import (
     Bench,
     Figures,
     Objects,
+    Trial,
     bench,
     given,
     operations,
+    side_by_side,
     tell,
 )
 
@@ -133,26 +137,31 @@ def rules(
 
 def hurt(
     made: Bench, reader: Reader, objects: Objects, faults: list[dict[str, Any]], only: str = ""
-) -> Figures:
-    """Let each fault happen at each request of a reader."""
-    figures = Figures()
+) -> Iterator[Trial]:
+    """Yield trials that let each fault happen at each request of a reader."""
     url, answer = made.url(made.new(objects)), reader.picks(expected(objects))
     with made.proxy.injecting() as log:
         assert reader.read(url, made.options(timeout=TIMEOUT)) == answer, reader.name
     for rule in rules(faults, reader, only, log):
-        trial, found, told = f"{reader.name}, {rule.kind} {rule.status} {rule.at}", answer, ""
-        with made.proxy.injecting(rule):
-            try:
-                found = reader.read(url, made.options(timeout=TIMEOUT))
-            except (ArrowimgError, pl.exceptions.PolarsError, OSError) as error:
-                told = f"{type(error).__name__}: {error}"
-        figures.injected[rule.kind] += rule.hits > 0
-        if found != answer:
-            figures.wrong.append(trial)
-        # A bit that was turned is told, since asking again might tell the same.
-        if told and rule.kind != "flip":
-            figures.unresolved.append(f"{trial}: {told}")
-    return figures
+        yield functools.partial(hit, reader, url, answer, rule)
+
+
+def hit(
+    reader: Reader, url: str, answer: Pictures, rule: Rule, made: Bench, figures: Figures
+) -> None:
+    """Let one fault happen to a reader, and judge what it returns."""
+    trial, found, told = f"{reader.name}, {rule.kind} {rule.status} {rule.at}", answer, ""
+    with made.proxy.injecting(rule):
+        try:
+            found = reader.read(url, made.options(timeout=TIMEOUT))
+        except (ArrowimgError, pl.exceptions.PolarsError, OSError) as error:
+            told = f"{type(error).__name__}: {error}"
+    figures.injected[rule.kind] += rule.hits > 0
+    if found != answer:
+        figures.wrong.append(trial)
+    # A bit that was turned is told, since asking again might tell the same.
+    if told and rule.kind != "flip":
+        figures.unresolved.append(f"{trial}: {told}")
 
 
 def unchecked(url: str, options: Options) -> Pictures:
@@ -166,7 +175,8 @@ def unchecked(url: str, options: Options) -> Pictures:
 def flips_that_pass(made: Bench, objects: Objects) -> int:
     """Return how often a reader that compares no checksums returns other pictures."""
     reader = Reader("unchecked", unchecked, lambda rows: rows)
-    return len(hurt(made, reader, objects, [{"kind": "flip", "nbytes": 700}], r"\.tar").wrong)
+    trials = hurt(made, reader, objects, [{"kind": "flip", "nbytes": 700}], r"\.tar")
+    return len(side_by_side(made, trials).wrong)
 
 
 @pytest.fixture(scope="module")
@@ -175,27 +185,11 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Objects:
     return next(it.after for it in made if it.name == "dataset")
 
 
-def read_all(
-    made: Bench,
-    readers: list[Reader],
-    objects: Objects,
-    faults: list[dict[str, Any]],
-    only: str = "",
-) -> Figures:
-    totals = Figures()
-    for reader in readers:
-        figures = hurt(made, reader, objects, faults, only)
-        totals.injected.update(figures.injected)
-        totals.wrong += figures.wrong
-        totals.unresolved += figures.unresolved
-    return totals
-
-
 def test_a_fault_at_any_request_to_a_tar_is_met_or_told(
     servers: Servers, objects: Objects, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bench(servers, "moto") as made:
-        figures = read_all(made, READERS[1:2], objects, FAULTS, only=r"\.tar")
+        figures = side_by_side(made, hurt(made, READERS[1], objects, FAULTS, r"\.tar"))
         control = flips_that_pass(made, objects)
 
     tell(capsys, figures.line("readers on moto", f"{control} wrong"))
@@ -210,7 +204,8 @@ def test_faults_of_every_reader_are_met_or_told(
     servers: Servers, objects: Objects, kind: Kind, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bench(servers, kind) as made:
-        figures = read_all(made, READERS, objects, [*FAULTS, *STALLS])
+        trials = [hurt(made, reader, objects, [*FAULTS, *STALLS]) for reader in READERS]
+        figures = side_by_side(made, itertools.chain(*trials))
         control = flips_that_pass(made, objects)
 
     tell(capsys, figures.line(f"readers on {kind}", f"{control} wrong"))
