@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
+from arrowimg._core.frames.pandas_frames import unnamed_index
 from arrowimg._core.splits import split_for_workers
-from arrowimg._core.tables import unnamed_index
 from arrowimg._core.threads import map_on_threads
 from arrowimg._format.column_types import written_columns
 from arrowimg._format.keys import sample_key_column

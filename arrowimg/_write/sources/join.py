@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from arrowimg._core.tables import as_table, is_polars, text_column
+from arrowimg._core.frames.polars_frames import is_polars
+from arrowimg._core.tables import as_table, text_column
 from arrowimg._format.keys import check_unique
 from arrowimg._images.batch import ImageBatch
 

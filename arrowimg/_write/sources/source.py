@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import pyarrow as pa
 
 from arrowimg._core.binary import table_nbytes
+from arrowimg._core.frames.pandas_frames import is_pandas
+from arrowimg._core.frames.polars_frames import is_polars
 from arrowimg._core.mistakes import wrong_item, wrong_source
-from arrowimg._core.tables import as_table, is_pandas, is_polars, naming
+from arrowimg._core.tables import as_table, naming
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.files import IMAGE_SUFFIXES, as_paths, find_images, ids_of_files, read_files
 from arrowimg._storage.open import is_in_store
