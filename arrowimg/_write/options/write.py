@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -14,7 +14,6 @@ from arrowimg._core.option_checks import (
     A_BOOL,
     Check,
     OptionsMeta,
-    check_keywords,
     check_option,
     check_values,
     is_int,
@@ -26,45 +25,14 @@ from arrowimg._core.threads import usable_cores
 from arrowimg._format.keys import MAX_EXTENSION_LENGTH, KeyStyle, is_extension
 from arrowimg._format.tar import END_OF_ARCHIVE, LEAST_TAR_NBYTES
 from arrowimg._images.options import JpegOptions, PixelOptions
-from arrowimg._storage.base import Durability, IfExists, StorageOptions
-from arrowimg.errors import ErrorFractionError
+from arrowimg._storage.base import Durability, IfExists
 
 OnError: TypeAlias = Literal["raise", "quarantine"]
 
-_IMAGES_PER_TAR = 1000
+DEFAULT_IMAGES_PER_TAR = 1000
 _NOT_RECORDED = frozenset(
     {"encode_threads", "on_error", "if_exists", "durability", "max_error_fraction"}
 )
-
-
-class WriteKeywords(TypedDict, total=False):
-    """The keyword options that the stage, `ShardWriter` and `write_shards` share.
-
-    They are described in `WriteOptions`. ``options`` takes all of these at once; keywords
-    beside it override it.
-    """
-
-    options: WriteOptions
-    jpeg: JpegOptions
-    pixels: PixelOptions
-    image_column: str
-    on_error: OnError
-    encode_threads: int | None
-    members: Mapping[str, str | list[str]]
-    max_bytes_per_tar: int | None
-    keys: KeyStyle
-    checksum: ChecksumName
-    reencode: bool
-    if_exists: IfExists
-    durability: Durability
-    keep_quarantined: bool
-    max_error_fraction: float | None
-
-
-class StageKeywords(WriteKeywords, total=False):
-    """The same, and what an object store is told, which no file ever says."""
-
-    storage_options: StorageOptions | None
 
 
 class WriteOptions(
@@ -131,7 +99,7 @@ class WriteOptions(
         exist.
     """
 
-    images_per_tar: int = _IMAGES_PER_TAR
+    images_per_tar: int = DEFAULT_IMAGES_PER_TAR
     remove_image_data: bool = False
     jpeg: JpegOptions = field(default_factory=JpegOptions)
     pixels: PixelOptions = field(default_factory=PixelOptions)
@@ -247,71 +215,3 @@ _CHECKS = {
     "keep_quarantined": A_BOOL,
     "max_error_fraction": optional(Check("a number from 0 to 1", _is_fraction)),
 }
-
-
-def write_options(
-    keywords: WriteKeywords,
-    images_per_tar: int,
-    *,
-    remove_image_data: bool,
-    removed_by_default: bool,
-    others: Iterable[str],
-) -> WriteOptions:
-    """Return what a caller chose: ``options=``, overridden by the keywords beside it.
-
-    Parameters
-    ----------
-    keywords
-        The keyword options of the call.
-    images_per_tar, remove_image_data
-        Of the call. Beside ``options=`` they count where they are not the default.
-    removed_by_default
-        The default of `remove_image_data` in the call.
-    others
-        Names of the other parameters, which a misspelt keyword may have meant.
-
-    Raises
-    ------
-    OptionError, KeywordError
-        When an option has a value that it cannot have, or does not exist.
-    """
-    check_keywords(keywords, WriteOptions, ("options", *others))
-    given: dict[str, Any] = dict(keywords)
-    options: WriteOptions | None = given.pop("options", None)
-    if options is None:
-        given |= {"images_per_tar": images_per_tar, "remove_image_data": remove_image_data}
-        return WriteOptions(**given)
-    check_option(isinstance(options, WriteOptions), "options", "WriteOptions", options)
-    if images_per_tar != _IMAGES_PER_TAR:
-        given["images_per_tar"] = images_per_tar
-    if remove_image_data is not removed_by_default:
-        given["remove_image_data"] = remove_image_data
-    return options.replaced(given)
-
-
-def option_differences(committed: dict[str, Any], offered: dict[str, Any]) -> list[str]:
-    """Return one line for each recorded option that differs."""
-    return [
-        f"{name}: {committed.get(name)!r} there, {offered.get(name)!r} here"
-        for name in sorted({*committed, *offered})
-        if committed.get(name) != offered.get(name)
-    ]
-
-
-ROWS_TO_JUDGE = 1000
-"""Of a dataset that is still being written, fewer rows say nothing of how many are bad."""
-
-
-def check_error_fraction(codes: Mapping[str, int], num_rows: int, options: WriteOptions) -> None:
-    """Raise `ErrorFractionError` when more rows are bad than the options allow.
-
-    Parameters
-    ----------
-    codes
-        Number of bad rows by error code.
-    num_rows
-        Number of all rows.
-    """
-    num_errors, allowed = sum(codes.values()), options.max_error_fraction
-    if allowed is not None and num_errors > allowed * num_rows:
-        raise ErrorFractionError(num_errors, num_rows, allowed, codes)
