@@ -98,7 +98,11 @@ def test_the_demo_is_written_scanned_fetched_verified_and_resharded(
     frame = arrowimg.scan(url, storage_options=place.options)
     sharp = frame.filter(pl.col("score") > pl.col("score").median())
     pictures = arrowimg.fetch_images(sharp, storage_options=place.options)
-    report = arrowimg.verify(url, progress=False, storage_options=place.options)
+    with place.proxy.injecting() as log:
+        report = arrowimg.verify(url, progress=False, storage_options=place.options)
+    reads_of_tars = Counter(
+        (it.method, it.target, it.received) for it in log if ".tar" in it.target
+    )
     assert main(["reshard", url, copy, "--images-per-tar", "80", *told]) == 0
 
     stored = members(place.objects("demo"))
@@ -109,6 +113,7 @@ def test_the_demo_is_written_scanned_fetched_verified_and_resharded(
     assert (pictures.height, len(stored)) == (NUM_PICTURES // 2, NUM_PICTURES)
     assert members(place.objects("copy")) == stored
     assert (report.is_sound, report.num_rows) == (True, NUM_PICTURES)
+    assert len(reads_of_tars) == len(set(reads_of_tars)) == 5
     assert counted == {("HEAD", "PUT", "PUT"): 5}
     tell(
         capsys,

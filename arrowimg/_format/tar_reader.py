@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _EMPTY_BLOCK = bytes(BLOCK)
+
+
+class Reads(Protocol):
+    """What a reader of a tar needs of a file."""
+
+    def read(self, nbytes: int, /) -> bytes:
+        """Read so many bytes, or those that are left."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to a position, which is returned."""
+        ...
 
 
 class TarMember(Struct, frozen=True):
@@ -32,7 +44,7 @@ class TarMember(Struct, frozen=True):
     size: int
 
 
-def read_members(file: IO[bytes]) -> Iterator[TarMember | str]:
+def read_members(file: Reads) -> Iterator[TarMember | str]:
     """Yield the members of a tar in order, and a sentence for each thing that is wrong.
 
     Only tars that `TarWriter` makes are in order: plain headers, zeros for padding, two zero

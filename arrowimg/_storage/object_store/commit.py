@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 from arrowimg._core.checksums import BytesLike, ChecksumName, new_hasher
 from arrowimg._core.pieces import TEMPORARY_PREFIX
 from arrowimg._storage.commit import publish_files
-from arrowimg._storage.object_store.connection import Connection, check_process, missing, said
+from arrowimg._storage.object_store.connection import check_process, missing, said
 from arrowimg._storage.object_store.look import MARK, Look, look, wait_a_little
 from arrowimg.errors import OptionError, ShardConflictError, StorageError
 
@@ -38,8 +38,8 @@ _SECONDS = 120
 _LATE_SECONDS = 3600
 """A commit that took so long may have been taken for garbage, which is a day old at least."""
 
-_PROBED: set[Connection] = set()
-"""Places that this process wrote to, and so knows."""
+_PROBED = set[bytes]()
+"""What tells the connections apart by which this process wrote, and so knows their stores."""
 
 _UNSURE = (AlreadyExistsError, PreconditionError, GenericError)
 
@@ -266,9 +266,9 @@ def probe(storage: ObjectStorage) -> None:
     # A forked child may have the lock as somebody left it.
     check_process()
     with storage.connection.probe_lock:
-        if storage.connection not in _PROBED:
+        if storage.connection.identity not in _PROBED:
             _ask_to_replace(storage)
-            _PROBED.add(storage.connection)
+            _PROBED.add(storage.connection.identity)
 
 
 def _ask_to_replace(storage: ObjectStorage) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+import msgspec
 import obstore as obs
 from obstore import store as stores
 from obstore.exceptions import (
@@ -87,6 +89,13 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"Connection({self.address.root})"
+
+    @property
+    def identity(self) -> bytes:
+        """What is the same of equal connections, and holds neither a socket nor a secret."""
+        told = self.options if self._ready is None else self._ready.config
+        values = msgspec.to_builtins((self.address, told))
+        return hashlib.sha256(repr(values).encode()).digest()
 
     @property
     def most_nbytes(self) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import uuid
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from storage_data import PAIR, commit, files_in, put
 
 import arrowimg
+from arrowimg._storage.object_store.storage import ObjectStorage
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ForkedProcessError, StorageError
 
@@ -94,6 +97,17 @@ def test_files_of_a_dataset_outlive_the_objects_of_its_writer(storage: Storage) 
     commit(storage, PAIR)
 
     assert files_in(open_storage(storage.path_of(""), storage.polars_options())) == PAIR
+
+
+def test_nothing_of_a_connection_is_kept_when_its_writer_is_gone(storage: Storage) -> None:
+    again = open_storage(storage.path_of(""), storage.polars_options())
+    assert isinstance(again, ObjectStorage)
+    commit(again, PAIR)
+    connection = weakref.ref(again.connection)
+    del again
+    gc.collect()
+
+    assert connection() is None
 
 
 def test_verify_says_of_a_store_what_it_says_of_a_folder(server: Server) -> None:
