@@ -100,9 +100,7 @@ def test_the_demo_is_written_scanned_fetched_verified_and_resharded(
     pictures = arrowimg.fetch_images(sharp, storage_options=place.options)
     with place.proxy.injecting() as log:
         report = arrowimg.verify(url, progress=False, storage_options=place.options)
-    reads_of_tars = Counter(
-        (it.method, it.target, it.received) for it in log if ".tar" in it.target
-    )
+    reads_of_tars = [it.target for it in log if it.method == "GET" and ".tar" in it.target]
     assert main(["reshard", url, copy, "--images-per-tar", "80", *told]) == 0
 
     stored = members(place.objects("demo"))
