@@ -36,9 +36,9 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     pictures: list[int] = []
 
     def counting(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # passed on
-        made = encode_jpegs(*arguments, **options)
+        made = [*encode_jpegs(*arguments, **options)]
         pictures.extend([1] * len(made))
-        return made
+        return iter(made)
 
     monkeypatch.setattr("arrowimg._images.encode.encode_jpegs", counting)
     return pictures

@@ -70,12 +70,53 @@ def binary_views(array: pa.LargeBinaryArray) -> list[memoryview]:
 
 def join_values(values: Sequence[BytesLike | None]) -> pa.LargeBinaryArray:
     """Join buffers to one array, None as null: one copy, 64-bit offsets."""
-    offsets = np.zeros(len(values) + 1, np.int64)
-    np.cumsum([0 if value is None else len(value) for value in values], out=offsets[1:])
-    present = [value for value in values if value is not None]
-    is_all = len(present) == len(values)
-    is_valid = None if is_all else np.array([value is not None for value in values], np.bool_)
-    return large_binary(offsets, pa.py_buffer(b"".join(present)), is_valid)
+    column = BinaryBuilder(sum(len(value) for value in values if value is not None))
+    for value in values:
+        column.append(value)
+    return column.finish()
+
+
+class BinaryBuilder:
+    """A binary array that grows value by value, one behind the other in one block of memory.
+
+    Values that are copied as soon as they are there are copied from the processor's cache. The
+    memory is Arrow's, which keeps what is given back for the next block: fresh memory costs more
+    than the copy.
+
+    Parameters
+    ----------
+    nbytes
+        What the values may take together; with more, the block is doubled.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self._ends, self._nulls = [0], list[int]()
+        self._block = pa.allocate_buffer(nbytes)
+        self._bytes = np.frombuffer(self._block, np.uint8)
+
+    def append(self, value: BytesLike | None) -> None:
+        """Copy a value, None as null."""
+        if value is None:
+            self._nulls.append(len(self._ends) - 1)
+            self._ends.append(self._ends[-1])
+            return
+        start, stop = self._ends[-1], self._ends[-1] + len(value)
+        if stop > len(self._bytes):
+            self._grow(max(stop, 2 * len(self._bytes)))
+        self._bytes[start:stop] = np.frombuffer(value, np.uint8)
+        self._ends.append(stop)
+
+    def finish(self) -> pa.LargeBinaryArray:
+        """Return the array, over the block; nothing can be added any more."""
+        offsets = np.array(self._ends, np.int64)
+        array = large_binary(offsets, self._block.slice(0, self._ends[-1]), None)
+        return with_nulls(array, self._nulls)
+
+    def _grow(self, nbytes: int) -> None:
+        block = pa.allocate_buffer(nbytes)
+        filled = np.frombuffer(block, np.uint8)
+        filled[: self._ends[-1]] = self._bytes[: self._ends[-1]]
+        self._block, self._bytes = block, filled
 
 
 def large_binary(

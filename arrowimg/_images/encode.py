@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._core.binary import binary_views, join_values, with_nulls
+from arrowimg._core.binary import BinaryBuilder, binary_views, join_values, with_nulls
 from arrowimg._images.check import CheckedFiles, CheckedPixels, CheckedRun
 from arrowimg._images.codec.decode import decode_image, in_srgb
 from arrowimg._images.codec.opencv import encode_jpegs
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Action = Literal["encoded", "copied", "transcoded"]
 Shape: TypeAlias = tuple[int, ...]
+
+_USUALLY_SMALLER = 6
+"""JPEGs are usually smaller than their pixels by more than this factor."""
 
 
 class StoredImages(Struct, frozen=True):
@@ -146,25 +149,25 @@ def _transcode(
 
 
 def _encode_pixels(run: CheckedPixels, options: PixelOptions, jpeg: JpegOptions) -> StoredImages:
-    num_rows, views = len(run), run.pictures
-    good = [row for row in range(num_rows) if row not in run.problems]
+    num_rows, views, problems = len(run), run.pictures, dict(run.problems)
+    good = [row for row in range(num_rows) if row not in problems]
     sizes, shapes = np.zeros((num_rows, 3), np.int32), list[Shape]()
     if isinstance(views, np.ndarray) and len(good) == num_rows and is_plain(views, options):
         encoded = encode_jpegs(views, jpeg, color=options.color)
-        sizes[:] = _size(views.shape[1:])
+        sizes[:], nbytes = _size(views.shape[1:]), views.nbytes
     else:
         arrays = [view for view in (views[row] for row in good) if isinstance(view, np.ndarray)]
-        pictures = _converted(arrays, options, shapes)
+        pictures, nbytes = _converted(arrays, options, shapes), sum(each.size for each in arrays)
         encoded = encode_jpegs(pictures, jpeg, color=options.color)
-        sizes[good] = [_size(shape) for shape in shapes] or 0
-    values: list[BytesLike | None] = [None] * num_rows
-    problems = dict(run.problems)
-    for row, data in zip(good, encoded, strict=True):
+    stored = BinaryBuilder(nbytes // _USUALLY_SMALLER)
+    for row in range(num_rows):
+        data = None if row in problems else next(encoded)
         if isinstance(data, Problem):
-            problems[row] = data
-        else:
-            values[row] = data
-    return StoredImages(join_values(values), sizes, ["encoded"] * num_rows, problems)
+            problems[row], data = data, None
+        stored.append(data)
+    if shapes:
+        sizes[good] = [_size(shape) for shape in shapes]
+    return StoredImages(stored.finish(), sizes, ["encoded"] * num_rows, problems)
 
 
 def _converted(views: list[Pixels], options: PixelOptions, shapes: list[Shape]) -> Iterator[Pixels]:

@@ -242,7 +242,7 @@ class TestEncodeMany:
 
     @pytest.mark.parametrize("shape", [(0, 5, 6, 3), (0, 5, 6), (0, 0, 6, 3)])
     def test_no_pictures_are_no_bytes(self, shape: tuple[int, ...]) -> None:
-        assert encode_jpegs(np.zeros(shape, np.uint8), JpegOptions(), color="rgb") == []
+        assert [*encode_jpegs(np.zeros(shape, np.uint8), JpegOptions(), color="rgb")] == []
 
     def test_one_that_opencv_refuses_is_a_problem_among_the_others(self) -> None:
         pictures = [CROP, np.zeros((4, 4, 2), np.uint8), CROP[:, :, 0]]
@@ -254,7 +254,9 @@ class TestEncodeMany:
         assert [bytes(first), bytes(last)] == [encode(CROP), encode(CROP[:, :, 0])]
 
     @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
-    @pytest.mark.parametrize("shape", [(2, 768, 1024, 3), (9, 128, 128, 3)])
+    @pytest.mark.parametrize(
+        "shape", [(2, 768, 1024, 3), (1, 99, 32_767, 3), (1, 99, 32_768, 3), (9, 128, 128, 3)]
+    )
     @pytest.mark.parametrize("made", ["np.asarray", "list"])
     def test_opencv_starts_no_threads_of_its_own(self, shape: tuple[int, ...], made: str) -> None:
         script = (
@@ -264,7 +266,8 @@ class TestEncodeMany:
             "cv2.setNumThreads(4)\n"
             "count = lambda: len(os.listdir('/proc/self/task'))\n"
             "before = count()\n"
-            f"encode_jpegs({made}(np.zeros({shape}, np.uint8)), JpegOptions(), color='rgb')\n"
+            f"pictures = {made}(np.zeros({shape}, np.uint8))\n"
+            "list(encode_jpegs(pictures, JpegOptions(), color='rgb'))\n"
             "encoding = count()\n"
             "cv2.cvtColor(np.zeros((4096, 4096, 3), np.uint8), cv2.COLOR_RGB2BGR)\n"
             "print(encoding - before, count() - before)\n"

@@ -36,12 +36,12 @@ def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
     def encode(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # passed on
         number = next(calls)
-        made = encode_jpegs(*arguments, **options)
+        made = [*encode_jpegs(*arguments, **options)]
         if number != 4:
-            return made
+            return iter(made)
         if request.param == "no memory":
             raise MemoryError
-        return [*made[:-1], Problem(ErrorCode.ENCODE_FAILED, "OpenCV's error")]
+        return iter([*made[:-1], Problem(ErrorCode.ENCODE_FAILED, "OpenCV's error")])
 
     monkeypatch.setattr("arrowimg._images.encode.encode_jpegs", encode)
     monkeypatch.setattr(_batches, "_ENCODED_ROWS", 50)

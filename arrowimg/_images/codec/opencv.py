@@ -28,13 +28,19 @@ _SUBSAMPLING = {
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
 }
 
-_EXCHANGED_PIXELS = 2**16
+_EXCHANGED_PIXELS = 3 * 2**15 - 1
+"""Of so few pixels at once, OpenCV exchanges the colours without threads of its own.
+
+It cuts them into parts of 2**16, and rounds.
+"""
 
 
 def encode_jpegs(
     pictures: Iterable[Pixels], options: JpegOptions, *, color: str
-) -> list[Pixels | Problem]:
-    """Return the JPEG bytes of each picture, as a 1-D array that owns them, or what went wrong.
+) -> Iterator[Pixels | Problem]:
+    """Yield the JPEG bytes of each picture, as a 1-D array that owns them, or what went wrong.
+
+    Each is encoded when it is asked for.
 
     Parameters
     ----------
@@ -52,7 +58,8 @@ def encode_jpegs(
         When OpenCV finds no memory.
     """
     parameters = _parameters(options)
-    return [_encode(picture, parameters) for picture in _as_opencv_reads(pictures, color)]
+    for picture in _as_opencv_reads(pictures, color):
+        yield _encode(picture, parameters)
 
 
 def _parameters(options: JpegOptions) -> list[int]:
@@ -126,7 +133,11 @@ def _exchanged_stack(stack: Pixels) -> Iterator[Pixels]:
 
 
 def _exchange(source: Pixels, target: Pixels) -> None:
-    """Exchange red and blue, in bands so small that OpenCV starts no threads of its own."""
+    """Exchange red and blue, in bands so small that OpenCV starts no threads of its own.
+
+    How many it may start is a setting of the whole process, and not ours to change. Each band
+    costs a wait for the interpreter's lock, so there are as few as can be.
+    """
     num_rows = max(1, _EXCHANGED_PIXELS // source.shape[1])
     for top in range(0, len(source), num_rows):
         band = slice(top, top + num_rows)
