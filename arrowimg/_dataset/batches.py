@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from arrowimg._core.columns.common import CommonColumns, conformed
 from arrowimg._core.option_checks import check_option, is_int
-from arrowimg._core.tables import beside, check_same_columns
-from arrowimg._dataset.folder import read_listing
+from arrowimg._core.tables import beside
+from arrowimg._dataset.folder import common_columns, read_listing
 from arrowimg._dataset.sidecars import fetch_pictures, read_rows
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED
@@ -48,7 +49,8 @@ def read_batches(
     Yields
     ------
     ImageBatch
-        ``image_id``, ``image_path``, the metadata columns with the types they had, and
+        ``image_id``, ``image_path``, the metadata columns with the types that the shards have
+        together, and
         ``image_data``, the JPEG files; null where a row has an error.
 
     Raises
@@ -58,7 +60,7 @@ def read_batches(
     ManifestError
         When there is neither a manifest nor a sidecar, or the manifest cannot be read.
     SchemaError
-        When two shards have other columns.
+        When two shards have types that clash.
     ChecksumError, MissingFileError, StorageError
         See `fetch_images`.
 
@@ -68,21 +70,21 @@ def read_batches(
     """
     check_option(is_int(batch_size, 1), "batch_size", "an int of at least 1", batch_size)
     storage = open_storage(output_dir, storage_options)
-    sidecars = [shard.parquet for shard in read_listing(storage).shards]
-    return _batches(storage, sidecars, batch_size, check=check)
+    listing = read_listing(storage)
+    sidecars = [shard.parquet for shard in listing.shards]
+    columns = common_columns(storage, sidecars if listing.may_be_uneven else sidecars[:1])
+    return _batches(storage, sidecars, columns, batch_size, check=check)
 
 
 def _batches(
-    storage: Storage, sidecars: list[str], batch_size: int, *, check: bool
+    storage: Storage, sidecars: list[str], columns: CommonColumns, batch_size: int, *, check: bool
 ) -> Iterator[ImageBatch]:
     waiting = list[pa.Table]()
     for sidecar in sidecars:
         read = read_rows(storage, sidecar)
-        for rows in waiting:
-            place = storage.path_of(sidecar)
-            check_same_columns(rows.schema, read.schema, "the shards before", place)
-            read = read.select(rows.column_names)
-        rows = pa.concat_tables([*waiting, read])
+        columns = columns.with_table(read.schema, storage.path_of(sidecar))
+        waiting = [conformed(rows, columns.schema) for rows in waiting]
+        rows = pa.concat_tables([*waiting, conformed(read, columns.schema)])
         whole = len(rows) - len(rows) % batch_size
         for start in range(0, whole, batch_size):
             yield _rebuild_batch(storage, rows.slice(start, batch_size), check=check)

@@ -7,13 +7,16 @@ import uuid
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import pyarrow as pa
 from msgspec import Struct
 
 from arrowimg._core.checksums import checksum, recorded_checksum
+from arrowimg._core.columns.common import CommonColumns
 from arrowimg._core.threads import map_on_threads
-from arrowimg._dataset.sidecars import read_footer_if_ours
+from arrowimg._dataset.sidecars import open_sidecar, read_footer_if_ours
 from arrowimg._format.manifest import MOST_NBYTES, NO_DOCUMENT, Manifest, ShardEntry
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
+from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -40,11 +43,14 @@ class Listing(Struct, frozen=True):
         False: a stage wrote them.
     records
         The options that were recorded, and where: in the manifest, or else in each sidecar.
+    may_be_uneven
+        True: the sidecars may differ in their columns and types.
     """
 
     shards: list[ShardEntry]
     has_manifest: bool
     records: list[tuple[str, dict[str, Any]]]
+    may_be_uneven: bool
 
     @property
     def extensions(self) -> list[str]:
@@ -94,7 +100,8 @@ def read_listing(storage: Storage) -> Listing:
                     found = "none, though the manifest lists it"
                     raise ManifestError(storage.path_of(name), f"a file of {nbytes:,} bytes", found)
         records = [(storage.path_of(""), manifest.options)]
-        return Listing(manifest.shards, has_manifest=True, records=records)
+        is_uneven = bool(manifest.widened)
+        return Listing(manifest.shards, has_manifest=True, records=records, may_be_uneven=is_uneven)
     footers = dict(_present_shards(storage))
     if not footers:
         expected = "a manifest or sidecars (*.parquet) with their tars"
@@ -103,7 +110,30 @@ def read_listing(storage: Storage) -> Listing:
         [_entry(name, footer) for name, footer in footers.items()],
         has_manifest=False,
         records=[(storage.path_of(name), footer.options) for name, footer in footers.items()],
+        may_be_uneven=True,
     )
+
+
+def common_columns(storage: Storage, sidecars: list[str]) -> CommonColumns:
+    """Return the columns that sidecars have together, but for the pictures.
+
+    Raises
+    ------
+    ManifestError
+        When one cannot be read.
+    SchemaError
+        When two clash.
+    """
+
+    def read(name: str) -> pa.Schema:
+        with open_sidecar(storage, name) as sidecar:
+            schema = sidecar.file.schema_arrow
+        return pa.schema([field for field in schema if field.name != IMAGE_DATA])
+
+    common = CommonColumns()
+    for name, schema in zip(sidecars, _map_files(storage, read, sidecars), strict=True):
+        common = common.with_table(schema, storage.path_of(name))
+    return common
 
 
 def read_manifest(storage: Storage) -> Manifest | None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg._core.texts import shown_values
-from arrowimg._dataset.folder import find_sidecars, read_listing, read_manifest
+from arrowimg._dataset.folder import common_columns, find_sidecars, read_listing, read_manifest
 from arrowimg._dataset.sidecars import open_sidecar, read_footer, read_rows
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of, shard_of
 from arrowimg._format.parquet import IMAGE_DATA
@@ -89,6 +89,9 @@ def inspect_dataset(
     names = [shard.parquet for shard in listing.shards]
     footers = [read_footer(storage, name) for name in names]
     columns, first_rows = _look_into(storage, names[0], num_rows) if names else ({}, [])
+    if listing.may_be_uneven:
+        common = common_columns(storage, names)
+        columns |= {field.name: str(field.type) for field in common.schema}
     manifest = read_manifest(storage)
     writers = [footer.writer for footer in footers[:1]] or [manifest.writer if manifest else {}]
     return Inspection(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
 
+from arrowimg._core.columns.common import CommonColumns
 from arrowimg._core.threads import check_polars_threads, map_on_threads
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import open_sidecar
@@ -26,7 +28,7 @@ UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 _THREADS = 64
 _CHECKED_AT_MOST = 16
-"""Sidecars that are opened at once; those of a dataset were written alike."""
+"""Sidecars that are opened at once, of a dataset whose manifest says that they are alike."""
 
 
 def scan(output_dir: Place, *, storage_options: StorageOptions | None = None) -> pl.LazyFrame:
@@ -34,7 +36,9 @@ def scan(output_dir: Place, *, storage_options: StorageOptions | None = None) ->
 
     The shards are those of the manifest, where there is one, else those that have a sidecar: no
     other is committed. No tar is opened; that each is there is looked at, and the footers of the
-    first 16 sidecars are read. The rows are read when the frame is collected, and only the columns
+    first 16 sidecars are read; those of all, where types may differ: without a manifest, or where
+    it says so. Then columns have the smallest type that holds all, and are null in the rows of
+    shards that lack them. The rows are read when the frame is collected, and only the columns
     and row groups that the query needs.
 
     Parameters
@@ -57,14 +61,13 @@ def scan(output_dir: Place, *, storage_options: StorageOptions | None = None) ->
         When there is neither a manifest nor a shard, one of their files is missing or has another
         size, or the manifest or one of the first 16 sidecars cannot be read.
     SchemaError
-        When a stage wrote shards of different columns, or of types that Polars does not read as
-        one, and that shows in the first 16.
+        When a stage wrote shards whose types nothing but text could hold, or of types that Polars
+        does not read.
     ForkedProcessError
         In a process that was forked after its parent had used Polars.
     polars.exceptions.PolarsError
-        When the frame is collected, from Polars: where later shards have different columns
-        or types, and where pages of a sidecar are damaged, which only reading them shows. `verify`
-        names the sidecar.
+        When the frame is collected, from Polars: where pages of a sidecar are damaged, which only
+        reading them shows. `verify` names the sidecar.
 
     Examples
     --------
@@ -77,18 +80,52 @@ def scan(output_dir: Place, *, storage_options: StorageOptions | None = None) ->
         # Collected later, maybe in another working directory.
         absolute = os.path.abspath(local_path(output_dir))  # noqa: PTH100  # no file is touched
         storage = open_storage(absolute, storage_options)
-    shards = read_listing(storage).shards
-    _check_alike(storage, [shard.parquet for shard in shards[:_CHECKED_AT_MOST]])
+    listing = read_listing(storage)
+    shards, sidecars = listing.shards, [shard.parquet for shard in listing.shards]
+    looked_at = sidecars if listing.may_be_uneven else sidecars[:_CHECKED_AT_MOST]
+    schemas = _schemas_of(storage, looked_at)
     # Of a dataset without rows, no sidecar tells which columns it has.
     no_rows = pl.DataFrame(SIDECAR_SCHEMA.empty_table()).lazy()
-    rows = _scan_sidecars(storage, [shard.parquet for shard in shards]) if shards else no_rows
+    rows = _scan_sidecars(storage, sidecars, schemas) if shards else no_rows
     # Nothing but the tars that are listed is opened, whatever a row says, and however long it is.
     is_listed = pl.col("tar_file").is_in([shard.tar for shard in shards])
     name = pl.when(is_listed).then(pl.col("tar_file"))
     return rows.with_columns((storage.path_of("") + "/" + name).alias(TAR_PATH))
 
 
-def _scan_sidecars(storage: Storage, names: list[str]) -> pl.LazyFrame:
+def _scan_sidecars(storage: Storage, names: list[str], schemas: list[pa.Schema]) -> pl.LazyFrame:
+    """Return the rows of sidecars, with the types that they have together.
+
+    Parameters
+    ----------
+    schemas
+        Of the first sidecars; the others have the same columns.
+    """
+    common = CommonColumns()
+    for name, schema in zip(names, schemas, strict=False):
+        common = common.with_table(schema, storage.path_of(name))
+    if not common.changes:
+        return _scan_alike(storage, names)
+    # Those that Polars would not read as one have a scan each.
+    kinds = pl.DataFrame(common.schema.empty_table()).schema
+    runs = groupby(zip(names, schemas, strict=True), lambda it: it[1])
+    scans = [
+        _scan_alike(storage, [name for name, _ in run]).select(_conformed(schema, kinds))
+        for schema, run in runs
+    ]
+    return pl.concat(scans)
+
+
+def _conformed(schema: pa.Schema, kinds: pl.Schema) -> list[pl.Expr]:
+    """Return the columns of a scan as others are: of wider types, null where there is none."""
+    present = set(schema.names)
+    return [
+        (pl.col(name) if name in present else pl.lit(None)).cast(kind).alias(name)
+        for name, kind in kinds.items()
+    ]
+
+
+def _scan_alike(storage: Storage, names: list[str]) -> pl.LazyFrame:
     """Return the rows of sidecars: read by Polars, or where it cannot, read here and now."""
     options = storage.polars_options()
     if options is not None:
@@ -104,27 +141,30 @@ def _read_whole(storage: Storage, name: str) -> IO[bytes]:
         return io.BytesIO(file.read())
 
 
-def _check_alike(storage: Storage, sidecars: list[str]) -> None:
-    """Raise where a sidecar cannot be read, or has other columns than the first.
+def _schemas_of(storage: Storage, names: list[str]) -> list[pa.Schema]:
+    """Return the columns of sidecars, in the order of the first.
 
-    Whether types that differ can be one, and whether it reads one that arrowimg does not write,
-    Polars is asked.
+    Raises
+    ------
+    ManifestError, SchemaError
+        When one cannot be read, or has types that Polars does not read.
     """
-    first: pa.Schema | None = None
-    for name in sidecars:
-        path = storage.path_of(name)
-        with open_sidecar(storage, name) as sidecar:
-            schema = sidecar.file.schema_arrow
-            states_others = not schema.equals(stated_schema(sidecar.file.metadata) or schema)
-        if states_others:
-            _check_schema(_read_whole(storage, name), path)
-        first = first or schema
-        for column in sorted({*first.names} ^ {*schema.names})[:1]:
-            has, lacks = (name, sidecars[0]) if column in schema.names else (sidecars[0], name)
-            expected = f"a column of all shards, as of {storage.path_of(has)}"
-            raise SchemaError(column, expected, f"no such column in {storage.path_of(lacks)}")
-        for field in schema:
-            _check_type(first.field(field.name), field, path)
+    threads = _THREADS if storage.promises.is_remote else 1
+    return list(
+        map_on_threads(lambda name: _schema_of(storage, name), names, threads, threads, "look")
+    )
+
+
+def _schema_of(storage: Storage, name: str) -> pa.Schema:
+    path = storage.path_of(name)
+    with open_sidecar(storage, name) as sidecar:
+        schema = sidecar.file.schema_arrow
+        states_others = not schema.equals(stated_schema(sidecar.file.metadata) or schema)
+    if states_others:
+        _check_schema(_read_whole(storage, name), path)
+    for field in schema:
+        _check_type(field, path)
+    return schema
 
 
 def _check_schema(file: IO[bytes], path: str) -> None:
@@ -135,14 +175,12 @@ def _check_schema(file: IO[bytes], path: str) -> None:
         raise no_sidecar(path, error) from error
 
 
-def _check_type(first: pa.Field, field: pa.Field, path: str) -> None:
-    """Raise `SchemaError` where Polars would read no column of two such types."""
-    is_ours = field.name in RESERVED or is_written_type(field)
-    if is_ours and first.type == field.type:
+def _check_type(field: pa.Field, path: str) -> None:
+    """Raise `SchemaError` where Polars would read no column of a type."""
+    if field.name in RESERVED or is_written_type(field):
         return
     try:
-        files: list[IO[bytes]] = [io.BytesIO(null_file(it.type)) for it in (first, field)]
-        pl.scan_parquet(files, glob=False).collect()
+        pl.scan_parquet(io.BytesIO(null_file(field.type)), glob=False).collect()
     except (*UNREADABLE, pa.ArrowException, OSError) as error:
-        expected = f"{first.type}, as in other shards, or a type that Polars reads as that"
+        expected = "a type that Polars reads"
         raise SchemaError(field.name, expected, f"{field.type} in {path}") from error

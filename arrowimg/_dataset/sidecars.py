@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from msgspec import Struct
 
+from arrowimg._core.columns.common import conformed
 from arrowimg._core.plain_types import plain_table
 from arrowimg._core.tables import in_one_chunk
 from arrowimg._dataset.row_checks import (
@@ -212,12 +213,15 @@ class ListedShard(Struct, frozen=True):
         The document in the footer of that.
     num_rows
         Rows that are in it.
+    schema
+        The columns that it has together with the shards beside it, but the pictures.
     """
 
     storage: Storage
     sidecar: str
     footer: Footer
     num_rows: int
+    schema: pa.Schema
 
     @property
     def path(self) -> str:
@@ -225,14 +229,17 @@ class ListedShard(Struct, frozen=True):
         return self.storage.path_of(self.sidecar)
 
     def read(self, columns: Sequence[str]) -> pa.Table:
-        """Return some columns of its rows, in this order.
+        """Return some columns of its rows, in this order, with the types of `schema`.
 
         Raises
         ------
         ManifestError
             When the sidecar cannot be read.
+        SchemaError
+            When a value does not fit the wider type.
         """
-        return read_rows(self.storage, self.sidecar, columns).select(columns)
+        rows = read_rows(self.storage, self.sidecar, columns)
+        return conformed(rows, pa.schema([self.schema.field(name) for name in columns]))
 
     def has_member(self) -> npt.NDArray[np.bool_]:
         """Return which rows have no error: (N,)."""

@@ -152,7 +152,7 @@ def _check_shard(
     except (ManifestError, OSError) as error:
         yield Damage(name, None, DamageKind.UNREADABLE, str(error).splitlines()[0])
         return
-    shards.append(ListedShard(storage, name, footer, len(rows)))
+    shards.append(ListedShard(storage, name, footer, len(rows), rows.schema))
     ids.append((name, image_ids))
     yield from _check_sidecar(name, footer, found, rows)
     if entry is not None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from arrowimg._core.columns.common import conformed
+from arrowimg._core.frames.pandas_frames import unnamed_index
 from arrowimg._core.plain_types import (
     MOST_DIGITS,
     has_null_keys,
@@ -28,6 +30,29 @@ _READS_NO_NULL_VECTORS = int(pa.__version__.split(".")[0]) < 26
 _WRITES_NO_HIDDEN_LISTS = int(pa.__version__.split(".")[0]) < 26
 _WHOLE_HOURS = re.compile(r"[+-](0[0-9]|1[0-2]):00|\+1[34]:00")
 _IN_ALL_READERS = "a type that Parquet has, and each of its readers"
+
+
+def metadata_columns(table: pa.Table, image_column: str) -> pa.Table:
+    """Return the user's columns of a batch: all but its images, ids, paths and row numbers."""
+    left_out = {image_column, "image_id", "image_path", *unnamed_index(table.schema)}
+    return table.select([name for name in table.column_names if name not in left_out])
+
+
+def wider_columns(table: pa.Table, schema: pa.Schema, num_rows: int) -> pa.Table:
+    """Return columns as written with the types that they have together with others.
+
+    Parameters
+    ----------
+    num_rows
+        Of the table, which does not know it itself where it has no columns.
+
+    Raises
+    ------
+    SchemaError
+        When a value does not fit the wider type, or would not come back.
+    """
+    same = table.schema.equals(schema)
+    return table if same else written_columns(conformed(table, schema, num_rows))
 
 
 def written_columns(table: pa.Table) -> pa.Table:

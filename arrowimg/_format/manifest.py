@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from arrowimg._core.checksums import CHECKSUM_NBYTES, ChecksumName, recorded_checksum
 from arrowimg._core.version import FORMAT_VERSION
@@ -113,6 +113,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     num_shards: Count
     num_images: Count
     num_rows: Count
+    widened: dict[str, str] | UnsetType = UNSET
     shards: list[ShardEntry]
 
     def to_json(self) -> bytes:

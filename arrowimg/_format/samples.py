@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from msgspec import Struct
 
+from arrowimg._format.column_types import wider_columns
+from arrowimg._format.members import extra_members
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.tar import sample_nbytes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import numpy.typing as npt
 
@@ -48,6 +52,19 @@ class Samples(Struct, frozen=True):
         """Return some of the rows; nothing is copied."""
         tables = (self.stored, self.metadata, self.members)
         return Samples(*(table.slice(start, stop - start) for table in tables))
+
+    def conformed(self, schema: pa.Schema, members: Mapping[str, str | list[str]]) -> Samples:
+        """Return the rows with wider metadata columns, and members that are made of these.
+
+        Raises
+        ------
+        SchemaError
+            When a value does not fit the wider type, or would not come back.
+        """
+        if self.metadata.schema.equals(schema):
+            return self
+        metadata = wider_columns(self.metadata, schema, self.num_rows)
+        return Samples(self.stored, metadata, extra_members(metadata, members))
 
     def data(self) -> dict[str, pa.LargeBinaryArray]:
         """Return the data of each member by extension; of ``"jpg"``, null for a bad row."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 import numpy as np
 import pyarrow as pa
 
+from arrowimg._core.columns.common import CommonColumns
 from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_keywords, check_option, is_int
 from arrowimg._core.threads import map_on_threads, usable_cores
@@ -240,6 +241,7 @@ def _copy(
 ) -> FileGroupTask:
     """Check everything that can be checked before a picture is read, then write."""
     source = open_sources(sources)
+    source.columns.log_changes(CommonColumns())
     options = stored_options(source.records, stated)
     frame = None if metadata is None else _new_columns(metadata, source)
     selection = Selection(source, _select(source, where, frame), frame)
@@ -266,7 +268,7 @@ def _write(
     dataset.check_room(len(plan))
     shards = _write_copies(dataset, fill_shards(selection, order, plan), selection, progress)
     check_no_more_shards(dataset.storage, len(plan), options)
-    return dataset.publish(shards)
+    return dataset.publish(shards, selection.source.columns.widened)
 
 
 def _order(num_rows: int, seed: int) -> npt.NDArray[np.int64]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from arrowimg._core.tables import check_same_columns
+from arrowimg._core.columns.common import CommonColumns
 from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes, ids_with_hashes
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import ListedShard, open_sidecar
@@ -36,16 +36,21 @@ class SourceRows(Struct, frozen=True):
     ----------
     shards
         Those that are committed.
-    schema
-        All columns but ``image_data``, of those of the user in the order of the first shard; of a
-        dataset without shards, the columns are not known.
+    columns
+        All columns but ``image_data``, with the types that the shards have together, of those of
+        the user in the order in which they come; of a dataset without shards, they are not known.
     records
         The options that were recorded, and where: in a manifest, or else in a sidecar.
     """
 
     shards: list[ListedShard]
-    schema: pa.Schema
+    columns: CommonColumns
     records: list[tuple[str, dict[str, Any]]]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns and their types."""
+        return self.columns.schema
 
 
 def open_sources(datasets: Iterable[Storage]) -> SourceRows:
@@ -56,25 +61,23 @@ def open_sources(datasets: Iterable[Storage]) -> SourceRows:
     ManifestError
         When a folder holds neither a manifest nor a sidecar, or one that cannot be read.
     SchemaError
-        When two shards have other columns.
+        When two shards have types that clash.
     """
     shards, records = list[ListedShard](), list[tuple[str, dict[str, Any]]]()
-    schema = pa.schema([])
+    common = CommonColumns()
     for storage in datasets:
         listing = read_listing(storage)
         records += listing.records
         for entry in listing.shards:
             path = storage.path_of(entry.parquet)
             with open_sidecar(storage, entry.parquet) as sidecar:
-                footer, num_rows = sidecar.footer, sidecar.file.metadata.num_rows
-                shard = ListedShard(storage, entry.parquet, footer, num_rows)
                 columns = _without_images(sidecar.file.schema_arrow)
-            if shards:
-                check_same_columns(schema, columns, shards[0].path, path)
-            else:
-                schema = columns
+                footer, num_rows = sidecar.footer, sidecar.file.metadata.num_rows
+                shard = ListedShard(storage, entry.parquet, footer, num_rows, columns)
+            common = common.with_table(columns, path)
             shards.append(shard)
-    return SourceRows(shards, schema, records)
+    alike = [structs.replace(shard, schema=common.schema) for shard in shards]
+    return SourceRows(alike, common, records)
 
 
 def check_unique_ids(source: SourceRows, masks: RowMasks) -> None:

@@ -12,10 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._core.frames.pandas_frames import unnamed_index
 from arrowimg._core.splits import split_for_workers
 from arrowimg._core.threads import map_on_threads
-from arrowimg._format.column_types import written_columns
+from arrowimg._format.column_types import metadata_columns, wider_columns, written_columns
 from arrowimg._format.keys import sample_key_column
 from arrowimg._format.members import check_members, extra_members
 from arrowimg._format.samples import Samples
@@ -75,7 +74,11 @@ class NamedRows(Struct, frozen=True):
 
 
 def name_rows(
-    table: pa.Table, options: WriteOptions, unnamed_prefix: str, first_row: int = 0
+    table: pa.Table,
+    options: WriteOptions,
+    unnamed_prefix: str,
+    first_row: int = 0,
+    schema: pa.Schema | None = None,
 ) -> NamedRows:
     """Give each row of a batch its sample key, and check its metadata.
 
@@ -87,6 +90,8 @@ def name_rows(
         What the keys of rows without an id start with, see `sample_keys`.
     first_row
         Number of the first row, in such keys and in errors.
+    schema
+        Metadata columns that it has together with other batches. None: its own.
 
     Raises
     ------
@@ -95,11 +100,11 @@ def name_rows(
     SchemaError
         When a column is missing, of a type that cannot be written, or has a name that is taken.
     """
-    own = (options.image_column, "image_id", "image_path")
-    left_out = {*own, *unnamed_index(table.schema)}
-    columns = [name for name in table.column_names if name not in left_out]
-    check_names(columns)
-    metadata = written_columns(table.select(columns))
+    columns = metadata_columns(table, options.image_column)
+    check_names(columns.column_names)
+    metadata = written_columns(columns)
+    if schema is not None:
+        metadata = wider_columns(metadata, schema, table.num_rows)
     check_members(metadata.schema, options.members)
     identity = Identity.of(table, options.image_column)
     keys = sample_key_column(identity.image_ids, unnamed_prefix, first_row, options.keys)

@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from arrowimg._core.version import writer_versions
 from arrowimg._dataset.folder import find_sidecars, is_foreign_manifest, read_manifest
@@ -31,7 +31,7 @@ from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import DatasetConflictError, ManifestError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -157,8 +157,17 @@ class Dataset(Struct, frozen=True):
         self.check_room(number + 1)
         return write_shard(self.storage, shard_name(number), parts, self.options, check=check)
 
-    def publish(self, shards: Sequence[Shard]) -> FileGroupTask:
+    def publish(
+        self, shards: Sequence[Shard], widened: Mapping[str, str] | None = None
+    ) -> FileGroupTask:
         """Commit the manifest of these shards; the other shards of what they replace go first.
+
+        Parameters
+        ----------
+        shards
+            All of the dataset, in order.
+        widened
+            Types of the columns that were not the same everywhere, by name.
 
         Raises
         ------
@@ -169,7 +178,7 @@ class Dataset(Struct, frozen=True):
         """
         if self.options.if_exists == "overwrite":
             self.storage.remove(self._stale_files(shards))
-        manifest = _manifest(shards, self.options)
+        manifest = _manifest(shards, self.options, widened)
         _check_in_place(self.storage, manifest)
         retry_once(lambda: self._publish_once(manifest))
         return file_group(shards, self.output_dir, self.options.images_per_tar)
@@ -256,7 +265,9 @@ def _is_same(committed: Manifest | None, offered: Manifest) -> bool:
     return committed is not None and structs.replace(committed, writer=offered.writer) == offered
 
 
-def _manifest(shards: Sequence[Shard], options: WriteOptions) -> Manifest:
+def _manifest(
+    shards: Sequence[Shard], options: WriteOptions, widened: Mapping[str, str] | None
+) -> Manifest:
     entries = [
         ShardEntry(
             tar=Path(shard.tar.path).name,
@@ -276,5 +287,6 @@ def _manifest(shards: Sequence[Shard], options: WriteOptions) -> Manifest:
         num_shards=len(entries),
         num_images=sum(entry.num_images for entry in entries),
         num_rows=sum(entry.num_rows for entry in entries),
+        widened=dict(widened) if widened else UNSET,
         shards=entries,
     )

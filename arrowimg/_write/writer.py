@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
 
-from arrowimg._core.tables import as_table, check_same_columns
+from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.tables import as_table
 from arrowimg._core.threads import CallsUnderWay
 from arrowimg._dataset.duplicates import HashPartitions, check_partitions, id_hashes
+from arrowimg._format.column_types import metadata_columns
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.columns import image_runs
@@ -106,6 +108,7 @@ class ShardWriter:
         )
         self._metadata: MetadataFrame | None = open_metadata(metadata)
         self._dataset = Dataset.at(output_dir, self.options, storage_options)
+        self._columns = CommonColumns()
         self._committed = CommittedRows(self._dataset.storage, self.options)
         self._lock = Lock()
         self._is_open = False
@@ -190,18 +193,22 @@ class ShardWriter:
         if not task.num_items:
             return
         joined = join_metadata(task, self._metadata)
+        place = f"rows {self._num_rows:,} to {self._num_rows + task.num_items - 1:,}"
+        own = metadata_columns(joined.data, self.options.image_column).schema
+        columns = self._columns.with_table(own, place)
         num_committed = 0 if self._has_new_rows() else self._committed.match(joined.data)
         if num_committed == task.num_items:
-            self._confirm(task, Counter())
+            self._confirm(task, Counter(), columns)
             return
         fresh = joined.data.slice(num_committed)
         first_row = self._num_rows + num_committed
-        rows = name_rows(fresh, self.options, UNNAMED_PREFIX, first_row)
+        rows = name_rows(fresh, self.options, UNNAMED_PREFIX, first_row, columns.schema)
         checked = check_batch(rows, image_runs(fresh, self.options.image_column), self.options)
-        if self._pending:
-            check_same_columns(self._pending[0].metadata.schema, rows.metadata.schema)
+        members = self.options.members
+        pending = [part.conformed(columns.schema, members) for part in self._pending]
         encoded = encode_batch(checked, self.options)
-        self._confirm(task, encoded.error_codes)
+        self._confirm(task, encoded.error_codes, columns)
+        self._pending = pending
         if not self._has_new_rows():
             self._committed.check_more_rows_fit()
         self._check_error_fraction(ROWS_TO_JUDGE)
@@ -239,8 +246,19 @@ class ShardWriter:
         """Tell whether rows came that no writer before this one committed."""
         return bool(self._pending or self._sent or self._shards)
 
-    def _confirm(self, batch: ImageBatch, error_codes: Counter[str]) -> None:
+    def expect(self, columns: CommonColumns) -> None:
+        """Take the columns that all batches have together for known, before the first of them.
+
+        Then every shard has them. Else a shard has the types of the batches up to its last row.
+        """
+        self._columns = columns
+
+    def _confirm(
+        self, batch: ImageBatch, error_codes: Counter[str], columns: CommonColumns
+    ) -> None:
         """Count a batch as taken, now that nothing can refuse it any more."""
+        columns.log_changes(self._columns)
+        self._columns = columns
         if self._metadata is not None:
             self._metadata.confirm()
         self._committed.confirm()
@@ -270,7 +288,7 @@ class ShardWriter:
         shards = [*self._committed.passed, *self._shards]
         sidecars = [shard.parquet.path for shard in shards]
         check_partitions(self._id_hashes, sidecars, self._dataset.storage)
-        self._file_group = self._dataset.publish(shards)
+        self._file_group = self._dataset.publish(shards, self._columns.widened)
 
     def _write_shard(self, parts: Iterable[Samples]) -> None:
         """Write a shard; to an object store, start to, once one of those before it is there."""

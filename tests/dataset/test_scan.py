@@ -15,6 +15,7 @@ from writer_data import IDS, dataset, windows
 
 import arrowimg
 from arrowimg import ImageBatch, ImageWriterStage
+from arrowimg._dataset.inspect import inspect_dataset
 from arrowimg.errors import ManifestError, SchemaError
 
 
@@ -156,28 +157,52 @@ def test_shards_may_have_their_columns_in_any_order(tmp_path: Path) -> None:
     assert frame["first"].sort().to_list() == list(range(7))
 
 
-def test_shards_of_other_columns_are_an_error_that_names_the_column(tmp_path: Path) -> None:
+def test_shards_whose_types_clash_are_an_error_that_names_the_column(tmp_path: Path) -> None:
     stage, table = ImageWriterStage(tmp_path), dataset(7, score=range(7))
     stage.process(ImageBatch(table.slice(0, 3)))
-    stage.process(ImageBatch(table.slice(3).drop_columns("score")))
+    other = table.slice(3).drop_columns("score").append_column("score", pa.array(["x"] * 4))
+    stage.process(ImageBatch(other))
 
     with pytest.raises(SchemaError, match="score"):
         arrowimg.scan(tmp_path)
 
 
-def test_later_shards_of_other_columns_are_an_error_of_polars(
+def test_shards_of_other_columns_have_the_wider_types_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage, table = ImageWriterStage(tmp_path), dataset(7, score=range(7))
-    stage.process(ImageBatch(table.slice(0, 3)))
-    stage.process(ImageBatch(table.slice(3).drop_columns("score")))
+    stage, table = ImageWriterStage(tmp_path), dataset(9, score=range(9))
+    boxes = [{"x": row, "y": 0.5} for row in range(3)]
+    floats = table.slice(6).drop_columns("score").append_column("score", pa.array([0.5] * 3))
+    batches = [table.slice(0, 3), table.slice(3, 3).drop_columns("score"), floats]
+    for batch, extra in zip(batches, (pa.array([{"x": None}] * 3), None, boxes), strict=True):
+        columns = batch if extra is None else batch.append_column("box", pa.array(extra))
+        stage.process(ImageBatch(columns))
     monkeypatch.setattr("arrowimg._dataset.scan._CHECKED_AT_MOST", 1)
 
-    errors = (pl.exceptions.SchemaError, pl.exceptions.ColumnNotFoundError)
-    with pytest.raises(errors, match="score"):
-        arrowimg.scan(tmp_path).collect()
-    with pytest.raises((SchemaError, ManifestError, *errors), match="score"):
-        arrowimg.fetch_images(arrowimg.scan(tmp_path))
+    frame = arrowimg.scan(tmp_path).sort("image_id")
+    found = frame.filter(pl.col("score") < 2).select("score", "box").collect()
+
+    assert frame.collect()["score"].to_list() == [0, 1, 2, None, None, None, 0.5, 0.5, 0.5]
+    assert found.rows() == [
+        (0.0, {"x": None, "y": None}),
+        (1.0, {"x": None, "y": None}),
+        (0.5, {"x": 0, "y": 0.5}),
+        (0.5, {"x": 1, "y": 0.5}),
+        (0.5, {"x": 2, "y": 0.5}),
+    ]
+    assert len(arrowimg.fetch_images(frame)) == 9
+    (batch,) = arrowimg.read_batches(tmp_path)
+    assert batch.data.schema.field("score").type == pa.float64()
+    assert inspect_dataset(tmp_path).columns["score"] == "double"
+
+
+def test_a_manifest_says_that_types_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = dataset(6, score=range(6))
+    rest = table.slice(4).drop_columns("score").append_column("score", pa.array([0.5, 1.5]))
+    arrowimg.write_shards(iter([table.slice(0, 4), rest]), tmp_path, 2)
+    monkeypatch.setattr("arrowimg._dataset.scan._CHECKED_AT_MOST", 1)
+
+    assert arrowimg.scan(tmp_path).collect()["score"].to_list() == [0, 1, 2, 3, 0.5, 1.5]
 
 
 @pytest.mark.parametrize("name", ["../elsewhere.parquet", "/etc/passwd", ".."])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
 from pathlib import Path
@@ -646,23 +647,38 @@ class TestMerge:
         assert caught.value.offenders == (f"'id007' in {paths[0]}, {paths[1]}",)
         assert not (tmp_path / "new").exists()
 
-    @pytest.mark.parametrize(
-        ("columns", "text"),
-        [
-            ({"score": IDS[8:12]}, r"'score': expected double, as in .*a/images-.*, found string"),
-            ({"note": IDS[8:12]}, r"'note': expected no such column, .* found string in .*b/"),
-        ],
-    )
-    def test_other_columns_are_refused(
-        self, tmp_path: Path, columns: dict[str, Any], text: str
-    ) -> None:
+    def test_types_that_clash_are_refused(self, tmp_path: Path) -> None:
         write_shards(table(8), tmp_path / "a", 3)
-        write_shards(table(4, first=8, **columns), tmp_path / "b", 3)
+        write_shards(table(4, first=8, score=IDS[8:12]), tmp_path / "b", 3)
 
+        text = r"'score': expected double, as in .*a/images-.*, found string in .*b/"
         with pytest.raises(SchemaError, match=text):
             merge([tmp_path / "a", tmp_path / "b"], tmp_path / "new")
 
         assert not (tmp_path / "new").exists()
+
+    def test_columns_have_the_types_that_hold_all(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write_shards(table(8, n=range(8)), tmp_path / "a", 3)
+        floats = pa.array([0.5] * 4, pa.float32())
+        write_shards(table(4, first=8, n=floats, note=IDS[8:12]), tmp_path / "b", 3)
+        caplog.set_level("WARNING", "arrowimg")
+
+        merge([tmp_path / "a", tmp_path / "b"], tmp_path / "new", 3, members={"txt": "n"})
+
+        rows = sidecar(tmp_path / "new")
+        assert rows["n"].to_pylist() == [*range(8), 0.5, 0.5, 0.5, 0.5]
+        assert rows["note"].to_pylist() == [None] * 8 + IDS[8:12]
+        kinds = {pq.read_schema(it).field("n").type for it in (tmp_path / "new").glob("*.parquet")}
+        assert kinds == {pa.float64()}
+        assert [it.partition(" is ")[0] for it in caplog.messages] == [
+            "column 'n'",
+            "column 'note'",
+        ]
+        manifest = json.loads((tmp_path / "new" / "manifest.json").read_text())
+        assert manifest["widened"] == {"n": "double", "note": "string"}
+        assert verify(tmp_path / "new").is_sound
 
     def test_other_options_are_refused_unless_they_are_stated(self, tmp_path: Path) -> None:
         write_shards(table(8), tmp_path / "a", 3, jpeg=arrowimg.JpegOptions(quality=80))

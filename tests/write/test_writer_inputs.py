@@ -4,11 +4,13 @@ import io
 import json
 import sys
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from writer_data import (
     IDS,
@@ -20,7 +22,7 @@ from writer_data import (
     write_all,
 )
 
-from arrowimg import ImageBatch, ShardWriter, write_shards
+from arrowimg import ImageBatch, ShardWriter, scan, verify, write_shards
 from arrowimg.errors import (
     DuplicateIdError,
     ImageError,
@@ -30,49 +32,30 @@ from arrowimg.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+
+def renamed(rows: int, first: int = 3, **columns: Any) -> pa.Table:  # noqa: ANN401
+    """Return rows with ids that come after those of others."""
+    table = dataset(first + rows)[first:]
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values))
+    return table
 
 
 class TestRefusals:
-    @pytest.mark.parametrize(
-        ("other", "column"),
-        [({"score": [1, 2, 3]}, "score"), ({}, "score"), ({"score": [1.0] * 3, "n": [1] * 3}, "n")],
-        ids=["type", "missing", "more"],
-    )
-    def test_batches_of_another_schema_are_refused(
-        self, tmp_path: Path, other: dict[str, Any], column: str
-    ) -> None:
-        with ShardWriter(tmp_path) as writer:
-            writer.write(dataset(3, score=[1.0, 2.0, 3.0]))
-            with pytest.raises(SchemaError, match=r"in the first batch|no such column") as caught:
-                writer.write(ImageBatch.from_arrays(windows(3), ["x", "y", "z"], **other))
-
-        assert caught.value.column == column
-        assert writer.file_group.num_images == 3
-
-    @pytest.mark.parametrize("images_per_tar", [2, 3])
-    @pytest.mark.parametrize("columns", [{"n": [1, 2, 3]}, {}], ids=["some", "none"])
-    def test_they_are_refused_where_a_shard_begins_too(
-        self, tmp_path: Path, images_per_tar: int, columns: dict[str, Any]
+    @pytest.mark.parametrize("images_per_tar", [2, 3, 1000])
+    def test_a_clash_names_both_batches_and_nothing_of_the_second_is_written(
+        self, tmp_path: Path, images_per_tar: int
     ) -> None:
         with ShardWriter(tmp_path, images_per_tar) as writer:
-            writer.write(dataset(3, **columns))
-            with pytest.raises(SchemaError, match="no such column, as in the first batch"):
-                writer.write(
-                    ImageBatch.from_arrays(windows(3), ["x", "y", "z"], **columns, m=[4] * 3)
-                )
+            writer.write(dataset(3, score=[1.0, 2.0, 3.0]))
+            other = ImageBatch.from_arrays(windows(3), ["x", "y", "z"], score=["a", "b", "c"])
+            with pytest.raises(SchemaError, match="string in rows 3 to 5") as caught:
+                writer.write(other)
 
+        assert caught.value.column == "score"
+        assert caught.value.expected == "double, as in rows 0 to 2"
         assert writer.file_group.num_images == 3
-
-    def test_a_column_that_may_be_null_is_another(self, tmp_path: Path) -> None:
-        table = dataset(4, n=range(4))
-        at = table.schema.get_field_index("n")
-        strict = table.set_column(at, pa.field("n", pa.int64(), nullable=False), table["n"])
-
-        with ShardWriter(tmp_path) as writer:
-            writer.write(table[:2])
-            with pytest.raises(SchemaError, match="found int64 not null"):
-                writer.write(strict[2:])
 
     def test_a_batch_that_was_refused_decides_nothing(self, tmp_path: Path) -> None:
         with ShardWriter(tmp_path) as writer:
@@ -97,6 +80,86 @@ class TestRefusals:
             write_all(iter([dataset(3), dataset(1)]), tmp_path / "out")
 
         assert not list(tmp_path.rglob("*.parquet"))
+
+
+class TestUnevenColumns:
+    """Batches are written with the types that they have together."""
+
+    def test_batches_of_one_shard_have_the_wider_type(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        batches = [dataset(3, score=[1, 2, 3]), renamed(3, score=[0.5] * 3), renamed(3, 6)]
+        caplog.set_level("WARNING", "arrowimg")
+
+        group = write_all(iter(batches), tmp_path)
+
+        table = pq.read_table(group.parquet_paths[0])
+        assert table.schema.field("score").type == pa.float64()
+        assert table["score"].to_pylist() == [1, 2, 3, 0.5, 0.5, 0.5, None, None, None]
+        assert [it for it in caplog.messages if "score" in it] == [
+            "column 'score' is written as double, of int64 and double in rows 3 to 5"
+        ]
+        assert json.loads((tmp_path / "manifest.json").read_text())["widened"] == {
+            "score": "double"
+        }
+
+    @pytest.mark.parametrize("images_per_tar", [2, 3, 4, 1000])
+    @pytest.mark.parametrize("values", [[None] * 3, [1] * 3])
+    def test_a_first_batch_of_nulls_or_without_a_column_decides_nothing(
+        self, tmp_path: Path, images_per_tar: int, values: list[int | None]
+    ) -> None:
+        first = dataset(3, n=pa.array(values), caption=pa.nulls(3))
+        rest = renamed(3, n=[0.5, 1.5, 2.5], caption=["a", None, "b"], extra=[[1]] * 3)
+
+        write_all(iter([first, rest]), tmp_path, images_per_tar=images_per_tar)
+
+        frame = scan(tmp_path).collect()
+        assert frame["n"].to_list() == [*values, 0.5, 1.5, 2.5]
+        assert frame["caption"].to_list() == [None, None, None, "a", None, "b"]
+        assert frame["extra"].to_list() == [None, None, None, [1], [1], [1]]
+
+    def test_members_follow_the_type_of_their_shard(self, tmp_path: Path) -> None:
+        batches = [dataset(2, score=[1, 2]), renamed(2, 2, score=[0.5, 1.5])]
+
+        with ShardWriter(tmp_path, members={"txt": "score"}) as writer:
+            for batch in batches:
+                writer.write(batch)
+
+        with tarfile.open(writer.file_group.tar_paths[0]) as tar:
+            texts = [tar.extractfile(it) for it in tar.getnames() if it.endswith(".txt")]
+            assert [it.read() for it in texts if it] == [b"1.0", b"2.0", b"0.5", b"1.5"]
+        assert verify(tmp_path).is_sound
+
+    def test_a_writer_that_goes_on_writes_the_same_bytes(self, tmp_path: Path) -> None:
+        batches = [dataset(3, n=[1] * 3), renamed(3, n=[0.5] * 3), renamed(3, 6, n=[2] * 3)]
+        whole = write_all(iter(batches), tmp_path / "whole", images_per_tar=2)
+        stopped = iter([*batches[:2], pa.table({"no": ["images"]})])
+        with pytest.raises(SchemaError):
+            write_all(stopped, tmp_path / "again", images_per_tar=2)
+
+        with ShardWriter(tmp_path / "again", 2, if_exists="skip") as writer:
+            for batch in batches:
+                writer.write(batch)
+
+        for path in map(Path, [*whole.paths, tmp_path / "whole" / "manifest.json"]):
+            assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+    def test_a_value_that_the_wider_type_cannot_hold_is_refused(self, tmp_path: Path) -> None:
+        with ShardWriter(tmp_path) as writer:
+            writer.write(dataset(2, n=[1, 2**53 + 1]))
+            with pytest.raises(SchemaError, match="column 'n': expected values that double"):
+                writer.write(renamed(2, 2, n=[0.5, 1.5]))
+
+        assert [row["n"] for row in rows_in(tmp_path)] == [1, 2**53 + 1]
+
+    def test_a_column_that_may_be_null_in_one_batch_may_be_in_all(self, tmp_path: Path) -> None:
+        table = dataset(4, n=range(4))
+        at = table.schema.get_field_index("n")
+        strict = table.set_column(at, pa.field("n", pa.int64(), nullable=False), table["n"])
+
+        group = write_all(iter([strict[:2], table[2:]]), tmp_path)
+
+        assert pq.read_schema(group.parquet_paths[0]).field("n").nullable
 
 
 class TestMetadata:
