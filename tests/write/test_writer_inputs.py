@@ -141,7 +141,7 @@ class TestUnevenColumns:
             for batch in batches:
                 writer.write(batch)
 
-        for path in map(Path, [*whole.paths, tmp_path / "whole" / "manifest.json"]):
+        for path in [*map(Path, whole.paths), tmp_path / "whole" / "manifest.json"]:
             assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
     def test_a_value_that_the_wider_type_cannot_hold_is_refused(self, tmp_path: Path) -> None:
