@@ -62,11 +62,14 @@ class Promises(Struct, frozen=True):
     is_remote
         True: each look is a request over a network, so that many are made at once, and none where
         a manifest tells what is there.
+    most_nbytes
+        What one file may hold; None: as much as there is room.
     """
 
     creates_atomically: bool
     has_lock: bool
     is_remote: bool = False
+    most_nbytes: int | None = None
 
 
 class FileStat(Struct, frozen=True):

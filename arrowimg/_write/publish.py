@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, structs
 
+from arrowimg._core.option_checks import check_option
 from arrowimg._core.version import writer_versions
 from arrowimg._dataset.folder import find_sidecars, is_foreign_manifest, read_manifest
 from arrowimg._dataset.index.formats import indexes_among
@@ -39,6 +40,26 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Place, StorageOptions
 
 _OF_SHARD = (FileKind.TAR, FileKind.QUARANTINE, FileKind.SIDECAR)
+
+
+def open_output(
+    output_dir: Place,
+    options: WriteOptions,
+    storage_options: StorageOptions | None = None,
+    argument: str = "output_dir",
+) -> Storage:
+    """Return the storage of a place that is written to.
+
+    Raises
+    ------
+    OptionError
+        When it is no place for files, or takes no tars as large as ``max_bytes_per_tar``.
+    """
+    storage = open_storage(output_dir, storage_options, options.durability, argument=argument)
+    most, asked = storage.promises.most_nbytes or 0, options.max_bytes_per_tar or 0
+    expected = f"at most {most:,}, as much as one request to this store carries"
+    check_option(not most or asked <= most, "max_bytes_per_tar", expected, asked)
+    return storage
 
 
 class Dataset(Struct, frozen=True):
@@ -81,9 +102,10 @@ class Dataset(Struct, frozen=True):
         Raises
         ------
         OptionError
-            When `output_dir`, which the caller calls `argument`, is no place for files.
+            When `output_dir`, which the caller calls `argument`, is no place for files, or takes
+            no tars as large as ``max_bytes_per_tar``.
         """
-        storage = open_storage(output_dir, storage_options, options.durability, argument=argument)
+        storage = open_output(output_dir, options, storage_options, argument)
         return cls(place_as_text(output_dir, storage), options, storage)
 
     def begin(self) -> Dataset:

@@ -27,7 +27,7 @@ from arrowimg._images.batch import ImageBatch
 from arrowimg._images.check import check_run
 from arrowimg._images.columns import Files, ImageRun, image_runs
 from arrowimg._images.encode import encode_run
-from arrowimg._storage.open import open_storage, options_for, place_as_text
+from arrowimg._storage.open import options_for, place_as_text
 from arrowimg._write.batch_name import batch_digest
 from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
 from arrowimg._write.options import (
@@ -38,6 +38,7 @@ from arrowimg._write.options import (
 )
 from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows
+from arrowimg._write.publish import open_output
 from arrowimg._write.resume import committed_batch
 from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import ImageError, OptionError, RowProblem
@@ -137,7 +138,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
     def __post_init__(self) -> None:
         # Settled once; no attribute, since stages are told apart by what their caller said.
         told: StorageOptions | None = self.__dict__.get("_storage_options")
-        storage = open_storage(self.output_dir, told, self.options.durability)
+        storage = open_output(self.output_dir, self.options, told)
         object.__setattr__(self, "_place", storage)
         for name in ("verbose", "deterministic_name"):
             check_option(isinstance(getattr(self, name), bool), name, "a bool", getattr(self, name))

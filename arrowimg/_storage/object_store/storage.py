@@ -50,10 +50,14 @@ class ObjectStorage:
         What keys of its files begin with, without slashes around it.
     """
 
-    promises = Promises(creates_atomically=True, has_lock=False, is_remote=True)
-
     def __init__(self, connection: Connection, prefix: str) -> None:
         self.connection, self._prefix = connection, prefix
+
+    @property
+    def promises(self) -> Promises:
+        """What the store promises."""
+        most = self.connection.most_nbytes
+        return Promises(creates_atomically=True, has_lock=False, is_remote=True, most_nbytes=most)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ObjectStorage):

@@ -250,6 +250,18 @@ def test_a_file_that_one_request_cannot_carry_is_refused_before_any(
     assert log == []
 
 
+def test_tars_that_no_request_carries_are_refused_before_a_picture_is_encoded(
+    server: Server,
+) -> None:
+    url, told = server.url("commits", "large"), server.options()
+    most = 5 * 10**9
+
+    for write in (arrowimg.ImageWriterStage, arrowimg.ShardWriter):
+        with pytest.raises(OptionError, match="at most 5,000,000,000"):
+            write(url, max_bytes_per_tar=most + 1, storage_options=told)
+        write(url, max_bytes_per_tar=most, storage_options=told)
+
+
 def test_no_server_is_a_storage_error(tmp_path: Path) -> None:
     del tmp_path
     (port,) = free_ports(1)
