@@ -10,6 +10,8 @@ from arrowimg._core.version import __version__
 
 if TYPE_CHECKING:
     from arrowimg._core.task import ProcessingStage
+    from arrowimg._dataset.adopt.adopt import adopt
+    from arrowimg._dataset.adopt.report import Adoption
     from arrowimg._dataset.batches import read_batches
     from arrowimg._dataset.fetch import fetch_images
     from arrowimg._dataset.garbage import Garbage, collect_garbage
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from arrowimg._images.batch import ImageBatch
     from arrowimg._images.options import JpegOptions, PixelOptions
     from arrowimg._reshard.reshard import merge, reshard
+    from arrowimg._storage.adopted import Adopted
     from arrowimg._write.distributed.collect import publish_manifest
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.options import WriteOptions
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from arrowimg._write.writer import ShardWriter
 
 __all__ = [
+    "Adopted",
+    "Adoption",
     "Damage",
     "DamageKind",
     "FileGroupTask",
@@ -44,6 +49,7 @@ __all__ = [
     "ShardWriter",
     "WriteOptions",
     "__version__",
+    "adopt",
     "collect_garbage",
     "errors",
     "export_index",
@@ -61,6 +67,8 @@ __all__ = [
 
 _MODULES = {
     "_core.task": ("ProcessingStage",),
+    "_dataset.adopt.adopt": ("adopt",),
+    "_dataset.adopt.report": ("Adoption",),
     "_dataset.batches": ("read_batches",),
     "_dataset.fetch": ("fetch_images",),
     "_dataset.garbage": ("Garbage", "collect_garbage"),
@@ -73,6 +81,7 @@ _MODULES = {
     "_images.batch": ("ImageBatch",),
     "_images.options": ("JpegOptions", "PixelOptions"),
     "_reshard.reshard": ("merge", "reshard"),
+    "_storage.adopted": ("Adopted",),
     "_write.distributed.collect": ("publish_manifest",),
     "_write.file_group": ("FileGroupTask",),
     "_write.options": ("WriteOptions",),

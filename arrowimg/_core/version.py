@@ -9,6 +9,9 @@ __version__ = "0.1.0"
 FORMAT_VERSION = 1
 """Version of what is written: tar, sidecar, footer, manifest (``docs/reference/format.md``)."""
 
+ADOPTED_VERSION = 2
+"""Version of what is written of tars that others wrote, and the newest that is read."""
+
 
 _WRITER_VERSIONS = {
     # Read once: a disk that fails later must not show in what is written.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from arrowimg._core.checksums import checksum, recorded_checksum
 from arrowimg._core.columns.common import CommonColumns
@@ -97,7 +97,7 @@ def read_listing(storage: Storage) -> Listing:
                 (entry.tar, entry.tar_nbytes),
             ):
                 if not _is_there(storage, name, nbytes):
-                    found = "none, though the manifest lists it"
+                    found = f"none, though the manifest lists it{_advice(storage, manifest)}"
                     raise ManifestError(storage.path_of(name), f"a file of {nbytes:,} bytes", found)
         records = [(storage.path_of(""), manifest.options)]
         is_uneven = bool(manifest.widened)
@@ -134,6 +134,14 @@ def common_columns(storage: Storage, sidecars: list[str]) -> CommonColumns:
     for name, schema in zip(sidecars, _map_files(storage, read, sidecars), strict=True):
         common = common.with_table(schema, storage.path_of(name))
     return common
+
+
+def _advice(storage: Storage, manifest: Manifest) -> str:
+    """Return what to do where tars of others may be elsewhere; nobody goes there unasked."""
+    if manifest.adopted is UNSET or manifest.adopted.place is None:
+        return ""
+    place = f"{storage.path_of('')!r}, tars={manifest.adopted.place!r}"
+    return f"; if you trust it, its tars were elsewhere: arrowimg.Adopted({place})"
 
 
 def read_manifest(storage: Storage) -> Manifest | None:

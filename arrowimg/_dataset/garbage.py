@@ -8,7 +8,16 @@ from msgspec import Struct
 
 from arrowimg._dataset.folder import read_manifest
 from arrowimg._dataset.sidecars import read_footer
-from arrowimg._format.names import FileKind, is_ours, kind_of, quarantine_name, shard_of, tar_name
+from arrowimg._format.names import (
+    ADOPTED_PREFIX,
+    TAR_SUFFIX,
+    FileKind,
+    is_ours,
+    kind_of,
+    quarantine_name,
+    shard_of,
+    tar_name,
+)
 from arrowimg._storage.base import FileStat
 from arrowimg._storage.open import open_storage
 from arrowimg.errors import ManifestError, OptionError, StorageError
@@ -86,7 +95,13 @@ def collect_garbage(
 
 def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
     names = storage.names()
-    candidates = [name for name in names if _may_be_garbage(name)]
+    # Where tars of others were adopted, or are about to be, none of them is garbage.
+    is_theirs = any(name.startswith(ADOPTED_PREFIX) for name in names)
+    candidates = [
+        name
+        for name in names
+        if _may_be_garbage(name) and not (is_theirs and name.endswith(TAR_SUFFIX))
+    ]
     # Where there is none, no clock is asked for.
     now = storage.now() if candidates else 0.0
     needed = _needed_tars(storage, names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
@@ -15,9 +14,10 @@ from arrowimg._core.threads import check_polars_threads, map_on_threads
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import open_sidecar
 from arrowimg._format.column_types import is_written_type
+from arrowimg._format.names import TAR_SUFFIX
 from arrowimg._format.parquet import null_file, stated_schema
 from arrowimg._format.sidecar import RESERVED, SIDECAR_SCHEMA, TAR_PATH, no_sidecar
-from arrowimg._storage.open import is_in_store, local_path, open_storage
+from arrowimg._storage.open import absolute_place, open_storage
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -74,12 +74,8 @@ def scan(output_dir: Place, *, storage_options: StorageOptions | None = None) ->
     >>> good = scan("out").filter(pl.col("score") > 0.9)  # doctest: +SKIP
     """
     check_polars_threads()
-    if is_in_store(output_dir):
-        storage = open_storage(output_dir, storage_options)
-    else:
-        # Collected later, maybe in another working directory.
-        absolute = os.path.abspath(local_path(output_dir))  # noqa: PTH100  # no file is touched
-        storage = open_storage(absolute, storage_options)
+    # Collected later, maybe in another working directory.
+    storage = open_storage(absolute_place(output_dir), storage_options)
     listing = read_listing(storage)
     shards, sidecars = listing.shards, [shard.parquet for shard in listing.shards]
     looked_at = sidecars if listing.may_be_uneven else sidecars[:_CHECKED_AT_MOST]
@@ -90,7 +86,12 @@ def scan(output_dir: Place, *, storage_options: StorageOptions | None = None) ->
     # Nothing but the tars that are listed is opened, whatever a row says, and however long it is.
     is_listed = pl.col("tar_file").is_in([shard.tar for shard in shards])
     name = pl.when(is_listed).then(pl.col("tar_file"))
-    return rows.with_columns((storage.path_of("") + "/" + name).alias(TAR_PATH))
+    return rows.with_columns((_folder_of_tars(storage) + name).alias(TAR_PATH))
+
+
+def _folder_of_tars(storage: Storage) -> str:
+    """Return what a tar's path begins with; tars of others may be elsewhere than their sidecars."""
+    return storage.path_of(TAR_SUFFIX).removesuffix(TAR_SUFFIX)
 
 
 def _scan_sidecars(storage: Storage, names: list[str], schemas: list[pa.Schema]) -> pl.LazyFrame:

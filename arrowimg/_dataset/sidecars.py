@@ -105,7 +105,7 @@ def check_stated(sidecar: Sidecar, path: str) -> None:
     """Raise `ManifestError` when a footer is that of another file, or counts other rows."""
     footer, num_rows = sidecar.footer, sidecar.file.metadata.num_rows
     name = path.rpartition("/")[2]
-    if footer.tar_file != tar_name(shard_of(name)):
+    if footer.shard != shard_of(name):
         raise ManifestError(path, f"the sidecar of {tar_name(shard_of(name))}", footer.tar_file)
     if (footer.num_rows, footer.num_images + footer.num_errors) != (num_rows, num_rows):
         found = f"{footer.num_images:,} images and {footer.num_errors:,} errors stated"

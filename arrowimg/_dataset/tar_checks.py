@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from arrowimg._core.checksums import checksum, new_hasher
+from arrowimg._dataset.adopt.checks import check_adopted_tar
 from arrowimg._dataset.report import Damage, DamageKind, Depth
 from arrowimg._format.tar_reader import Reads, TarMember, read_members
 from arrowimg._images.codec.decode import decode_rgb
@@ -84,6 +85,9 @@ def check_tar(storage: Storage, footer: Footer, rows: pa.Table, depth: Depth) ->
     name, nbytes, stated = footer.tar_file, footer.tar_nbytes, footer.tar_checksum
     if depth == "quick":
         yield from check_file(storage, name, nbytes, stated, footer, depth)
+        return
+    if footer.adopted is not UNSET:
+        yield from check_adopted_tar(storage, footer, rows, depth)
         return
     try:
         with storage.open(name) as file:

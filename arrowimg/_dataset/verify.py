@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_option
@@ -200,7 +200,7 @@ def _check_sidecar(name: str, footer: Footer, found: _Bytes, rows: pa.Table) -> 
     if counted != stated:
         detail = f"rows, images, errors: {stated} stated, {counted} there"
         yield Damage(name, None, DamageKind.COUNT, detail)
-    if footer.tar_file != tar_name(shard_of(name)):
+    if footer.shard != shard_of(name):
         yield Damage(name, None, DamageKind.NAME, f"it belongs to {footer.tar_file}")
     if len(rows) != pc.sum(pc.equal(rows["tar_file"], footer.tar_file), min_count=0).as_py():
         yield Damage(name, None, DamageKind.NAME, f"rows that are not of {footer.tar_file}")
@@ -265,6 +265,9 @@ def _unneeded(
     needed = {MANIFEST_NAME, README, *listed, *map(tar_name, names_of_shards)}
     needed |= indexes_with(names_of_shards)
     needed.update(*(shard.footer.tar_checksums for shard in shards))
+    if any(shard.footer.adopted is not UNSET for shard in shards):
+        # Others wrote into this folder before, and may have left what they like.
+        names = [name for name in names if kind_of(name) is FileKind.TEMPORARY]
     return [f"{name}: {_what_it_is(name, sidecars)}" for name in names if name not in needed]
 
 

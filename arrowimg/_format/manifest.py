@@ -13,9 +13,16 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from arrowimg._core.checksums import CHECKSUM_NBYTES, ChecksumName, recorded_checksum
-from arrowimg._core.version import FORMAT_VERSION
+from arrowimg._core.version import ADOPTED_VERSION, FORMAT_VERSION
 from arrowimg._format.keys import is_extension
-from arrowimg._format.names import FileKind, is_shard_file, shard_of
+from arrowimg._format.names import (
+    FileKind,
+    adopted_shard,
+    is_shard_file,
+    is_tar_below,
+    shard_of,
+    sidecar_name,
+)
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -33,6 +40,25 @@ NO_DOCUMENT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueErr
 Document = TypeVar("Document", bound=Struct)
 
 
+class AdoptedTars(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is recorded of tars that others wrote.
+
+    Attributes
+    ----------
+    place
+        Where they were when they were adopted, for people to read: nobody goes there because a
+        document says so. None: in the folder of the sidecars, or below it.
+    members
+        Extensions whose members are columns.
+    ids
+        What the ids are made of: ``"key"`` or ``"path"``.
+    """
+
+    place: str | None
+    members: list[str]
+    ids: str
+
+
 class _Versioned(Struct):
     format_version: Annotated[int, Meta(ge=1)]
 
@@ -48,8 +74,8 @@ def parse_document(data: bytes, kind: type[Document], path: str) -> Document:
         When it is no such document, see `NO_DOCUMENT`.
     """
     version = msgspec.json.decode(data, type=_Versioned).format_version
-    if version > FORMAT_VERSION:
-        expected = f"a format version up to {FORMAT_VERSION}"
+    if version > ADOPTED_VERSION:
+        expected = f"a format version up to {ADOPTED_VERSION}"
         raise ManifestError(path, expected, f"version {version}")
     return msgspec.json.decode(data, type=kind)
 
@@ -63,6 +89,23 @@ def check_file_names(names: Iterable[tuple[str, FileKind]]) -> None:
             raise ValueError(message)
     if len({shard_of(name) for name, _ in files}) != 1:
         message = f"files of several shards as those of one: {', '.join(it for it, _ in files)}"
+        raise ValueError(message)
+
+
+def check_adopted(tar: str, sidecar: str | None = None) -> None:
+    """Raise `ValueError` unless this is a tar in the folder or below it, and its sidecar."""
+    if not is_tar_below(tar):
+        message = f"{tar[:200]!r} instead of a tar in the folder or below it"
+        raise ValueError(message)
+    if sidecar is not None and sidecar != sidecar_name(adopted_shard(tar)):
+        message = f"{sidecar[:200]!r} as the sidecar of {tar!r}"
+        raise ValueError(message)
+
+
+def check_version(version: int, adopted: AdoptedTars | UnsetType) -> None:
+    """Raise `ValueError` unless a document is of the version that it has to be of."""
+    if (adopted is not UNSET) != (version == ADOPTED_VERSION):
+        message = f"version {version} {'without' if adopted is UNSET else 'of'} adopted tars"
         raise ValueError(message)
 
 
@@ -115,6 +158,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     num_rows: Count
     widened: dict[str, str] | UnsetType = UNSET
     shards: list[ShardEntry]
+    adopted: AdoptedTars | UnsetType = UNSET
 
     def to_json(self) -> bytes:
         """Return canonical JSON: sorted keys, indented, one newline at the end."""
@@ -144,8 +188,12 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def _check(manifest: Manifest) -> None:
     """Raise `ValueError` where a manifest lists what cannot be."""
     check_options(manifest.options)
+    check_version(manifest.format_version, manifest.adopted)
     for entry in manifest.shards:
-        check_file_names([(entry.tar, FileKind.TAR), (entry.parquet, FileKind.SIDECAR)])
+        if manifest.adopted is UNSET:
+            check_file_names([(entry.tar, FileKind.TAR), (entry.parquet, FileKind.SIDECAR)])
+        else:
+            check_adopted(entry.tar, entry.parquet)
         check_lengths([entry.tar_checksum, entry.parquet_checksum], manifest.options)
     if len({entry.tar for entry in manifest.shards}) != len(manifest.shards):
         message = "a shard twice"

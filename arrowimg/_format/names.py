@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from enum import Enum, auto
 
@@ -20,10 +21,16 @@ INDEX_SUFFIX = ".idx"
 README = "README.md"
 """May hold a person's own text, and says nothing of single shards: it is never taken away."""
 
+ADOPTED_PREFIX = "adopted-"
+"""The name of a shard whose tar others wrote starts with this."""
+
 _QUARANTINE_PREFIX = "quarantine-"
 _NUMBER = "[0-9]{6,}"
 _STEM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
 """Of a shard. Such a name leads nowhere, and means nothing in a shell, a pattern or markup."""
+
+_MOST_PATH, _MOST_SHOWN, _DIGEST_NBYTES = 1024, 60, 8
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 _NUMBERED = re.compile(SHARD_PREFIX + _NUMBER)
 _OF_BATCH = re.compile(f"(.+)-{_NUMBER}")
@@ -120,3 +127,41 @@ def sidecar_name(shard: str) -> str:
 def quarantine_name(shard: str) -> str:
     """Return the name of the tar that holds a shard's quarantined bytes."""
     return f"{_QUARANTINE_PREFIX}{tar_name(shard)}"
+
+
+def adopted_shard(tar_file: str) -> str:
+    """Return the name of the shard of a tar that others wrote.
+
+    Parameters
+    ----------
+    tar_file
+        Path of the tar below the folder of all tars, with slashes. Whatever its name, that of the
+        shard is portable; one that is not portable itself is told apart by its digest.
+
+    Examples
+    --------
+    >>> adopted_shard("00017.tar")
+    'adopted-00017'
+    >>> adopted_shard("cc3m train/0.tar")
+    'adopted-cc3m-train-0-cec3e4ab0ac7f2b3'
+    """
+    stem = tar_file.removesuffix(TAR_SUFFIX)
+    shard = ADOPTED_PREFIX + stem
+    if _STEM.fullmatch(shard) and not _UNSAFE.search(stem):
+        return shard
+    digest = hashlib.blake2b(tar_file.encode(), digest_size=_DIGEST_NBYTES).hexdigest()
+    return f"{ADOPTED_PREFIX}{_UNSAFE.sub('-', stem)[-_MOST_SHOWN:].strip('-')}-{digest}"
+
+
+def is_tar_below(path: str) -> bool:
+    """Tell whether a path that was read somewhere is that of a tar in a folder or below it.
+
+    Whatever a document says: what passes here leads nowhere else, unless by way of a link.
+    """
+    segments = path.split("/")
+    return (
+        path.endswith(TAR_SUFFIX)
+        and len(path.encode()) <= _MOST_PATH
+        and "\0" not in path
+        and not any(segment in ("", ".", "..") for segment in segments)
+    )

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from arrowimg._core.binary import value_offsets
 from arrowimg._core.checksums import recorded_checksum
@@ -17,14 +17,17 @@ from arrowimg._core.tables import beside, canonical_table
 from arrowimg._core.version import FORMAT_VERSION
 from arrowimg._format.manifest import (
     NO_DOCUMENT,
+    AdoptedTars,
     Checksum,
     Count,
+    check_adopted,
     check_file_names,
     check_lengths,
     check_options,
+    check_version,
     parse_document,
 )
-from arrowimg._format.names import FileKind
+from arrowimg._format.names import FileKind, adopted_shard, shard_of
 from arrowimg._format.parquet import IMAGE_DATA, BinaryWriter, write_parquet
 from arrowimg.errors import ManifestError, SchemaError
 
@@ -89,6 +92,12 @@ class Footer(Struct, frozen=True, kw_only=True):
     quarantine_file: str | None = None
     quarantine_nbytes: Count | None = None
     quarantine_checksum: Checksum | None = None
+    adopted: AdoptedTars | UnsetType = UNSET
+
+    @property
+    def shard(self) -> str:
+        """Name of the shard, which its sidecar has too."""
+        return shard_of(self.tar_file) if self.adopted is UNSET else adopted_shard(self.tar_file)
 
     @property
     def tar_checksums(self) -> dict[str, str]:
@@ -209,6 +218,14 @@ def parse_footer(metadata: Mapping[bytes, bytes] | None, path: str) -> Footer:
 def _check(footer: Footer) -> None:
     """Raise `ValueError` where a footer says what cannot be."""
     check_options(footer.options)
+    check_version(footer.format_version, footer.adopted)
+    if footer.adopted is not UNSET:
+        check_adopted(footer.tar_file)
+        if footer.quarantine_file is not None:
+            message = "quarantined bytes of a tar that others wrote"
+            raise ValueError(message)
+        check_lengths([footer.tar_checksum], footer.options)
+        return
     files = [(footer.tar_file, FileKind.TAR)]
     if footer.quarantine_file is not None:
         files.append((footer.quarantine_file, FileKind.QUARANTINE))

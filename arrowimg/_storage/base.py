@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from arrowimg._core.checksums import ChecksumName
+    from arrowimg._storage.adopted import Adopted
 
 
 class ReadyStore(Protocol):
@@ -38,8 +39,8 @@ class ReadyStore(Protocol):
         ...
 
 
-Place: TypeAlias = "str | os.PathLike[str] | ReadyStore"
-"""Where files are, as a caller says it: a path, a URL, or a store of obstore."""
+Place: TypeAlias = "str | os.PathLike[str] | ReadyStore | Adopted"
+"""Where files are, as a caller says it: a path, a URL, a store of obstore, or two of the first."""
 
 StorageOptions: TypeAlias = "Mapping[str, object]"
 """What an object store is told: keys of object_store, as Polars takes them."""

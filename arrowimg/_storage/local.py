@@ -130,7 +130,7 @@ class LocalStorage:
 
     def open(self, name: str) -> IO[bytes]:
         """Open a file for reading, at any position; see `local_commit.open_file`."""
-        self._check_inside()
+        self._check_inside(name)
         return open_file(self._folder / name)
 
     def read_ranges(
@@ -251,10 +251,13 @@ class LocalStorage:
         except OSError as error:
             return error
 
-    def _check_inside(self) -> None:
+    def _check_inside(self, name: str = "") -> None:
         """Refuse a link in place of a folder below the one that the caller named."""
-        if self._folder != self._top and self._folder.is_symlink():
-            raise no_file(self._folder)
+        folder = (self._folder / name).parent if "/" in name else self._folder
+        while folder not in (self._top, folder.parent):
+            if folder.is_symlink():
+                raise no_file(folder)
+            folder = folder.parent
 
     def _make_folder(self) -> None:
         self._check_inside()

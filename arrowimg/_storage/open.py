@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from arrowimg._storage.adopted import Adopted, AdoptedStorage
 from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import MissingDependencyError, OptionError
 
@@ -54,6 +55,13 @@ def open_storage(
     MissingDependencyError
         When it is an object store, and obstore is not installed.
     """
+    if isinstance(place, Adopted):
+        if storage_options and not is_in_store(place):
+            option, expected = "storage_options", "none for local folders"
+            raise OptionError(option, expected, _names_of(storage_options))
+        told = [options_for(it, storage_options) for it in (place.output_dir, place.tars)]
+        storage = open_storage(place.output_dir, told[0], durability, argument=argument)
+        return AdoptedStorage(storage, open_storage(place.tars, told[1], argument="tars"))
     if is_in_store(place):
         if not isinstance(place, str) and storage_options not in (None, {}, place):
             option, expected = "storage_options", "none beside a store that is ready"
@@ -72,10 +80,21 @@ def _names_of(storage_options: object) -> list[str]:
 
 def is_in_store(place: object) -> bool:
     """Tell whether a place is in an object store: its URL, or a store of obstore."""
+    if isinstance(place, Adopted):
+        return is_in_store(place.output_dir) or is_in_store(place.tars)
     if isinstance(place, str):
         scheme, separator, _ = place.partition("://")
         return bool(separator) and scheme.lower() in URL_SCHEMES
     return any(kind.__module__.partition(".")[0] == "obstore" for kind in type(place).__mro__)
+
+
+def absolute_place(place: Place) -> Place:
+    """Return a place that stays where it is, whatever the working directory is later."""
+    if isinstance(place, Adopted):
+        here = [absolute_place(it) for it in (place.output_dir, place.tars)]
+        return Adopted(*here)  # type: ignore[arg-type]  # paths stay paths
+    # No file is touched, and no link followed.
+    return place if is_in_store(place) else os.path.abspath(local_path(place))  # noqa: PTH100
 
 
 def options_for(

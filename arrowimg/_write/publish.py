@@ -14,6 +14,7 @@ from arrowimg._dataset.folder import find_sidecars, is_foreign_manifest, read_ma
 from arrowimg._dataset.index.formats import indexes_among
 from arrowimg._format.manifest import Manifest, ShardEntry
 from arrowimg._format.names import (
+    ADOPTED_PREFIX,
     MANIFEST_NAME,
     FileKind,
     is_numbered,
@@ -253,6 +254,7 @@ def _check_is_ours(storage: Storage, names: list[str]) -> None:
     ]
     if MANIFEST_NAME in names and is_foreign_manifest(storage):
         foreign.append(MANIFEST_NAME)
+    foreign += [name for name in names if name.startswith(ADOPTED_PREFIX)][:1]
     if foreign:
         differences = [f"{name} is not arrowimg's, and would be replaced" for name in foreign]
         raise DatasetConflictError(storage.path_of(""), differences, can_overwrite=False)

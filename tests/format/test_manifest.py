@@ -74,12 +74,12 @@ def test_other_content_is_refused_with_the_path(data: bytes) -> None:
 
 
 def test_a_newer_format_version_is_refused_as_such() -> None:
-    with pytest.raises(ManifestError, match="a format version up to 1, found version 2"):
-        Manifest.from_json(changed(format_version=2), "manifest.json")
+    with pytest.raises(ManifestError, match="a format version up to 2, found version 3"):
+        Manifest.from_json(changed(format_version=3), "manifest.json")
 
 
 def test_a_newer_format_version_is_told_from_garbage_by_its_version() -> None:
-    newer = changed(format_version=2, signature="what version 2 may add")
+    newer = changed(format_version=3, signature="what version 3 may add")
 
-    with pytest.raises(ManifestError, match="a format version up to 1, found version 2"):
+    with pytest.raises(ManifestError, match="a format version up to 2, found version 3"):
         Manifest.from_json(newer, "manifest.json")

@@ -20,6 +20,7 @@ from arrowimg._dataset.view.findings import findings_of
 from arrowimg._dataset.view.header import details_of, facts_of, notes_of, sql_of
 from arrowimg._dataset.view.page import Contents, Strip
 from arrowimg._dataset.view.pictures import extreme_rows, read_pictures, sampled_rows
+from arrowimg._storage.adopted import Adopted
 from arrowimg._storage.base import Storage
 from arrowimg._storage.open import is_in_store, open_storage, place_as_text
 from arrowimg.errors import OptionError
@@ -91,7 +92,8 @@ class _Dataset(Struct, frozen=True):
 def _dataset(
     output_dir: Place, options: ViewOptions, storage_options: StorageOptions | None
 ) -> _Dataset:
-    is_ready = not isinstance(output_dir, str | os.PathLike)
+    of_stores = None if isinstance(output_dir, str | os.PathLike | Adopted) else output_dir
+    is_ready = of_stores is not None
     told = None if is_ready or not is_in_store(output_dir) else storage_options
     storage = open_storage(output_dir, told)
     listing = read_listing(storage)
@@ -103,8 +105,7 @@ def _dataset(
     path = place_as_text(output_dir, storage)
     title = shown_text(path.rstrip("/").rpartition("/")[2] or path)
     facts = facts_of(figures, listing, report, storage)
-    of_store = output_dir if not isinstance(output_dir, str | os.PathLike) else told
-    side = Side(title, rows, figures, facts, listing.has_sha256, of_store)
+    side = Side(title, rows, figures, facts, listing.has_sha256, of_stores or told)
     return _Dataset(path, side, storage, listing, report)
 
 
