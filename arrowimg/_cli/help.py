@@ -262,7 +262,7 @@ exit status:
 GC = """\
 usage: arrowimg gc OUT [options]
 
-List files that no shard needs: temporary files, and tars that no sidecar names.
+List files that no shard needs: temporary files, spools, and tars that no sidecar names.
 
 arguments:
   OUT                    folder of shards, or its URL

@@ -10,6 +10,7 @@ from arrowimg._dataset.folder import read_manifest
 from arrowimg._dataset.sidecars import read_footer
 from arrowimg._format.names import (
     ADOPTED_PREFIX,
+    SPOOLS_FOLDER,
     TAR_SUFFIX,
     FileKind,
     is_ours,
@@ -34,7 +35,7 @@ class Garbage(Struct, frozen=True):
     Attributes
     ----------
     name
-        Of the file, without folder.
+        Of the file, without the folder of the dataset.
     nbytes
         Its size.
     age_days
@@ -53,10 +54,11 @@ def collect_garbage(
     delete: bool = False,
     storage_options: StorageOptions | None = None,
 ) -> list[Garbage]:
-    """Return temporary files, and tars that no sidecar names; `delete`: and remove them.
+    """Return temporary files, spools, and tars that no sidecar names; `delete`: and remove them.
 
     A tar without a sidecar was left by a writer that died in between. It is whole, but no reader
-    that starts from sidecars sees it, and writing the same batch again adopts it.
+    that starts from sidecars sees it, and writing the same batch again adopts it. Spools are what a
+    job of Ray encoded that came to no end; without them, its next run encodes all anew.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def collect_garbage(
     """
     storage = open_storage(output_dir, storage_options)
     if not delete:
-        return _find_garbage(storage, older_than_days)
+        return _find_garbage(storage, older_than_days) + _find_spools(storage, older_than_days)
     if storage.promises.is_remote and older_than_days < 1:
         option, expected = "older_than_days", "1 or more, as an object store has no lock"
         raise OptionError(option, expected, older_than_days)
@@ -90,7 +92,10 @@ def collect_garbage(
             raise StorageError(str(output_dir), "a writer is publishing", 0, None, None)
         garbage = _find_garbage(storage, older_than_days)
         storage.remove([file.name for file in garbage])
-    return garbage
+        spools = _find_spools(storage, older_than_days)
+        if spools:
+            storage.at(SPOOLS_FOLDER).clear()
+    return garbage + spools
 
 
 def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
@@ -113,6 +118,17 @@ def _find_garbage(storage: Storage, older_than_days: float) -> list[Garbage]:
         if isinstance(file, FileStat)
     ]
     return [file for file in found if file.age_days >= older_than_days]
+
+
+def _find_spools(storage: Storage, older_than_days: float) -> list[Garbage]:
+    """Return all spools, or none while one is younger: they are of one job."""
+    files = [file for page in storage.at(SPOOLS_FOLDER).pages() for file in page]
+    now = storage.now() if files else 0.0
+    found = [
+        Garbage(f"{SPOOLS_FOLDER}/{it.name}", it.nbytes, (now - it.modified_at) / DAY_SECONDS)
+        for it in files
+    ]
+    return found if all(file.age_days >= older_than_days for file in found) else []
 
 
 def _may_be_garbage(name: str) -> bool:

@@ -24,6 +24,9 @@ README = "README.md"
 ADOPTED_PREFIX = "adopted-"
 """The name of a shard whose tar others wrote starts with this."""
 
+SPOOLS_FOLDER = f"{TEMPORARY_PREFIX}spools"
+"""Of the batches that workers of a cluster encoded, until they are joined to full shards."""
+
 _QUARANTINE_PREFIX = "quarantine-"
 _NUMBER = "[0-9]{6,}"
 _STEM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")

@@ -47,6 +47,35 @@ def names_of(garbage: list[Any]) -> list[str]:
     return [file.name for file in garbage]
 
 
+class TestSpools:
+    @pytest.fixture
+    def spools(self, folder: Path) -> Path:
+        """Leave what a job of Ray leaves that came to no end."""
+        spools = folder / ".arrowimg-spools"
+        spools.mkdir()
+        for name in ("a.arrow", "b.arrow"):
+            (spools / name).write_bytes(b"spool")
+        age(spools, WEEK_SECONDS)
+        return spools
+
+    def test_spools_are_listed_and_removed_with_their_folder(
+        self, folder: Path, spools: Path
+    ) -> None:
+        expected = [".arrowimg-spools/a.arrow", ".arrowimg-spools/b.arrow"]
+
+        assert names_of(collect_garbage(folder)) == expected
+        assert spools.exists()
+        assert names_of(collect_garbage(folder, delete=True)) == expected
+        assert not spools.exists()
+        assert verify(folder).is_sound
+
+    def test_all_stay_while_one_is_young(self, folder: Path, spools: Path) -> None:
+        (spools / "c.arrow").write_bytes(b"of a job that goes on")
+
+        assert collect_garbage(folder, delete=True) == []
+        assert len(list(spools.iterdir())) == 3
+
+
 class TestListing:
     def test_temporary_files_and_tars_that_no_sidecar_names_are_listed(self, folder: Path) -> None:
         age(folder, WEEK_SECONDS)
@@ -99,7 +128,7 @@ class TestListing:
 
         def then_gone(storage: LocalStorage) -> list[str]:
             found = names(storage)
-            (folder / LEFT[0]).unlink()
+            (folder / LEFT[0]).unlink(missing_ok=True)
             return found
 
         monkeypatch.setattr(LocalStorage, "names", then_gone)

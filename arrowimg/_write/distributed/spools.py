@@ -15,9 +15,9 @@ import pyarrow as pa
 from msgspec import Struct, structs
 
 from arrowimg._core.checksums import checksum
-from arrowimg._core.pieces import TEMPORARY_PREFIX
 from arrowimg._core.tables import canonical_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, KeyStyle, sample_key_column
+from arrowimg._format.names import SPOOLS_FOLDER
 from arrowimg._format.samples import Samples
 from arrowimg._images.columns import image_runs
 from arrowimg._storage.commit import retry_once
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from arrowimg._write.options import WriteOptions
     from arrowimg._write.publish import Dataset
     from arrowimg._write.shard import Shard
-
-SPOOLS_FOLDER = f"{TEMPORARY_PREFIX}spools"
 
 _TABLES = ("stored", "metadata", "members")
 _ROWS_AT_ONCE = 64

@@ -16,10 +16,10 @@ from writer_data import dataset, in_batches
 
 import arrowimg
 from arrowimg import ImageBatch, WriteOptions
+from arrowimg._format.names import SPOOLS_FOLDER
 from arrowimg._storage.open import open_storage
 from arrowimg._write import prepare as _batches
 from arrowimg._write.distributed.spools import (
-    SPOOLS_FOLDER,
     Spool,
     discard_spools,
     join_shard,
