@@ -349,13 +349,20 @@ class MetadataJoinError(ArrowimgError, ValueError):
         Those that are otherwise.
     others
         Where ids of one side are missing on the other: ids that stand there only, some of them.
+    advice
+        What they seem to differ in, and what to do.
     """
 
     def __init__(
-        self, expected: str, image_ids: Sequence[str | None], others: Sequence[str] = ()
+        self,
+        expected: str,
+        image_ids: Sequence[str | None],
+        others: Sequence[str] = (),
+        advice: str = "",
     ) -> None:
-        super().__init__(expected, image_ids, others)
+        super().__init__(expected, image_ids, others, advice)
         self.expected, self.image_ids, self.others = expected, tuple(image_ids), tuple(others)
+        self.advice = advice
 
     def __str__(self) -> str:
         ids = [repr(image_id) for image_id in self.image_ids]
@@ -363,7 +370,8 @@ class MetadataJoinError(ArrowimgError, ValueError):
         if not self.others:
             return text
         examples = ", ".join(map(repr, self.others))
-        return f"{text}\nOn the other side, without one here, are for example {examples}."
+        hint = f"\n{self.advice[:1].upper()}{self.advice[1:]}." if self.advice else ""
+        return f"{text}\nOn the other side, without one here, are for example {examples}.{hint}"
 
 
 class ShardConflictError(ArrowimgError, FileExistsError):

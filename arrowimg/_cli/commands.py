@@ -31,7 +31,6 @@ def write(parsed: argparse.Namespace) -> int:
 
     from arrowimg._images.options import JpegOptions
     from arrowimg._write.source_writer import write_shards
-    from arrowimg._write.sources.table_files import read_table
 
     # What was passed over is in the closing lines.
     logging.getLogger("arrowimg.sources").setLevel(logging.ERROR)
@@ -41,8 +40,16 @@ def write(parsed: argparse.Namespace) -> int:
         parsed.source,
         parsed.out,
         parsed.images_per_tar,
-        None if parsed.metadata is None else read_table(parsed.metadata),
+        parsed.metadata,
         not parsed.keep_image_data,
+        on=parsed.on,
+        captions=parsed.captions,
+        labels=parsed.labels,
+        rename=dict(parsed.rename),
+        drop=parsed.drop,
+        reserved_prefix=parsed.reserved_prefix,
+        split=dict(parsed.split) if parsed.split else None,
+        split_by=parsed.split_by,
         progress=False if parsed.quiet else None,
         jpeg=jpeg,
         image_column=parsed.image_column,

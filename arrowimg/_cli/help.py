@@ -39,7 +39,8 @@ Write the images of SOURCE to OUT: tars of at most so many images, and beside ea
 a Parquet file with one row per image. The manifest comes last.
 
 arguments:
-  SOURCE                 folder of images, image file, or Parquet or Arrow file
+  SOURCE                 folder of images or of Parquet and Arrow files, one such file,
+                         a pattern of them, or a URL
   OUT                    folder or URL to write to
 
 shards:
@@ -49,10 +50,25 @@ shards:
                          Croissant asks for [xxh3_128]
   --members EXT=COLUMNS  columns beside the picture in the tar, for example txt=caption
                          or json=caption,score; may be given several times
-  --metadata FILE        Parquet or Arrow file joined to the images by image_id
   --keep-image-data      keep the stored pictures in the Parquet files too
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
+
+columns:
+  --metadata FILE        CSV, JSON lines, Parquet or Arrow file joined to the images by
+                         image_id; a folder: its metadata.csv, .jsonl or .parquet
+  --on COLUMN            what it is joined on, for example file_name; LEFT=RIGHT where
+                         images and metadata call it otherwise [image_id]
+  --captions SUFFIX      text files beside the images, for example txt: column caption
+  --labels folder        the folder of each image: column label
+  --rename OLD=NEW       another name for a column; may be given several times
+  --drop COLUMN          a column to leave out; may be given several times
+  --reserved-prefix P    put before names that the Parquet files use themselves
+
+splits:
+  --split FRACTIONS      several datasets, in folders of OUT, for example
+                         train=0.9,val=0.1; by a hash of the id
+  --split-by COLUMN      by a hash of this column: rows of one value stay together
 
 images:
   --image-column NAME    column of images [image_data]

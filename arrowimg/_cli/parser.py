@@ -98,6 +98,14 @@ def _add_writing_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     write.add_argument("--checksum", choices=("xxh3_128", "sha256"), default="xxh3_128")
     write.add_argument("--members", type=_member, action="append", default=[])
     write.add_argument("--metadata")
+    write.add_argument("--on", type=_on)
+    write.add_argument("--captions", metavar="SUFFIX")
+    write.add_argument("--labels", choices=("folder",))
+    write.add_argument("--rename", type=_renamed, action="append", default=[])
+    write.add_argument("--drop", action="append", default=[])
+    write.add_argument("--reserved-prefix")
+    write.add_argument("--split", type=_fractions)
+    write.add_argument("--split-by")
     write.add_argument("--keep-image-data", action="store_true")
     write.add_argument("--image-column", default="image_data")
     write.add_argument("--on-error", choices=("raise", "quarantine"), default="raise")
@@ -250,6 +258,31 @@ def _member(text: str) -> tuple[str, str | list[str]]:
         raise argparse.ArgumentTypeError(message)
     names = columns.split(",")
     return extension, names if extension == "json" or len(names) > 1 else names[0]
+
+
+def _renamed(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        message = f"expected OLD=NEW, found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return old, new
+
+
+def _on(text: str) -> str | tuple[str, str]:
+    left, equals, right = text.partition("=")
+    if not left or (equals and not right):
+        message = f"expected COLUMN, or COLUMN=COLUMN, found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return (left, right) if equals else left
+
+
+def _fractions(text: str) -> list[tuple[str, float]]:
+    pairs = [part.partition("=") for part in text.split(",")]
+    try:
+        return [(name, float(value)) for name, _, value in pairs]
+    except ValueError:
+        message = f"expected NAME=FRACTION,NAME=FRACTION..., found {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _storage_option(text: str) -> tuple[str, str]:

@@ -5,26 +5,39 @@ from __future__ import annotations
 import errno
 import heapq
 import os
+import re
 import stat
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from arrowimg._images.columns import FILES_AND_FAULTS
 from arrowimg.errors import SourceError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
+    {
+        *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+        *(".apng", ".avif", ".avifs", ".dib", ".heic", ".heif", ".j2k", ".jp2", ".jpf", ".jpx"),
+        *(".jxl", ".pjp", ".pjpeg"),
+    }
 )
+"""Suffixes of pictures, also of formats that are not read: such a file is a row with a code."""
+
+_FIRST_BYTES = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a"),
+    *(b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\xff\x0a"),
+)
+_AFTER_SIZE = re.compile(rb"RIFF.{4}WEBP|BM.{4}\0{4}|.{4}ftyp(avif|avis|heic|heix|mif1)", re.DOTALL)
 
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _BATCH_NBYTES = 64 * 2**20
+_NO_SUFFIX = "suffix (none)"
 _MOST_SUFFIXES = 20
 _LONGEST_SUFFIX = 10
 
@@ -38,42 +51,84 @@ class FoundImages(Struct, frozen=True):
         Sorted.
     passed_over
         Number of files and folders that are left out by rule, by reason.
+    num_links
+        Number of links to folders that were followed.
     """
 
     paths: list[Path]
     passed_over: Counter[str]
+    num_links: int = 0
 
 
-def find_images(folder: Path) -> FoundImages:
+def find_images(folder: Path, beside: str = "") -> FoundImages:
     """Return the image files below a folder.
 
     Left out, and counted, are files of other suffixes, files and folders whose name starts with a
-    dot, links to nothing, and what is no regular file. A folder is read once, a link to it is
-    followed only where it is not below the folder by itself.
+    dot, links to nothing, and what is no regular file. A file without a suffix is an image where
+    its first bytes say so. A folder is read once, a link to it is followed only where it is not
+    below the folder by itself.
+
+    Parameters
+    ----------
+    beside
+        Suffix of files that belong to pictures; those that have none are counted.
 
     Raises
     ------
     SourceError
         When a folder cannot be listed.
     """
+    found = find_files(folder, IMAGE_SUFFIXES, is_picture)
+    alone = f"suffix {beside}"
+    if beside and alone in found.passed_over:
+        taken = sum(path.with_suffix(beside).is_file() for path in found.paths)
+        found.passed_over[alone] = max(0, found.passed_over[alone] - taken)
+        return structs.replace(found, passed_over=+found.passed_over)
+    return found
+
+
+def is_picture(path: Path) -> bool:
+    """Tell whether a regular file begins like a picture; False where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(16)
+    except OSError:
+        return False
+    return first.startswith(_FIRST_BYTES) or _AFTER_SIZE.match(first) is not None
+
+
+def find_files(
+    folder: Path, suffixes: Collection[str], is_wanted: Callable[[Path], bool] | None = None
+) -> FoundImages:
+    """Return the files below a folder that have one of these suffixes, as `find_images` does.
+
+    Parameters
+    ----------
+    is_wanted
+        Judges regular files without a suffix; None: they are left out.
+    """
     found, passed_over, seen = list[Path](), Counter[str](), set[tuple[int, int]]()
+    num_links = 0
     # Folders before links to folders, so that what is here itself has its own name.
     waiting = [(False, folder)]
     while waiting:
-        _, path = heapq.heappop(waiting)
+        is_link, path = heapq.heappop(waiting)
         entries = _list_once(path, seen)
         if entries is None:
             passed_over["a folder that was read already"] += 1
             continue
+        num_links += is_link
         for entry in entries:
-            is_folder, reason = _judge(entry)
+            is_folder, reason = _judge(entry, suffixes)
+            if reason == _NO_SUFFIX and is_wanted and is_wanted(path / entry.name):
+                reason = None
             if is_folder:
                 heapq.heappush(waiting, (entry.is_symlink(), path / entry.name))
             elif reason is None:
                 found.append(path / entry.name)
             else:
                 passed_over[_bounded(reason, passed_over)] += 1
-    return FoundImages(sorted(found), passed_over)
+    return FoundImages(sorted(found), passed_over, num_links)
 
 
 def ids_of_files(paths: list[Path], folder: Path | None = None) -> list[str]:
@@ -154,12 +209,12 @@ def _list_once(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str
         raise SourceError(expected, found, str(folder), advice) from error
 
 
-def _judge(entry: os.DirEntry[str]) -> tuple[bool, str | None]:
-    """Return whether an entry is a folder to read, else why it is no image file, None if it is."""
+def _judge(entry: os.DirEntry[str], suffixes: Collection[str]) -> tuple[bool, str | None]:
+    """Return whether an entry is a folder to read, else why it is not wanted, None if it is."""
     if entry.name.startswith("."):
         return False, "hidden"
     suffix = Path(entry.name).suffix.lower()
-    reason = None if suffix in IMAGE_SUFFIXES else f"suffix {printable(suffix) or '(none)'}"
+    reason = None if suffix in suffixes else f"suffix {printable(suffix) or '(none)'}"
     if entry.is_symlink():
         return _judge_link(entry, reason)
     if entry.is_dir(follow_symlinks=False):

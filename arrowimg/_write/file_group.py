@@ -68,7 +68,7 @@ class FileGroupTask(Task, frozen=True, eq=False, tag=True):
         As in the batch.
     metadata
         The batch's, plus ``output_dir``, ``images_per_tar``, ``num_images``, ``num_rows``,
-        ``num_errors`` and ``num_unchanged``.
+        ``num_errors`` and ``num_unchanged``; of a dataset in splits, ``splits`` too.
     """
 
     def __post_init__(self) -> None:
@@ -128,6 +128,16 @@ class FileGroupTask(Task, frozen=True, eq=False, tag=True):
     def parquet_paths(self) -> list[str]:
         """Paths of the sidecars, in shard order."""
         return self._paths("parquet")
+
+    @property
+    def splits(self) -> dict[str, FileGroupTask]:
+        """The files of each split by its name; empty where there are none."""
+        found, row = dict[str, FileGroupTask](), 0
+        for name, metadata in self.metadata.get("splits", {}).items():
+            data = self.data.slice(row, metadata["num_files"])
+            found[name] = FileGroupTask(data, self.dataset_name, self.task_id, metadata)
+            row += metadata["num_files"]
+        return found
 
     def _paths(self, kind: str) -> list[str]:
         rows = self.data.select(["path", "kind"]).to_pylist()

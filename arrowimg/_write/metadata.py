@@ -6,6 +6,7 @@ of 256 bits, dictionaries of small integers, maps) come out as they went in.
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,25 +35,36 @@ class MetadataFrame:
     Parameters
     ----------
     source
-        Anything that speaks Arrow, or a `polars.LazyFrame`, with a column ``image_id``.
+        Anything that speaks Arrow, or a `polars.LazyFrame`, with a column to join on.
+    left, right
+        Names of the columns that are joined on, of the images and of the metadata.
+
+    Attributes
+    ----------
+    columns
+        All but the one that is joined on.
+    names
+        Names of all columns.
 
     Raises
     ------
     SchemaError
-        When there is no ``image_id``.
+        When there is no column to join on.
     MetadataJoinError
         When an id is null or given twice.
     """
 
-    def __init__(self, source: object) -> None:
+    def __init__(self, source: object, left: str = _ID, right: str = _ID) -> None:
         check_polars_threads()
         frame = source.collect() if isinstance(source, pl.LazyFrame) else source
         table = plain_table(as_table(frame))
-        if table.column_names.count(_ID) != 1:
+        self.left, self.names = left, table.column_names
+        if self.names.count(right) != 1:
             expected = "a column of strings or integers in metadata"
-            raise SchemaError(_ID, expected, str(table.column_names))
-        self.columns = table.drop_columns([_ID])
-        self._rows = _text_ids(text_column(table[_ID], _ID)).with_row_index(_ROW)
+            advice = f'pass on=("{left}", <its name>)' if self.names else ""
+            raise SchemaError(right, expected, str(self.names), advice)
+        self.columns = table.drop_columns([right])
+        self._rows = _text_ids(text_column(table[right], right)).with_row_index(_ROW)
         self._is_used = np.zeros(table.num_rows, np.bool_)
         self._taken = np.empty(0, np.int64)
         repeated = self._rows.filter(pl.col(_ID).is_duplicated() | pl.col(_ID).is_null())
@@ -93,7 +105,7 @@ class MetadataFrame:
 
     def join(self, table: pa.Table) -> pa.Table:
         """Return a table with the columns that belong to its ids, see `with_metadata`."""
-        return with_metadata(table, self.take)
+        return with_metadata(table, self.take, self.left)
 
     def confirm(self) -> None:
         """Count the rows taken last as used: their images will be written."""
@@ -104,17 +116,19 @@ class MetadataFrame:
         _refuse(self._rows.filter(pl.Series(~self._is_used))[_ID], _NO_REST)
 
 
-def with_metadata(table: pa.Table, find: Callable[[pa.ChunkedArray], pa.Table]) -> pa.Table:
+def with_metadata(
+    table: pa.Table, find: Callable[[pa.ChunkedArray], pa.Table], left: str = _ID
+) -> pa.Table:
     """Return a table of images with the columns that `find` has for its ids.
 
     Raises
     ------
     SchemaError
-        When the table has no ``image_id``.
+        When the table has no column to join on.
     """
-    if _ID not in table.column_names:
-        raise SchemaError(_ID, "a column to join metadata on", f"columns {table.column_names}")
-    return beside(table, find(text_column(table[_ID], _ID)))
+    if left not in table.column_names:
+        raise SchemaError(left, "a column to join metadata on", f"columns {table.column_names}")
+    return beside(table, find(text_column(table[left], left)))
 
 
 def _text_ids(image_ids: pa.ChunkedArray) -> pl.DataFrame:
@@ -123,5 +137,38 @@ def _text_ids(image_ids: pa.ChunkedArray) -> pl.DataFrame:
 
 def _refuse(image_ids: pl.Series, expected: str, others: pl.Series | None = None) -> None:
     if len(image_ids):
-        examples = [] if others is None else others.head(_EXAMPLES).to_list()
-        raise MetadataJoinError(expected, image_ids.to_list(), examples)
+        rest = [] if others is None else others.to_list()
+        advice = _remedy(image_ids.drop_nulls().to_list(), set(rest))
+        raise MetadataJoinError(expected, image_ids.to_list(), rest[:_EXAMPLES], advice)
+
+
+def _remedy(image_ids: list[str], others: set[str]) -> str:
+    """Return what makes ids of the images those of the metadata, empty where nothing known does."""
+    for change, advice in _REMEDIES:
+        changed = {change(it) for it in image_ids}
+        if not changed.isdisjoint(map(change, others)):
+            return advice
+    return ""
+
+
+def _without_suffix(text: str) -> str:
+    return PurePosixPath(text).with_suffix("").as_posix() if PurePosixPath(text).name else text
+
+
+_REMEDIES: tuple[tuple[Callable[[str], str], str], ...] = (
+    (
+        _without_suffix,
+        'they differ in the suffix: pass on="file_name" for picture files, else take it off',
+    ),
+    (
+        lambda text: text.lstrip("0"),
+        "they differ in leading zeros: read the ids as text, or pass the file itself as metadata",
+    ),
+    (lambda text: PurePosixPath(text).name, "they differ in the folder: take it off, or add it"),
+    (
+        lambda text: _without_suffix(PurePosixPath(text).name),
+        "they differ in folder and suffix: take them off",
+    ),
+    (lambda text: text.strip().casefold(), "they differ in case, or in blanks around them"),
+)
+"""What ids may differ in, the likely first, and what to do then."""

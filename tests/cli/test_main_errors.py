@@ -173,14 +173,12 @@ class TestFilesOfTheSource:
     def test_what_is_no_source_yet_is_answered_with_the_way_out(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        (tmp_path / "parts").mkdir()
-        for name in ("labels.csv", "a.jsonl", "shard.tar", "parts/0.parquet"):
+        for name in ("labels.csv", "a.jsonl", "shard.tar"):
             (tmp_path / name).write_bytes(b"")
         for name, advice in (
             ("labels.csv", "polars.read_csv("),
             ("a.jsonl", "polars.read_ndjson("),
             ("shard.tar", "unpack it"),
-            ("parts", "rglob('*.parquet')"),
         ):
             assert status_of("write", tmp_path / name, tmp_path / "new") == 1
             assert advice in capsys.readouterr().err
@@ -190,7 +188,7 @@ class TestFilesOfTheSource:
     ) -> None:
         folder = tmp_path / "photos"
         folder.mkdir()
-        for name in ("a.jpg", "b.avif", "c.avif", "notes.txt"):
+        for name in ("a.jpg", "b.svg", "c.svg", "notes.txt"):
             (folder / name).write_bytes(JPEG)
 
         status_of("write", folder, tmp_path / "one")
@@ -199,9 +197,9 @@ class TestFilesOfTheSource:
         printed = capsys.readouterr()
         text, document = printed.out.split("{", 1)
         assert printed.err == ""
-        assert text.endswith("passed over: suffix .avif 2, suffix .txt 1\n")
+        assert text.endswith("passed over: suffix .svg 2, suffix .txt 1\n")
         assert json.loads("{" + document)["metadata"]["passed_over"] == {
-            "suffix .avif": 2,
+            "suffix .svg": 2,
             "suffix .txt": 1,
         }
 

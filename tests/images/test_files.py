@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from file_data import JPEG
+from PIL import Image
 
 from arrowimg._images.files import find_images, ids_of_files, read_files
 from arrowimg.errors import SourceError
@@ -43,13 +44,14 @@ class TestWhatIsTaken:
         put(
             tmp_path,
             "a.jpg",
-            "b.avif",
-            "c.avif",
+            "b.svg",
+            "c.svg",
             "notes.txt",
             "README",
             ".hidden.jpg",
             ".git/d.jpg",
         )
+        (tmp_path / "README").write_text("by others")
         (tmp_path / "gone.jpg").symlink_to("nowhere")
         (tmp_path / "self.jpg").symlink_to("self.jpg")
         os.mkfifo(tmp_path / "pipe.jpg")
@@ -60,13 +62,44 @@ class TestWhatIsTaken:
 
         assert [path.name for path in found.paths] == ["a.jpg"]
         assert found.passed_over == {
-            "suffix .avif": 2,
+            "suffix .svg": 2,
             "suffix .txt": 1,
             "suffix (none)": 1,
             "hidden": 2,
             "a link to nothing": 2,
             "no regular file": 2,
         }
+
+    def test_files_without_a_suffix_are_taken_by_their_first_bytes(self, tmp_path: Path) -> None:
+        starts = {"JPEG": (8, 8), "PNG": (8, 8), "GIF": (8, 8), "BMP": (8, 8), "TIFF": (8, 8)}
+        for kind, size in [*starts.items(), ("WEBP", (8, 8)), ("AVIF", (8, 8))]:
+            Image.new("RGB", size).save(tmp_path / kind.lower(), kind)
+        (tmp_path / "BMW").write_text("BMW makes cars and other things")
+        (tmp_path / "empty").touch()
+        os.mkfifo(tmp_path / "pipe")
+
+        found = find_images(tmp_path)
+
+        assert [path.name for path in found.paths] == [
+            *("avif", "bmp", "gif", "jpeg", "png", "tiff", "webp")
+        ]
+        assert found.passed_over == {"suffix (none)": 2, "no regular file": 1}
+
+    def test_pictures_of_formats_that_are_not_read_are_taken(self, tmp_path: Path) -> None:
+        put(tmp_path, "a.avif", "b.heic", "c.jp2", "d.jxl", "e.svg")
+
+        assert names_below(tmp_path) == ["a.avif", "b.heic", "c.jp2", "d.jxl"]
+
+    def test_links_to_folders_are_counted(self, tmp_path: Path) -> None:
+        put(tmp_path, "here/cat/a.jpg", "there/b.jpg")
+        (tmp_path / "here" / "dog").symlink_to(tmp_path / "there")
+
+        assert find_images(tmp_path / "here").num_links == 1
+
+    def test_files_that_belong_to_pictures_are_not_passed_over(self, tmp_path: Path) -> None:
+        put(tmp_path, "a.jpg", "a.txt", "b.jpg", "alone.txt")
+
+        assert find_images(tmp_path, ".txt").passed_over == {"suffix .txt": 1}
 
     def test_reasons_are_bounded(self, tmp_path: Path) -> None:
         put(tmp_path, "a.jpg", f"b.{'x' * 100}", *(f"c.s{number}" for number in range(100)))

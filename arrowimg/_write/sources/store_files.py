@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from msgspec import Struct
 
 from arrowimg._core.threads import map_on_threads
 from arrowimg._images.files import IMAGE_SUFFIXES, ids_of_files
-from arrowimg._storage.base import Storage
 from arrowimg._storage.open import open_storage
+from arrowimg._write.sources.items import Item
+from arrowimg._write.sources.partitions import partitions_of, with_partitions
 from arrowimg._write.sources.table_files import PARQUET_SUFFIXES, parquet_tables
 from arrowimg.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
 
-    from arrowimg._storage.base import StorageOptions
+    from arrowimg._storage.base import Storage, StorageOptions
+    from arrowimg._write.sources.file_columns import FileColumns
 
 _EXPECTED = (
     f"image files ({', '.join(sorted(IMAGE_SUFFIXES))}) below it, "
@@ -30,29 +33,17 @@ _AT_ONCE = 64
 _FILES_OF_A_TABLE = 256
 
 
-class StoreFiles(Struct, frozen=True):
-    """Files of an object store that hold images.
-
-    Attributes
-    ----------
-    storage
-        Where they are.
-    names
-        Sorted; with slashes for those that are below.
-    are_tables
-        Whether they are Parquet files, and not pictures.
-    passed_over
-        Number of files that are left out by rule, by reason.
-    """
-
-    storage: Storage
-    names: list[str]
-    are_tables: bool
-    passed_over: Counter[str]
-
-
-def find_store_files(url: str, storage_options: StorageOptions | None) -> StoreFiles:
+def store_items(
+    url: str, storage_options: StorageOptions | None, file_columns: FileColumns
+) -> tuple[list[Item], Counter[str]]:
     """Return the files that a URL is of: one, those of a pattern, or the pictures below it.
+
+    Returns
+    -------
+    list[Item]
+        The pictures as one, or each file of a table.
+    Counter[str]
+        Number of files that are left out by rule, by reason.
 
     Raises
     ------
@@ -70,51 +61,68 @@ def find_store_files(url: str, storage_options: StorageOptions | None) -> StoreF
     else:
         storage = open_storage(url, storage_options, argument="source")
         names = storage.names_below()
-    tables = [it for it in names if _suffix(it) in PARQUET_SUFFIXES]
+    tables = [it for it in names if _suffix(it) in PARQUET_SUFFIXES and not _is_hidden(it)]
     pictures = [it for it in names if _suffix(it) in IMAGE_SUFFIXES and not _is_hidden(it)]
-    are_tables = bool(tables) and ("*" in last or is_file) and not pictures
-    found = tables if are_tables else pictures
+    found = pictures or tables
     if not found:
         raise SourceError(_EXPECTED, f"none among {len(names):,} files", url)
-    left_out = [it for it in names if it not in set(found)]
+    taken = {*found}
+    if pictures and file_columns.captions is not None:
+        taken |= {*map(file_columns.caption_name, pictures)}
+    left_out = [it for it in names if it not in taken]
     reasons = ("hidden" if _is_hidden(it) else f"suffix {_suffix(it)}" for it in left_out)
-    return StoreFiles(storage, found, are_tables, Counter(reasons))
+    passed_over = Counter(reasons)
+    if not pictures:
+        parts = partitions_of(tables)
+        items = [_item_of_table(storage, name) for name in tables]
+        return list(map(with_partitions, items, parts)), passed_over
+    present = {*names}
+
+    def read(name: str) -> bytes | None:
+        # A file that stands alone was not listed with those beside it.
+        is_there = name in present or (is_file and name in storage.names())
+        return _content(storage, name) if is_there else None
+
+    def all_tables() -> Iterator[pa.Table]:
+        return _tables_of_pictures(storage, pictures, file_columns, read)
+
+    return [Item(all_tables, len(pictures))], passed_over
 
 
-def tables_of_store(files: StoreFiles) -> Iterator[pa.Table]:
-    """Yield the rows of files in a store; a picture that cannot be read is an error.
+def _tables_of_pictures(
+    storage: Storage,
+    names: list[str],
+    file_columns: FileColumns,
+    read_beside: Callable[[str], bytes | None],
+) -> Iterator[pa.Table]:
+    rows = zip(names, ids_of_files([Path(name) for name in names]), strict=True)
 
-    Raises
-    ------
-    SourceError
-        When a file cannot be read.
-    """
-    if files.are_tables:
-        for name in files.names:
-            yield from _tables_of(files.storage, name)
-        return
-    paths = [Path(name) for name in files.names]
-    rows = zip(files.names, ids_of_files(paths), strict=True)
-
-    def read(row: tuple[str, str]) -> tuple[str, str, bytes]:
+    def read(row: tuple[str, str]) -> tuple[str, str, bytes, dict[str, pa.Array]]:
         name, image_id = row
-        return image_id, files.storage.path_of(name), _content(files.storage, name)
+        columns = file_columns.columns([name], read_beside)
+        return image_id, storage.path_of(name), _content(storage, name), columns
 
     read_rows = map_on_threads(read, rows, _AT_ONCE, 2 * _AT_ONCE, "read")
-    waiting = list[tuple[str, str, bytes]]()
-    for row in read_rows:
-        waiting.append(row)
-        if len(waiting) == _FILES_OF_A_TABLE:
-            yield _table(waiting)
-            waiting = []
-    if waiting:
-        yield _table(waiting)
+    for some in iter(lambda: list(islice(read_rows, _FILES_OF_A_TABLE)), []):
+        yield _table(some)
 
 
-def _table(rows: list[tuple[str, str, bytes]]) -> pa.Table:
-    ids, paths, data = zip(*rows, strict=True)
+def _item_of_table(storage: Storage, name: str) -> Item:
+    def schema() -> pa.Schema:
+        with closing(_tables_of(storage, name)) as tables:
+            return next(tables).schema
+
+    return Item(lambda: _tables_of(storage, name), None, schema, storage.path_of(name))
+
+
+def _table(rows: list[tuple[str, str, bytes, dict[str, pa.Array]]]) -> pa.Table:
+    ids, paths, data, others = zip(*rows, strict=True)
     columns = (pa.array(ids), pa.array(paths), pa.array(data, pa.large_binary()))
-    return pa.table(dict(zip(("image_id", "image_path", "image_data"), columns, strict=True)))
+    table = pa.table(dict(zip(("image_id", "image_path", "image_data"), columns, strict=True)))
+    for name in others[0]:
+        column = pa.chunked_array([it[name] for it in others]).combine_chunks()
+        table = table.append_column(name, column)
+    return table
 
 
 def _content(storage: Storage, name: str) -> bytes:
@@ -126,7 +134,7 @@ def _content(storage: Storage, name: str) -> bytes:
         raise SourceError(expected, str(error), storage.path_of(name)) from error
 
 
-def _tables_of(storage: Storage, name: str) -> Iterator[pa.Table]:
+def _tables_of(storage: Storage, name: str) -> Generator[pa.Table]:
     try:
         with storage.open(name) as file:
             yield from parquet_tables(file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from arrowimg._core.tables import as_table
 from arrowimg.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 IPC_SUFFIXES = (".arrow", ".feather", ".ipc")
@@ -56,7 +56,7 @@ def read_table(path: str | Path) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def tables_of_file(path: Path) -> Iterator[pa.Table]:
+def tables_of_file(path: Path) -> Generator[pa.Table]:
     """Yield the rows of a Parquet or Arrow file; the first table may be empty.
 
     Raises
@@ -74,10 +74,32 @@ def tables_of_file(path: Path) -> Iterator[pa.Table]:
 
 def count_rows(path: Path) -> int | None:
     """Return how many rows a file has, None where that is not known without reading it."""
-    if path.suffix.lower() not in PARQUET_SUFFIXES or not path.is_file():
+    if not is_table_file(path) or not path.is_file():
         return None
-    with _naming(path, "a Parquet file"):
-        return int(pq.read_metadata(path).num_rows)
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        with _naming(path, "a Parquet file"):
+            return int(pq.read_metadata(path).num_rows)
+    try:
+        with pa.memory_map(str(path)) as file:
+            reader = pa.ipc.open_file(file)
+            batches = map(reader.get_batch, range(reader.num_record_batches))
+            return sum(int(batch.num_rows) for batch in batches)
+    except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError):
+        # A stream, or damaged: reading it will tell.
+        return None
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """Return the columns of a Parquet or Arrow file.
+
+    Raises
+    ------
+    SourceError
+        As `tables_of_file`.
+    """
+    # Of both, the first table has no rows.
+    with closing(tables_of_file(path)) as tables:
+        return next(tables).schema
 
 
 def check_is_file(path: Path, expected: str) -> None:
@@ -105,11 +127,7 @@ def no_table_file(path: Path, expected: str) -> SourceError:
 
 
 def _advice_for_nothing(path: str) -> str:
-    if "://" in path:
-        return "pass a file or folder of this machine"
-    if any(mark in path for mark in "*?["):
-        return f"a pattern is not expanded; in Python, pass sorted(glob.glob({path!r}))"
-    return ""
+    return "pass a file or folder of this machine" if "://" in path else ""
 
 
 @contextmanager

@@ -1,0 +1,86 @@
+"""Columns that picture files bring along: captions beside them, the folder, the file's name."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import pyarrow as pa
+from msgspec import Struct
+
+from arrowimg.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Labels: TypeAlias = Literal["folder"]
+
+CAPTION, LABEL, FILE_NAME = "caption", "label", "file_name"
+
+
+class FileColumns(Struct, frozen=True):
+    """Which columns picture files bring along.
+
+    Attributes
+    ----------
+    captions
+        Suffix of the files with captions, without its dot; None: there are none.
+    labels
+        ``"folder"``: the folder that a picture is in.
+    file_name
+        True: the path below the folder, with its suffix, to join metadata on.
+    """
+
+    captions: str | None = None
+    labels: Labels | None = None
+    file_name: bool = False
+
+    def caption_name(self, name: str) -> str:
+        """Return the name of the file with the caption of a picture."""
+        return PurePosixPath(name).with_suffix(f".{self.captions}").as_posix()
+
+    def columns(self, names: list[str], read: Callable[[str], bytes | None]) -> dict[str, pa.Array]:
+        """Return the columns of some pictures.
+
+        Parameters
+        ----------
+        names
+            Their paths, with ``/``, below the folder where there is one.
+        read
+            Returns the bytes of a file of such a name, None where there is none.
+
+        Raises
+        ------
+        SourceError
+            When a caption is no UTF-8.
+        """
+        found = dict[str, pa.Array]()
+        if self.captions is not None:
+            found[CAPTION] = _texts(_caption(it, read) for it in map(self.caption_name, names))
+        if self.labels is not None:
+            found[LABEL] = _texts(PurePosixPath(name).parent.name or None for name in names)
+        if self.file_name:
+            found[FILE_NAME] = _texts(names)
+        return found
+
+
+def _caption(name: str, read: Callable[[str], bytes | None]) -> str | None:
+    data = read(name)
+    try:
+        return None if data is None else data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        expected, advice = "a caption in UTF-8", "convert it, say with iconv"
+        raise SourceError(expected, str(error), name, advice) from error
+
+
+def _texts(values: Iterable[str | None]) -> pa.Array:
+    # A name that is no UTF-8 is a row with an error.
+    return pa.array([it if it is None or _is_text(it) else None for it in values], pa.string())
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

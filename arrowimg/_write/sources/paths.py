@@ -1,0 +1,174 @@
+"""Paths as items: folders, patterns, picture files, files of tables."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
+
+import pyarrow as pa
+from msgspec import Struct, field
+
+from arrowimg._core.tables import beside
+from arrowimg._images.files import (
+    IMAGE_SUFFIXES,
+    find_files,
+    find_images,
+    ids_of_files,
+    is_picture,
+    read_files,
+)
+from arrowimg._storage.base import StorageOptions
+from arrowimg._storage.open import is_in_store
+from arrowimg._write.sources import table_files
+from arrowimg._write.sources.file_columns import FileColumns
+from arrowimg._write.sources.items import Item
+from arrowimg._write.sources.partitions import partitions_of, with_partitions
+from arrowimg._write.sources.store_files import store_items
+from arrowimg.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+logger = logging.getLogger("arrowimg.sources")
+
+EXPECTED = "a folder of images, a Parquet or Arrow file, or an image file"
+_MARKS = frozenset("*?[")
+_TABLE_SUFFIXES = frozenset({*table_files.PARQUET_SUFFIXES, *table_files.IPC_SUFFIXES})
+
+
+class Reader(Struct, frozen=True):
+    """How files are read.
+
+    Attributes
+    ----------
+    file_columns
+        What picture files bring along.
+    storage_options
+        What object stores are told.
+    passed_over
+        Number of files that are left out by rule, by reason; grows as folders are read.
+    """
+
+    file_columns: FileColumns = FileColumns()
+    storage_options: StorageOptions | None = None
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+    def items_of_path(self, source: str | os.PathLike[str]) -> list[Item]:
+        """Return the items of a path, a pattern or a URL.
+
+        Raises
+        ------
+        SourceError
+            When it leads to nothing that holds images, or a folder cannot be listed.
+        StorageError
+            When a store cannot be listed.
+        """
+        if isinstance(source, str) and is_in_store(source):
+            items, passed_over = store_items(source, self.storage_options, self.file_columns)
+            self.passed_over.update(passed_over)
+            return items
+        path = Path(source)
+        if path.is_dir():
+            return self._items_of_folder(path)
+        if _MARKS & {*os.fspath(source)} and not os.path.lexists(path):
+            return self._items_of_pattern(os.fspath(source))
+        if is_image_path(path) and os.path.lexists(path):
+            return [self.item_of_pictures([path])]
+        if not path.suffix and path.is_file() and is_picture(path):
+            return [self.item_of_pictures([path])]
+        table_files.check_is_file(path, EXPECTED)
+        if not table_files.is_table_file(path):
+            raise table_files.no_table_file(path, EXPECTED)
+        return [item_of_table_file(path)]
+
+    def item_of_pictures(self, files: Sequence[Path], folder: Path | None = None) -> Item:
+        """Return picture files as an item, named below their folder where there is one."""
+
+        def read(name: str) -> bytes | None:
+            path = Path(name) if folder is None else folder / name
+            return path.read_bytes() if path.is_file() else None
+
+        def tables() -> Iterator[pa.Table]:
+            start = 0
+            for table in read_files(files, ids_of_files(list(files), folder)):
+                some = files[start : start + table.num_rows]
+                start += table.num_rows
+                names = [(it.relative_to(folder) if folder else it).as_posix() for it in some]
+                yield beside(table, pa.table(self.file_columns.columns(names, read)))
+
+        return Item(tables, len(files))
+
+    def _items_of_folder(self, folder: Path) -> list[Item]:
+        captions = self.file_columns.captions
+        found = find_images(folder, "" if captions is None else f".{captions}")
+        if found.num_links:
+            logger.info("%s: followed %d links to folders", folder, found.num_links)
+        if found.paths:
+            self._say(folder, found.passed_over)
+            return [self.item_of_pictures(found.paths, folder)]
+        tables = find_files(folder, _TABLE_SUFFIXES)
+        if not tables.paths:
+            raise _no_images(folder, found.passed_over)
+        self._say(folder, tables.passed_over)
+        parts = partitions_of([it.relative_to(folder).as_posix() for it in tables.paths])
+        return [
+            with_partitions(item_of_table_file(path), part)
+            for path, part in zip(tables.paths, parts, strict=True)
+        ]
+
+    def _items_of_pattern(self, pattern: str) -> list[Item]:
+        matches = sorted(Path(it) for it in glob.glob(pattern, recursive=True))  # noqa: PTH207  # a pattern may be absolute
+        files = [it for it in matches if not it.is_dir()]
+        if not files:
+            raise SourceError(EXPECTED, "nothing that matches this pattern", pattern)
+        pictures = [it for it in files if is_image_path(it)]
+        if len(pictures) == len(files):
+            return [self.item_of_pictures(pictures)]
+        return [item for path in files for item in self.items_of_path(path)]
+
+    def _say(self, folder: Path, passed_over: Counter[str]) -> None:
+        self.passed_over.update(passed_over)
+        if passed_over:
+            logger.warning("%s: passed over %s", folder, passed_over_text(passed_over))
+
+
+def item_of_table_file(path: Path) -> Item:
+    """Return a Parquet or Arrow file as an item."""
+    return Item(
+        lambda: table_files.tables_of_file(path),
+        table_files.count_rows(path),
+        lambda: table_files.read_schema(path),
+        str(path),
+    )
+
+
+def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Tell whether a source is a path."""
+    return isinstance(source, (str, os.PathLike))
+
+
+def is_image_path(source: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Tell whether a source is a path of this machine with the suffix of a picture."""
+    is_local = is_path(source) and not is_in_store(source)
+    return is_local and Path(source).suffix.lower() in IMAGE_SUFFIXES  # type: ignore[arg-type]
+
+
+def passed_over_text(passed_over: dict[str, int]) -> str:
+    """Return how many files and folders were left out and why, the most frequent first."""
+    ordered = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} ({reason})" for reason, count in ordered)
+
+
+def _no_images(folder: Path, passed_over: Counter[str]) -> SourceError:
+    expected = f"image files ({', '.join(sorted(IMAGE_SUFFIXES))})"
+    found = (
+        f"none below it, but {passed_over_text(passed_over)}" if passed_over else "none below it"
+    )
+    advice = ""
+    if "suffix .tar" in passed_over:
+        advice = "tars are no source: unpack them, or read them into tables with webdataset"
+    return SourceError(expected, found, str(folder), advice)

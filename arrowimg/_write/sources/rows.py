@@ -1,0 +1,97 @@
+"""The rows of a source as they are written: renamed, joined with metadata, chosen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.tables import beside
+from arrowimg._format.column_types import metadata_columns
+from arrowimg._images.batch import ImageBatch
+from arrowimg._write.sources.join import join_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arrowimg._write.metadata import MetadataFrame
+    from arrowimg._write.sources.columns import ChosenColumns
+    from arrowimg._write.sources.source import Source
+
+
+class SourceRows:
+    """The rows of a source as they are written, batch by batch.
+
+    Parameters
+    ----------
+    source
+        Where they are from.
+    metadata
+        Joined to them; must be taken as a whole.
+    columns
+        Which of them, under which names.
+    image_column
+        Name of the column of images.
+
+    Attributes
+    ----------
+    source
+        As it was given.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        metadata: MetadataFrame | None,
+        columns: ChosenColumns,
+        image_column: str,
+    ) -> None:
+        self.source = source
+        self._metadata = metadata
+        self._columns = columns
+        self._image_column = image_column
+
+    def common_columns(self) -> CommonColumns:
+        """Return the columns that all have together, of those tables where that is known.
+
+        Raises
+        ------
+        SchemaError
+            When two clash.
+        OptionError
+            When a column that is renamed or dropped is in none.
+        """
+        common = CommonColumns()
+        for place, schema in self.source.schemas():
+            table = self._columns.renamed(schema.empty_table())
+            if self._metadata is not None:
+                table = beside(table, self._metadata.columns.schema.empty_table())
+            table = self._columns.chosen(table, self._image_column)
+            common = common.with_table(metadata_columns(table, self._image_column).schema, place)
+        return common
+
+    def batches(self) -> Iterator[ImageBatch]:
+        """Yield the rows; the metadata of each batch counts as used when the next is asked for.
+
+        Raises
+        ------
+        SourceError, SchemaError, MetadataJoinError, OptionError
+            When they cannot be read or joined, or a column that is named is not there.
+        """
+        key = None if self._metadata is None else self._metadata.left
+        is_first = True
+        for batch in self.source.batches():
+            if is_first:
+                self._check_present(batch.data.column_names)
+                is_first = False
+            table = self._columns.renamed(batch.data)
+            if self._metadata is not None:
+                table = self._columns.chosen(table, self._image_column, keep=key)
+                table = join_metadata(ImageBatch(table), self._metadata).data
+            yield ImageBatch(self._columns.chosen(table, self._image_column))
+            if self._metadata is not None:
+                self._metadata.confirm()
+
+    def _check_present(self, names: list[str]) -> None:
+        known = [name for _, schema in self.source.schemas() for name in schema.names]
+        ours = [] if self._metadata is None else self._metadata.names
+        self._columns.check_present([*names, *known], ours)
