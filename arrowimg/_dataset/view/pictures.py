@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from arrowimg._core.binary import binary_views
 from arrowimg._core.display.templates import shown_text
@@ -15,9 +16,13 @@ from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg._core.texts import shown_values
 from arrowimg._dataset.fetch import fetch_images
 from arrowimg._dataset.view.columns import ROW_NUMBER
+from arrowimg._format.keys import sample_key
+from arrowimg._format.names import quarantine_name, shard_of
 from arrowimg._format.parquet import IMAGE_DATA
+from arrowimg._format.tar_reader import TarMember, read_members
 from arrowimg._images.grid.thumbnails import data_uri, thumbnails
 from arrowimg._images.headers import sniff_format
+from arrowimg._storage.open import open_files
 from arrowimg.errors import ArrowimgError, ErrorCode, Problem
 
 if TYPE_CHECKING:
@@ -30,6 +35,8 @@ EXTREMES = 8
 _LETTERS = 400
 _ITEMS = 16
 _SAFE_INTEGER = 2**53
+_SHOWN_NBYTES = 12
+_MOST_KEPT_NBYTES = 8 * 2**20
 
 
 class Picture(Struct, frozen=True):
@@ -119,17 +126,18 @@ def read_pictures(
     )
     chosen = rows.filter(pl.col(ROW_NUMBER).is_in(wanted.implode()))
     found = chosen.collect(engine="streaming").sort(ROW_NUMBER)
-    images = _fetch(found, told)
+    images, kept = _fetch(found, told), _quarantined(found, told)
     shown = found.select([values.alias(str(at)) for at, (_, values) in enumerate(columns)])
     values = [_shown_column(shown[str(at)]) for at in range(len(columns))]
     others = _other_pictures(shown, len(found), [name for name, _ in columns], side)
     made = thumbnails(images, side)
-    return {
+    pictures = {
         number: _picture(number, image_id, [it[at] for it in values], thumbnail, others[at])
         for at, (number, image_id, thumbnail) in enumerate(
             zip(found[ROW_NUMBER], found["image_id"], made, strict=True)
         )
     }
+    return pictures | {number: _of_kept(pictures[number], kept[number], side) for number in kept}
 
 
 def _picture(
@@ -146,6 +154,51 @@ def _picture(
     problem = "all of one colour" if thumbnail.is_blank else ""
     size = (thumbnail.width, thumbnail.height)
     return Picture(number, name, values, data_uri(thumbnail), *size, problem, others)
+
+
+def _of_kept(picture: Picture, kept: tuple[int, bytes], side: int) -> Picture:
+    """Return the picture of a bad row, with what was kept of it; it shows, if it is a picture."""
+    nbytes, data = kept
+    begin = data[:_SHOWN_NBYTES].hex(" ")
+    problem = f"{nbytes:,} bytes are kept, which begin {begin}" if data else "0 bytes are kept"
+    (shown,) = thumbnails([memoryview(data)], side)
+    if shown is None or isinstance(shown, Problem):
+        return structs.replace(picture, problem=problem)
+    return structs.replace(
+        picture,
+        thumbnail=data_uri(shown),
+        width=shown.width,
+        height=shown.height,
+        problem=f"not written; {problem}",
+    )
+
+
+def _quarantined(
+    rows: pl.DataFrame, told: StorageOptions | ReadyStore | None
+) -> dict[int, tuple[int, bytes]]:
+    """Return size and bytes of what was kept of bad rows, by their numbers.
+
+    Of what is larger than 8 MiB, there is only the beginning.
+    """
+    bad = rows.filter(pl.col("error").is_not_null() & pl.col("tar_path").is_not_null())
+    found = dict[int, tuple[int, bytes]]()
+    for (path,), some in bad.group_by("tar_path"):
+        folder, slash, tar = str(path).rpartition("/")
+        ((storage, name),) = open_files([f"{folder}{slash}{quarantine_name(shard_of(tar))}"], told)
+        wanted = {
+            f"{key}.{error}": number
+            for number, image_id, error in some.select(ROW_NUMBER, "image_id", "error").iter_rows()
+            # As keys are by default, or verbatim.
+            for key in ([] if image_id is None else {image_id, sample_key(image_id)})
+        }
+        with suppress(OSError), storage.open(name) as file:
+            for member in read_members(file):
+                if isinstance(member, TarMember) and member.name in wanted:
+                    data = file.read(min(member.size, _MOST_KEPT_NBYTES))
+                    found[wanted.pop(member.name)] = member.size, data
+                if not wanted:
+                    break
+    return found
 
 
 def _fetch(

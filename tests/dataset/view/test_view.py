@@ -145,6 +145,35 @@ def test_masks_are_shown_beside_their_pictures(varied: Path) -> None:
     assert {it["data-name"] for it in others} == {"mask"}
 
 
+def test_of_bad_rows_the_bytes_that_were_kept_are_shown(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    Image.new("RGB", (40, 30), (200, 30, 30)).save(whole, "PNG")
+    files = [whole.getvalue()[:60], b"no picture", None, whole.getvalue()]
+    table = {"image_id": ["cut/off", "text", "none", "too large"], "image_data": files}
+    arrowimg.write_shards(
+        pl.DataFrame(table),
+        tmp_path / "out",
+        on_error="quarantine",
+        keep_quarantined=True,
+        pixels=arrowimg.PixelOptions(max_pixels=1000),
+    )
+
+    html = arrowimg.view(tmp_path / "out").html
+    shown = {it["aria-label"]: it for it in Document(html).all("button") if "aria-label" in it}
+
+    png, text = "89 50 4e 47 0d 0a 1a 0a 00 00 00 0d", "6e 6f 20 70 69 63 74 75 72 65"
+    for name, problem in (
+        ("cut/off", f"60 bytes are kept, which begin {png}"),
+        ("text", f"10 bytes are kept, which begin {text}"),
+        ("none", "no picture"),
+        ("too large", f"not written; {len(files[3] or b'')} bytes are kept, which begin {png}"),
+    ):
+        assert f"Show every column of {name}: {problem}" in shown
+    thumbnails = {str(it["src"]).partition(",")[2] for it in Document(html).all("img")}
+    (thumbnail,) = [np.asarray(Image.open(io.BytesIO(base64.b64decode(it)))) for it in thumbnails]
+    assert np.abs(thumbnail.astype(int) - (200, 30, 30)).max() < 10
+
+
 def test_rows_are_drawn_by_lot_and_the_seed_says_which(varied: Path) -> None:
     first, again, other = (
         ids_in(arrowimg.view(varied, sample=8, seed=seed).html) for seed in (1, 1, 2)
