@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from arrowimg._dataset.view.view import Page, view
     from arrowimg._images.batch import ImageBatch
     from arrowimg._images.options import JpegOptions, PixelOptions
+    from arrowimg._images.rules import ImageColumn
     from arrowimg._reshard.reshard import merge, reshard
     from arrowimg._storage.adopted import Adopted
     from arrowimg._write.distributed.collect import publish_manifest
@@ -40,6 +41,7 @@ __all__ = [
     "FileGroupTask",
     "Garbage",
     "ImageBatch",
+    "ImageColumn",
     "ImageWriterStage",
     "JpegOptions",
     "Page",
@@ -80,6 +82,7 @@ _MODULES = {
     "_dataset.view.view": ("Page", "view"),
     "_images.batch": ("ImageBatch",),
     "_images.options": ("JpegOptions", "PixelOptions"),
+    "_images.rules": ("ImageColumn",),
     "_reshard.reshard": ("merge", "reshard"),
     "_storage.adopted": ("Adopted",),
     "_write.distributed.collect": ("publish_manifest",),

@@ -108,6 +108,7 @@ class ErrorCode(StrEnum):
     OUT_OF_RANGE = "out_of_range"
     SHAPE = "shape"
     UNKNOWN_FORMAT = "unknown_format"
+    OTHER_FORMAT = "other_format"
     UNSUPPORTED = "unsupported"
     CORRUPT = "corrupt"
     TRUNCATED = "truncated"
@@ -132,6 +133,7 @@ _EXPECTED: dict[ErrorCode, str] = {
     ErrorCode.OUT_OF_RANGE: "values inside the stated range",
     ErrorCode.SHAPE: "as many values as the shape says",
     ErrorCode.UNKNOWN_FORMAT: "a JPEG, PNG, WebP, TIFF, BMP or GIF file",
+    ErrorCode.OTHER_FORMAT: "a file of the format that is kept",
     ErrorCode.UNSUPPORTED: "a kind of file that is read in full, and states its bands and colours",
     ErrorCode.CORRUPT: "a well-formed image file",
     ErrorCode.TRUNCATED: "a complete image file",
@@ -148,6 +150,7 @@ _ADVICE: dict[ErrorCode, str] = {
     ),
     ErrorCode.LAYOUT: 'say which with PixelOptions(layout="chw") or PixelOptions(layout="hwc")',
     ErrorCode.CHANNELS: "convert to gray, RGB or RGBA",
+    ErrorCode.OTHER_FORMAT: "convert the file, or let ImageColumn(keep=False) encode it",
     ErrorCode.TOO_MANY_PIXELS: "resize, or raise PixelOptions(max_pixels=...)",
     ErrorCode.OUT_OF_RANGE: "state the right range, or PixelOptions(clip=True)",
     ErrorCode.EXCEEDS_TAR: "raise max_bytes_per_tar",

@@ -10,7 +10,13 @@ FORMAT_VERSION = 1
 """Version of what is written: tar, sidecar, footer, manifest (``docs/reference/format.md``)."""
 
 ADOPTED_VERSION = 2
-"""Version of what is written of tars that others wrote, and the newest that is read."""
+"""Version of what is written of tars that others wrote."""
+
+PICTURES_VERSION = 3
+"""Version of what has pictures that are no JPEG, several of a sample, or members left out."""
+
+NEWEST_VERSION = 3
+"""The newest version that is read."""
 
 
 _WRITER_VERSIONS = {

@@ -32,9 +32,9 @@ _WHOLE_HOURS = re.compile(r"[+-](0[0-9]|1[0-2]):00|\+1[34]:00")
 _IN_ALL_READERS = "a type that Parquet has, and each of its readers"
 
 
-def metadata_columns(table: pa.Table, image_column: str) -> pa.Table:
+def metadata_columns(table: pa.Table, image_columns: Iterable[str]) -> pa.Table:
     """Return the user's columns of a batch: all but its images, ids, paths and row numbers."""
-    left_out = {image_column, "image_id", "image_path", *unnamed_index(table.schema)}
+    left_out = {*image_columns, "image_id", "image_path", *unnamed_index(table.schema)}
     return table.select([name for name in table.column_names if name not in left_out])
 
 

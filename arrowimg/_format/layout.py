@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,14 +12,14 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.binary import bytes_among, value_bytes, value_offsets
+from arrowimg._core.version import PICTURES_VERSION
 from arrowimg._format.members import extra_members, list_columns
-from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, tar_nbytes
+from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, is_there, tar_nbytes
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
     from arrowimg._format.sidecar import Footer
 
-_SUFFIX = ".jpg"
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_%~-/."
 _IS_LETTER = bytes_among(_LETTERS)
 
@@ -35,7 +36,10 @@ class Layout(Struct, frozen=True):
     extensions
         (E,) Of the members of each sample, in the order of the tar.
     offsets, sizes
-        (N, E) int64: where the data of each member begins in the tar, and its bytes.
+        (N, E) int64: where the data of each member begins in the tar, and its bytes; -1 and 0
+        where a sample has no member of an extension.
+    pictures
+        The extensions of the picture that every sample has one of.
     """
 
     tar_file: str
@@ -43,6 +47,12 @@ class Layout(Struct, frozen=True):
     extensions: list[str]
     offsets: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
+    pictures: list[str]
+
+    @property
+    def is_there(self) -> npt.NDArray[np.bool_]:
+        """Which samples have a member of which extension: (N, E)."""
+        return self.offsets >= 0
 
     @property
     def bounds(self) -> npt.NDArray[np.int64]:
@@ -50,13 +60,14 @@ class Layout(Struct, frozen=True):
 
         (N + 1,) int64.
         """
-        ends = self.offsets[:, -1] - BLOCK + tar_nbytes(self.sizes[:, -1])
-        return np.concatenate([np.zeros(1, np.int64), ends])
+        taken = np.where(self.is_there, tar_nbytes(self.sizes), 0).sum(axis=1)
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(taken)])
 
 
 def layout_columns(footer: Footer) -> list[str]:
     """Return the columns of a sidecar that tell the layout of its tar."""
-    return list(dict.fromkeys(["member_name", "offset", "size", *list_columns(_members(footer))]))
+    named = [*picture_names(footer.options).values(), *list_columns(_members(footer))]
+    return list(dict.fromkeys(["member_name", "offset", "size", *named]))
 
 
 def tar_layout(footer: Footer, rows: pa.Table, path: str) -> Layout:
@@ -76,22 +87,40 @@ def tar_layout(footer: Footer, rows: pa.Table, path: str) -> Layout:
     ManifestError
         When offsets, sizes and names contradict one another.
     """
-    names, by_extension = rows["member_name"].chunk(0), _member_sizes(rows, _members(footer))
-    sizes = np.stack(list(by_extension.values()), axis=1).astype(np.int64, copy=False)
-    taken = tar_nbytes(sizes)
+    names, allowed = rows["member_name"].chunk(0), picture_extensions(footer.options)
+    # Whatever is written from here on needs no escapes: names hold neither quotes nor spaces.
+    if not _are_names_of_pictures(names, allowed):
+        expected = f"portable member names that end in {', '.join(f'.{it}' for it in allowed)}"
+        raise ManifestError(path, expected, "others")
+    split = pc.split_pattern(names, ".")
+    keys, extensions = (pc.list_element(split, at) for at in (0, 1))
+    stated, by_extension = _stated(rows, footer, extensions)
+    sizes = np.stack([by_extension[it] for it in sorted(by_extension)], axis=1)
+    is_there, sizes = sizes >= 0, np.maximum(sizes, 0)
+    taken = np.where(is_there, tar_nbytes(sizes), 0)
     ends = np.cumsum(taken).reshape(sizes.shape)
-    offsets = ends - taken + BLOCK
-    of_pictures = offsets[:, list(by_extension).index("jpg")]
+    offsets = np.where(is_there, ends - taken + BLOCK, -1)
     nbytes = int(taken.sum()) + len(END_OF_ARCHIVE)
-    are_there = np.array_equal(of_pictures, rows["offset"].to_numpy())
+    are_there = all(
+        np.array_equal(offsets[:, at], stated[it])
+        for at, it in enumerate(sorted(by_extension))
+        if it in stated
+    )
     if not are_there or nbytes != footer.tar_nbytes:
         expected = "offsets and a size of the tar that follow from the sizes of its members"
         raise ManifestError(path, expected, "others")
-    # Whatever is written from here on needs no escapes: names hold neither quotes nor spaces.
-    if not _are_names_of_pictures(names):
-        raise ManifestError(path, f"portable member names that end in {_SUFFIX}", "others")
-    keys = pc.utf8_slice_codeunits(names, 0, -len(_SUFFIX))
-    return Layout(footer.tar_file, keys, list(by_extension), offsets, sizes)
+    pictures = pc.unique(extensions).to_pylist() or ["jpg"]
+    return Layout(footer.tar_file, keys, sorted(by_extension), offsets, sizes, sorted(pictures))
+
+
+def picture_extensions(options: dict[str, Any]) -> list[str]:
+    """Return the extensions that the picture of all samples may have, given recorded options."""
+    return sorted({"jpg", *options.get("keep", [])})
+
+
+def picture_names(options: dict[str, Any]) -> dict[str, str]:
+    """Return the column of each further picture by its extension, given recorded options."""
+    return {extension: it["column"] for extension, it in options.get("images", {}).items()}
 
 
 def _members(footer: Footer) -> dict[str, str | list[str]]:
@@ -99,22 +128,40 @@ def _members(footer: Footer) -> dict[str, str | list[str]]:
     return members
 
 
-def _member_sizes(
-    rows: pa.Table, members: dict[str, str | list[str]]
-) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the bytes of each extension's members, (N,) int64 each, in the order of the tar."""
-    data = extra_members(rows, members)
-    sizes = {name: np.diff(value_offsets(data[name].chunk(0))) for name in data.column_names}
-    sizes["jpg"] = rows["size"].to_numpy()
-    return dict(sorted(sizes.items()))
+_BySize: TypeAlias = "dict[str, npt.NDArray[np.int64]]"
 
 
-def _are_names_of_pictures(names: pa.StringArray) -> bool:
+def _stated(rows: pa.Table, footer: Footer, extensions: pa.StringArray) -> tuple[_BySize, _BySize]:
+    """Return where pictures are said to begin, and how many bytes each member has, by extension.
+
+    (N,) int64 each; -1 for a sample without such a member.
+    """
+    data = extra_members(rows, _members(footer), keeps_nulls=footer.format_version >= PICTURES_VERSION)
+    sizes = {
+        name: np.where(
+            is_there(data[name].chunk(0)), np.diff(value_offsets(data[name].chunk(0))), -1
+        )
+        for name in data.column_names
+    }
+    offsets: _BySize = {}
+    for extension in pc.unique(extensions).to_pylist() or ["jpg"]:
+        is_it = pc.equal(extensions, extension).to_numpy(zero_copy_only=False)
+        sizes[extension] = np.where(is_it, rows["size"].to_numpy(), -1)
+        offsets[extension] = np.where(is_it, rows["offset"].to_numpy(), -1)
+    for extension, name in picture_names(footer.options).items():
+        offset, size = (pc.struct_field(rows[name], it) for it in ("offset", "size"))
+        sizes[extension] = pc.fill_null(size, -1).to_numpy()
+        offsets[extension] = pc.fill_null(offset, -1).to_numpy()
+    return offsets, sizes
+
+
+def _are_names_of_pictures(names: pa.StringArray, extensions: list[str]) -> bool:
     """Tell whether names are of the letters of keys, and have one dot, that of their suffix."""
+    suffixes = [pc.ends_with(names, f".{extension}") for extension in extensions]
     offsets = value_offsets(names)
     letters = value_bytes(names)[offsets[0] : offsets[-1]]
     return bool(
         _IS_LETTER[letters].all()
         and np.count_nonzero(letters == ord(".")) == len(names)
-        and pc.all(pc.ends_with(names, _SUFFIX), min_count=0).as_py()
+        and pc.all(reduce(pc.or_, suffixes), min_count=0).as_py()
     )

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from arrowimg._core.checksums import CHECKSUM_NBYTES, ChecksumName, recorded_checksum
-from arrowimg._core.version import ADOPTED_VERSION, FORMAT_VERSION
+from arrowimg._core.version import ADOPTED_VERSION, FORMAT_VERSION, NEWEST_VERSION
 from arrowimg._format.keys import is_extension
 from arrowimg._format.names import (
     FileKind,
@@ -74,8 +74,8 @@ def parse_document(data: bytes, kind: type[Document], path: str) -> Document:
         When it is no such document, see `NO_DOCUMENT`.
     """
     version = msgspec.json.decode(data, type=_Versioned).format_version
-    if version > ADOPTED_VERSION:
-        expected = f"a format version up to {ADOPTED_VERSION}"
+    if version > NEWEST_VERSION:
+        expected = f"a format version up to {NEWEST_VERSION}"
         raise ManifestError(path, expected, f"version {version}")
     return msgspec.json.decode(data, type=kind)
 

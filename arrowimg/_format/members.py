@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+PICTURE_ENDINGS = frozenset({"jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif"})
+"""Last parts of extensions whose members readers take for pictures."""
+
+
+def is_picture(extension: str) -> bool:
+    """Tell whether readers take members of an extension for pictures: an empty one is none."""
+    return extension.rpartition(".")[2] in PICTURE_ENDINGS
+
+
 def check_members(schema: pa.Schema, members: Mapping[str, str | list[str]]) -> None:
     """Raise `SchemaError` when a column that `members` names is not there, or cannot be text."""
     present = set(schema.names) if members else set()
@@ -34,12 +43,20 @@ def list_columns(members: Mapping[str, str | list[str]]) -> list[str]:
     return list(dict.fromkeys(column for columns in named for column in columns))
 
 
-def extra_members(metadata: pa.Table, members: Mapping[str, str | list[str]]) -> pa.Table:
+def extra_members(
+    metadata: pa.Table, members: Mapping[str, str | list[str]], *, keeps_nulls: bool = True
+) -> pa.Table:
     """Return the data of the extra members: a large_binary column in one chunk per extension.
 
     One column gives its value as it is: text as UTF-8, bytes untouched, numbers in decimal,
-    nothing for null, so that every sample has the same members. Several give a JSON object.
+    nothing for null, so that every sample has the same members; but under the extension of a
+    picture, null is null, and so no member. Several give a JSON object.
     ``docs/reference/format.md`` says how values of each type are spelled.
+
+    Parameters
+    ----------
+    keeps_nulls
+        False: nothing for null whatever the extension, as it was in version 1 of the format.
 
     Raises
     ------
@@ -47,7 +64,9 @@ def extra_members(metadata: pa.Table, members: Mapping[str, str | list[str]]) ->
         When a value cannot be spelled.
     """
     columns = {
-        extension: _plain_values(metadata[columns], columns)
+        extension: _plain_values(
+            metadata[columns], columns, keeps_nulls=keeps_nulls and is_picture(extension)
+        )
         if isinstance(columns, str)
         else _json_values(metadata.select(columns))
         for extension, columns in members.items()
@@ -55,9 +74,10 @@ def extra_members(metadata: pa.Table, members: Mapping[str, str | list[str]]) ->
     return pa.table(columns)
 
 
-def _plain_values(column: pa.ChunkedArray, name: str) -> pa.LargeBinaryArray:
+def _plain_values(column: pa.ChunkedArray, name: str, *, keeps_nulls: bool) -> pa.LargeBinaryArray:
     if _is_text_or_bytes(column.type):
-        return column.cast(pa.large_binary()).combine_chunks().fill_null(b"")
+        values = column.cast(pa.large_binary()).combine_chunks()
+        return values if keeps_nulls else values.fill_null(b"")
     return pa.array(map(_as_bytes, texts_of(column, name)), pa.large_binary())
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
-from msgspec import Struct
+import pyarrow.compute as pc
+from msgspec import Struct, field
 
+from arrowimg._core.binary import with_nulls
 from arrowimg._format.column_types import wider_columns
 from arrowimg._format.members import extra_members
 from arrowimg._format.parquet import IMAGE_DATA
-from arrowimg._format.tar import sample_nbytes
+from arrowimg._format.tar import is_there, sample_nbytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     import numpy.typing as npt
 
 
@@ -25,18 +27,23 @@ class Samples(Struct, frozen=True):
     Attributes
     ----------
     stored
-        What arrowimg knows of each row: key, image_id, original_path, image_data (the JPEG),
-        width, height, channels, action, error, quarantined (the offending bytes, where they are
-        kept). Where ``error`` is not null, all from image_data to action are. One chunk each.
+        What arrowimg knows of each row: key, image_id, original_path, image_data (the file),
+        extension, width, height, channels, action, error, quarantined (the offending bytes, where
+        they are kept). Where ``error`` is not null, all from image_data to action are. One chunk
+        each.
     metadata
         The user's columns.
     members
-        The data of extra members, one column for each extension, one chunk each.
+        The data of extra members, one column for each extension, one chunk each; null for none.
+    pictures
+        Further pictures: a struct column of the same fields, from image_data to error, for each
+        name, one chunk each. All are null where there is no picture.
     """
 
     stored: pa.Table
     metadata: pa.Table
     members: pa.Table
+    pictures: pa.Table = field(default_factory=lambda: pa.table({}))
 
     @property
     def num_rows(self) -> int:
@@ -48,9 +55,15 @@ class Samples(Struct, frozen=True):
         """Number of rows without a picture."""
         return self.num_rows - int(self.stored["error"].null_count)
 
+    @property
+    def lacks_members(self) -> bool:
+        """True: a sample has no member of an extension that others may have."""
+        errors = self.num_errors
+        return any(column.null_count > errors for column in self._members().values())
+
     def slice(self, start: int, stop: int) -> Samples:
         """Return some of the rows; nothing is copied."""
-        tables = (self.stored, self.metadata, self.members)
+        tables = (self.stored, self.metadata, self.members, self.pictures)
         return Samples(*(table.slice(start, stop - start) for table in tables))
 
     def conformed(self, schema: pa.Schema, members: Mapping[str, str | list[str]]) -> Samples:
@@ -64,16 +77,51 @@ class Samples(Struct, frozen=True):
         if self.metadata.schema.equals(schema):
             return self
         metadata = wider_columns(self.metadata, schema, self.num_rows)
-        return Samples(self.stored, metadata, extra_members(metadata, members))
+        return Samples(self.stored, metadata, extra_members(metadata, members), self.pictures)
 
     def data(self) -> dict[str, pa.LargeBinaryArray]:
-        """Return the data of each member by extension; of ``"jpg"``, null for a bad row."""
-        members = dict(zip(self.members.column_names, self.members.columns, strict=True))
-        members["jpg"] = self.stored[IMAGE_DATA]
-        return {extension: column.chunk(0) for extension, column in members.items()}
+        """Return the data of each member by extension, null where a row has none."""
+        by_extension = dict(self.files(IMAGE_DATA))
+        for name in self.pictures.column_names:
+            by_extension |= dict(self.files(name))
+        return self._members() | by_extension
+
+    def files(self, name: str) -> list[tuple[str, pa.LargeBinaryArray]]:
+        """Return the files of a picture, of ``"image_data"`` or a further one, by extension.
+
+        Of ``"image_data"`` one at least; null where a row has none, or one of another extension.
+        """
+        if name == IMAGE_DATA:
+            data, extensions = (self.stored[it].chunk(0) for it in (IMAGE_DATA, "extension"))
+        else:
+            struct = self.pictures[name].chunk(0)
+            data, extensions = (struct.field(it) for it in (IMAGE_DATA, "extension"))
+        found = pc.unique(extensions).drop_null().to_pylist()
+        if name == IMAGE_DATA and not found:
+            return [("jpg", data)]
+        if len(found) < 2:
+            return [(extension, data) for extension in found]
+        return [(it, _where(data, pc.equal(extensions, it))) for it in sorted(found)]
 
     def tar_nbytes(self) -> npt.NDArray[np.int64]:
         """Return the bytes that each row takes in a tar; 0 for a row with an error: (N,)."""
-        nbytes = sample_nbytes(self.data().values())
-        nbytes[~self.stored["error"].is_null().to_numpy()] = 0
-        return nbytes
+        return sample_nbytes(self.data().values())
+
+    def _members(self) -> dict[str, pa.LargeBinaryArray]:
+        columns = {name: self.members[name].chunk(0) for name in self.members.column_names}
+        if not self.num_errors:
+            return columns
+        has_none = pc.is_valid(self.stored["error"]).to_numpy()
+        rows = np.flatnonzero(has_none).tolist()
+        return {name: with_nulls(column, rows) for name, column in columns.items()}
+
+
+def extensions_of(member_names: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the last parts of the names of members, null where there is none."""
+    return pc.replace_substring_regex(member_names, r"^.*\.", "")
+
+
+def _where(data: pa.LargeBinaryArray, condition: pa.BooleanArray) -> pa.LargeBinaryArray:
+    """Return the values where a condition holds, null elsewhere; nothing is copied."""
+    holds = condition.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003
+    return with_nulls(data, np.flatnonzero(~(holds & is_there(data))).tolist())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import UNSET, Struct, UnsetType
@@ -13,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from arrowimg._core.binary import value_offsets
 from arrowimg._core.checksums import recorded_checksum
 from arrowimg._core.splits import split_by_size
-from arrowimg._core.tables import beside, canonical_table
+from arrowimg._core.tables import beside, canonical_table, in_one_chunk
 from arrowimg._core.version import FORMAT_VERSION
 from arrowimg._format.manifest import (
     NO_DOCUMENT,
@@ -34,15 +35,34 @@ from arrowimg.errors import ManifestError, SchemaError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    import numpy.typing as npt
     import pyarrow.parquet as pq
 
     from arrowimg._core.checksums import ChecksumName
+
+OffsetsAndChecksums: TypeAlias = "tuple[npt.NDArray[np.int64], list[bytes]]"
+"""Where pictures begin in a tar, (N,) int64, and the checksum of each."""
 
 FOOTER_KEY = "arrowimg"
 
 UNREADABLE = (pa.ArrowException, OSError, KeyError, ValueError, OverflowError)
 """What PyArrow raises of a damaged file: a missing column is a KeyError, bad text a ValueError."""
+
+PICTURE_SCHEMA = pa.schema(
+    [
+        ("member_name", pa.string()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("channels", pa.int32()),
+        ("checksum", pa.binary()),
+        ("action", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+"""What a sidecar says of each picture of a sample; of further ones, as a struct column."""
+
+PICTURE_TYPE = pa.struct(list(PICTURE_SCHEMA))
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Arrow type of Hugging Face's ``Image`` feature: only this one shows as pictures there."""
@@ -73,6 +93,7 @@ TAR_PATH = "tar_path"
 
 _HUGGING_FACE = msgspec.json.encode({"info": {"features": {IMAGE_DATA: {"_type": "Image"}}}})
 _CHUNK_NBYTES = 2**30
+_NONE: Mapping[str, tuple[pa.ChunkedArray, OffsetsAndChecksums]] = {}
 _PLAIN = frozenset(RESERVED) - {"tar_file", "action", "error"}
 
 
@@ -131,6 +152,7 @@ def sidecar_table(
     tar_file: str,
     offsets: npt.NDArray[np.int64],
     checksums: list[bytes],
+    pictures: Mapping[str, tuple[pa.ChunkedArray, OffsetsAndChecksums]] = _NONE,
     *,
     keep_images: bool,
 ) -> pa.Table:
@@ -147,16 +169,42 @@ def sidecar_table(
     offsets, checksums
         Of the pictures of the rows that have one: where they begin in the tar, (N,) int64, and
         the checksums of their bytes.
+    pictures
+        Further ones, by name: the column of `Samples.pictures`, and their offsets and checksums.
     keep_images
         True: with the ``image_data`` column.
     """
-    has_member = pc.is_null(stored["error"])
-    all_names = pc.binary_join_element_wise(stored["key"], "jpg", ".")
     columns = {
         "image_id": stored["image_id"],
         "tar_file": pa.array([tar_file] * len(stored), pa.string()),
-        "member_name": pc.if_else(has_member, all_names, pa.scalar(None, pa.string())),
         "original_path": stored["original_path"],
+        **_picture_columns(stored, stored["key"], offsets, checksums),
+    }
+    table = canonical_table(pa.table(columns).select(SIDECAR_SCHEMA.names))
+    if pictures:
+        structs = {
+            name: _picture_struct(column, stored["key"], *places)
+            for name, (column, places) in pictures.items()
+        }
+        table = beside(table, canonical_table(pa.table(structs)))
+    table = beside(table, canonical_table(metadata))
+    if not keep_images:
+        return table
+    images = _image_column(stored[IMAGE_DATA], table["member_name"])
+    table = table.append_column(IMAGE_DATA, images)
+    return table.replace_schema_metadata({"huggingface": _HUGGING_FACE})
+
+
+def _picture_columns(
+    stored: pa.Table,
+    keys: pa.ChunkedArray,
+    offsets: npt.NDArray[np.int64],
+    checksums: list[bytes],
+) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of `PICTURE_SCHEMA`."""
+    has_member = pc.is_valid(stored["extension"])
+    return {
+        "member_name": pc.binary_join_element_wise(keys, stored["extension"], "."),
         "offset": _of_present(pa.array(offsets, pa.int64()), has_member),
         "size": pc.binary_length(stored[IMAGE_DATA]),
         "width": stored["width"],
@@ -166,12 +214,23 @@ def sidecar_table(
         "action": stored["action"],
         "error": stored["error"],
     }
-    table = beside(canonical_table(pa.table(columns)), canonical_table(metadata))
-    if not keep_images:
-        return table
-    images = _image_column(stored[IMAGE_DATA], table["member_name"])
-    table = table.append_column(IMAGE_DATA, images)
-    return table.replace_schema_metadata({"huggingface": _HUGGING_FACE})
+
+
+def _picture_struct(
+    column: pa.ChunkedArray,
+    keys: pa.ChunkedArray,
+    offsets: npt.NDArray[np.int64],
+    checksums: list[bytes],
+) -> pa.StructArray:
+    """Return a struct of `PICTURE_TYPE` for each row, null where there is no picture."""
+    names = [field.name for field in column.type]
+    stored = pa.table({name: pc.struct_field(column, name) for name in names})
+    columns = pa.table(_picture_columns(stored, keys, offsets, checksums))
+    table = in_one_chunk(columns.select(PICTURE_SCHEMA.names).cast(PICTURE_SCHEMA))
+    is_nothing = pc.and_(pc.is_null(table["member_name"]), pc.is_null(table["error"]))
+    return pa.StructArray.from_arrays(
+        [it.chunk(0) for it in table.columns], fields=list(PICTURE_SCHEMA), mask=is_nothing.chunk(0)
+    )
 
 
 def write_sidecar(file: BinaryWriter, table: pa.Table, footer: Footer) -> None:

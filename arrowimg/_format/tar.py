@@ -51,8 +51,22 @@ def tar_nbytes(member_nbytes: Sizes) -> Sizes:
 
 
 def sample_nbytes(members: Iterable[pa.LargeBinaryArray]) -> npt.NDArray[np.int64]:
-    """Return the bytes that each sample takes in a tar, given its members by extension: (N,)."""
-    return np.sum([tar_nbytes(np.diff(value_offsets(data))) for data in members], axis=0)
+    """Return the bytes that each sample takes in a tar, given its members by extension: (N,).
+
+    A null is no member.
+    """
+    nbytes = [
+        np.where(is_there(data), tar_nbytes(np.diff(value_offsets(data))), 0) for data in members
+    ]
+    return np.sum(nbytes, axis=0)
+
+
+def is_there(data: pa.LargeBinaryArray) -> npt.NDArray[np.bool_]:
+    """Return which samples have a member, given its data: (N,)."""
+    if not data.null_count:
+        return np.ones(len(data), np.bool_)
+    valid: npt.NDArray[np.bool_] = data.is_valid().to_numpy(zero_copy_only=False)
+    return valid
 
 
 class Members(Struct, frozen=True):
@@ -77,6 +91,10 @@ class Members(Struct, frozen=True):
     def slice(self, start: int, stop: int) -> Members:
         """Return some of the members; nothing is copied."""
         return Members(self.names[start:stop], self.data.slice(start, stop))
+
+    def take(self, numbers: npt.NDArray[np.int64]) -> Members:
+        """Return some of the members, by number; their data is not copied."""
+        return Members(self.names[numbers], self.data.take(numbers))
 
 
 class Frames:
@@ -122,7 +140,7 @@ class Frames:
 
 
 def sample_members(keys: pa.StringArray, data: Mapping[str, pa.LargeBinaryArray]) -> Members:
-    """Return the members of samples: of each that has a picture, one per extension, sorted.
+    """Return the members of samples, those of each sorted by extension.
 
     Parameters
     ----------
@@ -130,16 +148,16 @@ def sample_members(keys: pa.StringArray, data: Mapping[str, pa.LargeBinaryArray]
         Of the samples. With a dot and the longest extension, at most 100 ASCII bytes each (`keys`
         sees to that).
     data
-        Of each extension's members, not copied; of ``"jpg"``, null for a sample without a picture.
+        Of each extension's members, not copied; null for a sample that has none.
     """
-    if data["jpg"].null_count:
-        rows = np.flatnonzero(data["jpg"].is_valid().to_numpy(zero_copy_only=False))
-        keys = keys.take(pa.array(rows))
-    else:
-        rows = np.arange(len(keys))
     extensions = sorted(data)
     names = [member_names(keys, extension) for extension in extensions]
-    return column_members(names, [data[extension] for extension in extensions], rows)
+    columns = [data[extension] for extension in extensions]
+    members = column_members(names, columns, np.arange(len(keys)))
+    if not any(column.null_count for column in columns):
+        return members
+    present = np.stack([is_there(column) for column in columns], axis=1)
+    return members.take(np.flatnonzero(present))
 
 
 def column_members(

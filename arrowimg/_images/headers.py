@@ -44,7 +44,8 @@ class Header(Struct, frozen=True):
     width, height
         In pixels, as stored: EXIF orientation is not applied.
     channels
-        As stored, for JPEG (1 gray, 3 colour, 4 CMYK); 0 for other formats.
+        Values of a pixel as stored: 1 gray or of a palette, 2 with alpha, 3 colour, 4 with alpha or
+        CMYK. Of TIFF up to 8.
     """
 
     format: ImageFormat

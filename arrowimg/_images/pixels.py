@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from arrowimg._images.formats.content import check_size
 from arrowimg.errors import ErrorCode, Problem
@@ -48,6 +49,30 @@ def check_pixels(pixels: npt.NDArray[Any], options: PixelOptions) -> Problem | N
         or _check_shape(pixels, options)
         or _check_values(pixels, options)
     )
+
+
+def check_lossless(pixels: npt.NDArray[Any], options: PixelOptions) -> Problem | None:
+    """Return what is wrong with an array as a picture that is stored without loss, or None.
+
+    Besides what `check_pixels` takes, bool and uint16 pixels: they are stored as they are, and so
+    is a fourth channel, whatever the options say of these.
+    """
+    exact = replace(options, alpha="drop", uint16_range=None, bool_values=None)
+    is_exact = pixels.dtype.isnative and pixels.dtype in (np.bool_, np.uint16)
+    if is_exact and not isinstance(pixels, np.ma.MaskedArray):
+        return _check_shape(pixels, exact)
+    return check_pixels(pixels, exact)
+
+
+def lossless_pixels(pixels: npt.NDArray[Any], options: PixelOptions) -> npt.NDArray[Any]:
+    """Return an array that `check_lossless` found in order as (H, W), or (H, W, C=3 or 4).
+
+    bool, uint8 or uint16. A view of `pixels` where nothing has to be converted.
+    """
+    picture = np.moveaxis(pixels, 0, -1) if _is_channels_first(pixels, options) else pixels
+    if picture.dtype.kind == "f":
+        picture = _by_bands(_to_uint8, picture, options, picture.shape)
+    return picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
 
 
 def convert_pixels(pixels: npt.NDArray[Any], options: PixelOptions) -> Picture:

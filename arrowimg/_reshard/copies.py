@@ -18,7 +18,7 @@ from arrowimg._dataset.sidecars import fetch_pictures
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
 from arrowimg._format.members import extra_members, list_columns
 from arrowimg._format.parquet import IMAGE_DATA
-from arrowimg._format.samples import Samples
+from arrowimg._format.samples import Samples, extensions_of
 from arrowimg._format.sidecar import SIDECAR_SCHEMA
 from arrowimg._format.tar import END_OF_ARCHIVE, tar_nbytes
 from arrowimg._storage.base import Storage
@@ -140,6 +140,7 @@ class CopiedParts(Struct, frozen=True):
         stored = {
             "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
             IMAGE_DATA: fetch_pictures(rows.storage, table, check=is_rehashed),
+            "extension": extensions_of(table["member_name"]),
             **{name: table[name] for name in _COPIED},
             "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,14 +21,14 @@ from arrowimg._format.members import check_members, extra_members
 from arrowimg._format.samples import Samples
 from arrowimg._format.sidecar import check_names
 from arrowimg._format.tar import sample_nbytes
-from arrowimg._images.check import CheckedFiles, CheckedPixels, CheckedRun, check_run
-from arrowimg._images.columns import Files, ImageRun
-from arrowimg._images.encode import StoredImages, encode_run, quarantined_bytes
+from arrowimg._images.check import check_run
+from arrowimg._images.columns import Files, ImageRun, image_runs
 from arrowimg._images.identity import Identity
+from arrowimg._images.rows import CheckedRows, StoredRows, encode_rows, further_runs, in_step
 from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from arrowimg._write.options import WriteOptions
 
@@ -100,8 +101,9 @@ def name_rows(
     SchemaError
         When a column is missing, of a type that cannot be written, or has a name that is taken.
     """
-    columns = metadata_columns(table, options.image_column)
+    columns = metadata_columns(table, options.rules)
     check_names(columns.column_names)
+    check_names([name for name in options.rules if name != options.image_column])
     metadata = written_columns(columns)
     if schema is not None:
         metadata = wider_columns(metadata, schema, table.num_rows)
@@ -116,6 +118,19 @@ def name_rows(
     return NamedRows(pa.table(names), metadata, extra_members(metadata, options.members), first_row)
 
 
+def picture_runs(table: pa.Table, options: WriteOptions) -> dict[str, list[ImageRun]]:
+    """Return the images of each column that holds some, see `image_runs`.
+
+    Raises
+    ------
+    SchemaError
+        When a column is missing or of a type that holds no images.
+    """
+    first, *others = options.rules
+    runs = {first: image_runs(table, first)}
+    return runs | {name: further_runs(table, name) for name in others}
+
+
 class CheckedBatch(Struct, frozen=True):
     """A batch that can be written, as far as can be known without decoding or encoding.
 
@@ -128,7 +143,7 @@ class CheckedBatch(Struct, frozen=True):
     """
 
     rows: NamedRows
-    runs: list[CheckedRun]
+    runs: list[CheckedRows]
 
     @property
     def is_copied(self) -> bool:
@@ -138,7 +153,7 @@ class CheckedBatch(Struct, frozen=True):
     @property
     def has_files_to_decode(self) -> bool:
         """True where a picture is a file that is decoded, which may turn out to be damaged."""
-        return any(isinstance(run, CheckedFiles) and not run.is_copied for run in self.runs)
+        return any(run.has_files_to_decode for run in self.runs)
 
     def problems(self) -> dict[int, Problem]:
         """Return what is known to be wrong, by number of the row."""
@@ -150,23 +165,27 @@ class CheckedBatch(Struct, frozen=True):
         }
 
 
-def check_batch(rows: NamedRows, runs: Iterable[ImageRun], options: WriteOptions) -> CheckedBatch:
+def check_batch(
+    rows: NamedRows, runs: Mapping[str, Iterable[ImageRun]], options: WriteOptions
+) -> CheckedBatch:
     """Check the images of a batch against the contract, as a whole. None is decoded or encoded.
+
+    Parameters
+    ----------
+    runs
+        As `picture_runs` returns them.
 
     Raises
     ------
     ImageError
         When pictures break the contract and ``options.on_error`` is ``"raise"``.
     """
-    pixels, reencode = options.pixels, options.reencode
-    short = [part for run in runs for part in _short_runs(run)]
-    checked = map_on_threads(
-        lambda run: check_run(run, pixels, reencode=reencode),
-        short,
-        options.threads,
-        len(short) + 1,
-    )
-    batch = CheckedBatch(rows, list(checked))
+    rules = options.rules
+    columns = {name: [it for run in each for it in _short_runs(run)] for name, each in runs.items()}
+    short = [(run, rules[name]) for name, each in columns.items() for run in each]
+    checked = map_on_threads(lambda each: check_run(*each), short, options.threads, len(short) + 1)
+    in_order = {name: list(islice(checked, len(each))) for name, each in columns.items()}
+    batch = CheckedBatch(rows, in_step(in_order))
     _refuse(batch.problems(), rows, options)
     return batch
 
@@ -250,10 +269,10 @@ def _count_codes(problems: dict[int, Problem]) -> Counter[str]:
     return Counter(str(problem.code) for problem in problems.values())
 
 
-def _split_batch(batch: CheckedBatch, threads: int) -> Iterator[tuple[NamedRows, CheckedRun]]:
+def _split_batch(batch: CheckedBatch, threads: int) -> Iterator[tuple[NamedRows, CheckedRows]]:
     """Yield the parts of a batch: rows that are encoded in one go, and their images."""
     fractions = 1 if threads == 1 else 2 * threads
-    nbytes = [_pixel_nbytes(run) for run in batch.runs]
+    nbytes = [run.pixel_nbytes for run in batch.runs]
     nbytes_after, first = sum(int(each.sum()) for each in nbytes), 0
     for run, each in zip(batch.runs, nbytes, strict=True):
         most_rows = max(1, len(run)) if run.is_copied else _ENCODED_ROWS
@@ -266,49 +285,40 @@ def _split_batch(batch: CheckedBatch, threads: int) -> Iterator[tuple[NamedRows,
         first += len(run)
 
 
-def _pixel_nbytes(run: CheckedRun) -> npt.NDArray[np.int64]:
-    """Return the bytes of pixels that are encoded for each row: (N,)."""
-    nbytes = np.zeros(len(run), np.int64)
-    if isinstance(run, CheckedPixels) and isinstance(run.pictures, np.ndarray):
-        nbytes[:] = run.pictures[0].nbytes
-    elif isinstance(run, CheckedPixels):
-        nbytes[:] = [0 if isinstance(view, Problem) else view.nbytes for view in run.pictures]
-    else:
-        for row, header in run.to_decode.items():
-            nbytes[row] = 3 * header.height * header.width
-    return nbytes
-
-
 def _encode_part(
-    rows: NamedRows, run: CheckedRun, options: WriteOptions
+    rows: NamedRows, run: CheckedRows, options: WriteOptions
 ) -> tuple[Samples, dict[int, Problem]]:
     """Return the samples of a part, and what is wrong with them, by number of the row."""
-    images = encode_run(run, options.pixels, options.jpeg)
+    images = encode_rows(run, options.rules)
     for row, note in images.notes.items():
         image_id = rows.names["image_id"][row].as_py()
         logger.warning("row %d (image_id %r): %s", rows.first_row + row, image_id, note)
     if options.max_members_nbytes is not None:
         images = _without_oversized(images, rows.members, options.max_members_nbytes)
-    stored = images.columns()
+    stored, *others = images.columns()
     stored["quarantined"] = (
-        quarantined_bytes(run, images.problems)
+        images.quarantined(run)
         if options.keep_quarantined
         else pa.nulls(len(run), pa.large_binary())
     )
     arrays = [*(column.chunk(0) for column in rows.names.columns), *stored.values()]
     table = pa.Table.from_arrays(arrays, names=[*rows.names.column_names, *stored])
+    structs = [pa.StructArray.from_arrays([*it.values()], names=[*it]) for it in others]
+    pictures = pa.table(dict(zip([*run.runs][1:], structs, strict=True)))
     problems = {rows.first_row + row: problem for row, problem in images.problems.items()}
-    return Samples(table, rows.metadata, rows.members), problems
+    return Samples(table, rows.metadata, rows.members, pictures), problems
 
 
-def _without_oversized(images: StoredImages, members: pa.Table, most_nbytes: int) -> StoredImages:
+def _without_oversized(images: StoredRows, members: pa.Table, most_nbytes: int) -> StoredRows:
     """Return the images, those that no tar may hold as problems."""
-    nbytes = sample_nbytes([images.data, *(column.chunk(0) for column in members.columns)])
-    is_over = images.data.is_valid().to_numpy(zero_copy_only=False) & (nbytes > most_nbytes)
-    return images.without(
+    columns = [it.data for it in images.images.values()]
+    nbytes = sample_nbytes([*columns, *(column.chunk(0) for column in members.columns)])
+    bad = images.problems
+    return images.with_problems(
         {
             row: Problem(ErrorCode.EXCEEDS_TAR, f"a sample of {nbytes[row]:,} bytes")
-            for row in np.flatnonzero(is_over).tolist()
+            for row in np.flatnonzero(nbytes > most_nbytes).tolist()
+            if row not in bad
         }
     )
 

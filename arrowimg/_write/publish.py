@@ -306,6 +306,7 @@ def _manifest(
         for shard in shards
     ]
     return Manifest(
+        format_version=options.format_version,
         writer=writer_versions(),
         options=options.recorded(),
         num_shards=len(entries),

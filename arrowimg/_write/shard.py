@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._core.version import writer_versions
+from arrowimg._core.version import PICTURES_VERSION, writer_versions
 from arrowimg._dataset.sidecars import open_sidecar
 from arrowimg._format.keys import check_unique_column
 from arrowimg._format.names import quarantine_name, sidecar_name, tar_name
-from arrowimg._format.sidecar import Footer, sidecar_table, write_sidecar
+from arrowimg._format.parquet import IMAGE_DATA
+from arrowimg._format.sidecar import Footer, OffsetsAndChecksums, sidecar_table, write_sidecar
 from arrowimg._format.tar_writer import TarWriter
 from arrowimg._storage.commit import retry_once
 from arrowimg._write.file_group import WrittenFile
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from arrowimg._format.samples import Samples
+    from arrowimg._format.tar_writer import PicturePlaces
     from arrowimg._storage.base import CommittedFile, NewFile, Storage
 
 
@@ -95,13 +97,13 @@ def _write_once(
     with storage.begin(options.checksum) as transaction:
         tar = transaction.create(tar_name(name))
         writer = TarWriter(tar, options.checksum)
-        written = [(part, *writer.write_samples(part)) for part in parts]
+        written = [(part, writer.write_samples(part)) for part in parts]
         writer.finish()
         names = written[0][0].metadata.column_names
-        stored = pa.concat_tables([part.stored for part, _, _ in written])
-        metadata = pa.concat_tables([part.metadata.select(names) for part, _, _ in written])
-        offsets = np.concatenate([offsets for _, offsets, _ in written])
-        checksums = [checksum for _, _, checksums in written for checksum in checksums]
+        stored = pa.concat_tables([part.stored for part, _ in written])
+        metadata = pa.concat_tables([part.metadata.select(names) for part, _ in written])
+        pictures = pa.concat_tables([part.pictures for part, _ in written])
+        places = {name: _joined([each[name] for _, each in written]) for name in written[0][1]}
         check_unique_column(stored["key"], stored["image_id"])
         quarantine = None
         if stored["quarantined"].null_count < len(stored):
@@ -110,12 +112,14 @@ def _write_once(
             quarantine_writer.write_quarantined(stored)
             quarantine_writer.finish()
         footer = _footer(tar, quarantine, stored, options, batch_shards)
+        if any(part.lacks_members for part, _ in written):
+            footer = msgspec.structs.replace(footer, format_version=PICTURES_VERSION)
         table = sidecar_table(
             stored,
             metadata,
             tar.name,
-            offsets,
-            checksums,
+            *places[IMAGE_DATA],
+            {name: (pictures[name], places[name]) for name in pictures.column_names},
             keep_images=options.keeps_images,
         )
         if check is not None:
@@ -131,6 +135,12 @@ def _write_once(
         quarantine_file=footer.quarantine_file,
         unchanged=commit.unchanged,
     )
+
+
+def _joined(places: list[PicturePlaces]) -> OffsetsAndChecksums:
+    """Return offsets and checksums of the pictures of all parts."""
+    checksums = [checksum for each in places for checksum in each.checksums]
+    return np.concatenate([each.offsets for each in places]), checksums
 
 
 def _is_same_shard(storage: Storage, record: str, table: pa.Table, footer: Footer) -> bool:
@@ -167,6 +177,7 @@ def _footer(
 ) -> Footer:
     num_images = stored["error"].null_count
     return Footer(
+        format_version=options.format_version,
         writer=writer_versions(),
         options=options.recorded(),
         tar_file=tar.name,

@@ -25,7 +25,7 @@ from arrowimg._format.tar import column_members
 from arrowimg._format.tar_writer import TarWriter
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.check import check_run
-from arrowimg._images.columns import Files, ImageRun, image_runs
+from arrowimg._images.columns import Files, ImageRun
 from arrowimg._images.encode import encode_run
 from arrowimg._storage.open import options_for, place_as_text
 from arrowimg._write.batch_name import batch_digest
@@ -37,7 +37,7 @@ from arrowimg._write.options import (
     write_options,
 )
 from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
-from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows
+from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows, picture_runs
 from arrowimg._write.publish import open_output
 from arrowimg._write.resume import committed_batch
 from arrowimg._write.shard import Shard, write_shard
@@ -219,8 +219,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
             return self._file_group(committed, task)
         unnamed_prefix = f"{UNNAMED_PREFIX}{base_name.removeprefix(SHARD_PREFIX)}-"
         rows = name_rows(task.data, options, unnamed_prefix)
-        runs = image_runs(task.data, options.image_column)
-        checked = check_batch(rows, runs, options)
+        checked = check_batch(rows, picture_runs(task.data, options), options)
         encoded = encode_batch(checked, options)
         check_error_fraction(encoded.error_codes, rows.num_rows, options)
         plan = plan_shards(encoded.tar_nbytes, options.images_per_tar, options.max_members_nbytes)
@@ -269,15 +268,15 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         return list(map_on_threads(write, planned(), at_once, at_once))
 
     def _encode_image_to_bytes(self, image: npt.NDArray[Any]) -> tuple[bytes, str]:
-        """Return the JPEG of one picture, the same bytes as `process` writes, and ``".jpg"``."""
+        """Return one picture, the same bytes as `process` writes, and ``".jpg"``, its suffix."""
         is_file = isinstance(image, memoryview)
         run: ImageRun = Files(pa.array([image], pa.large_binary())) if is_file else [image]
-        pixels, jpeg = self.options.pixels, self.options.jpeg
-        stored = encode_run(check_run(run, pixels, reencode=self.options.reencode), pixels, jpeg)
+        rule = self.options.rules[self.options.image_column]
+        stored = encode_run(check_run(run, rule), rule)
         if stored.problems:
             problem = stored.problems[0]
             raise ImageError([RowProblem(0, None, problem.code, problem.found)], 1)
-        return bytes(binary_views(stored.data)[0]), ".jpg"
+        return bytes(binary_views(stored.data)[0]), f".{stored.extensions[0]}"
 
     def _write_tar(self, base_name: str, members: Sequence[tuple[str, bytes]]) -> str:
         """Write ``<base name>.tar`` of these (name, data) members; returns its path."""

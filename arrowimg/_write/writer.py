@@ -16,7 +16,6 @@ from arrowimg._dataset.duplicates import HashPartitions, check_partitions, id_ha
 from arrowimg._format.column_types import metadata_columns
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._images.batch import ImageBatch
-from arrowimg._images.columns import image_runs
 from arrowimg._write.options import (
     ROWS_TO_JUDGE,
     WriteKeywords,
@@ -24,7 +23,7 @@ from arrowimg._write.options import (
     write_options,
 )
 from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
-from arrowimg._write.prepare import check_batch, encode_batch, name_rows
+from arrowimg._write.prepare import check_batch, encode_batch, name_rows, picture_runs
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import CommittedRows
 from arrowimg._write.sources.join import join_metadata, open_metadata
@@ -194,7 +193,7 @@ class ShardWriter:
             return
         joined = join_metadata(task, self._metadata)
         place = f"rows {self._num_rows:,} to {self._num_rows + task.num_items - 1:,}"
-        own = metadata_columns(joined.data, self.options.image_column).schema
+        own = metadata_columns(joined.data, self.options.rules).schema
         columns = self._columns.with_table(own, place)
         num_committed = 0 if self._has_new_rows() else self._committed.match(joined.data)
         if num_committed == task.num_items:
@@ -203,7 +202,7 @@ class ShardWriter:
         fresh = joined.data.slice(num_committed)
         first_row = self._num_rows + num_committed
         rows = name_rows(fresh, self.options, UNNAMED_PREFIX, first_row, columns.schema)
-        checked = check_batch(rows, image_runs(fresh, self.options.image_column), self.options)
+        checked = check_batch(rows, picture_runs(fresh, self.options), self.options)
         members = self.options.members
         pending = [part.conformed(columns.schema, members) for part in self._pending]
         encoded = encode_batch(checked, self.options)

@@ -8,6 +8,9 @@ from typing import Any
 from PIL import Image
 from stage_data import PHOTOGRAPH
 
+from arrowimg import JpegOptions, PixelOptions
+from arrowimg._images.rules import FormatRule, picture_rule
+
 SMALL = Image.open(PHOTOGRAPH).crop((100, 60, 132, 84))
 
 
@@ -37,3 +40,13 @@ FILES = [
     b"",
     None,
 ]
+
+
+def jpeg_rule(
+    pixels: PixelOptions | None = None,
+    jpeg: JpegOptions | None = None,
+    *,
+    reencode: bool = False,
+) -> FormatRule:
+    """Return how pictures are stored where nothing is kept: as JPEG."""
+    return picture_rule(pixels or PixelOptions(), jpeg or JpegOptions(), (), reencode=reencode)

@@ -9,13 +9,13 @@ from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import ImageBatch, WriteOptions
-from arrowimg._images.columns import image_runs
 from arrowimg._write.prepare import (
     CheckedBatch,
     EncodedBatch,
     check_batch,
     encode_batch,
     name_rows,
+    picture_runs,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def seven_faces() -> ImageBatch:
 
 def checked_batch(batch: ImageBatch, options: WriteOptions, first_row: int = 0) -> CheckedBatch:
     rows = name_rows(batch.data, options, "row-", first_row)
-    return check_batch(rows, image_runs(batch.data, options.image_column), options)
+    return check_batch(rows, picture_runs(batch.data, options), options)
 
 
 def encoded_batch(batch: ImageBatch, options: WriteOptions) -> EncodedBatch:

@@ -74,12 +74,12 @@ def test_other_content_is_refused_with_the_path(data: bytes) -> None:
 
 
 def test_a_newer_format_version_is_refused_as_such() -> None:
-    with pytest.raises(ManifestError, match="a format version up to 2, found version 3"):
-        Manifest.from_json(changed(format_version=3), "manifest.json")
+    with pytest.raises(ManifestError, match="a format version up to 3, found version 4"):
+        Manifest.from_json(changed(format_version=4), "manifest.json")
 
 
 def test_a_newer_format_version_is_told_from_garbage_by_its_version() -> None:
-    newer = changed(format_version=3, signature="what version 3 may add")
+    newer = changed(format_version=4, signature="what version 4 may add")
 
-    with pytest.raises(ManifestError, match="a format version up to 2, found version 3"):
+    with pytest.raises(ManifestError, match="a format version up to 3, found version 4"):
         Manifest.from_json(newer, "manifest.json")

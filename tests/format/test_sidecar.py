@@ -459,6 +459,7 @@ class TestRowGroups:
         stored = pa.table(
             {name: pa.nulls(count, kind) for name, kind in OWN_FIELDS}
             | {"key": [f"k{row}" for row in range(count)], "image_data": pictures}
+            | {"extension": ["jpg"] * count}
         )
         offsets, checksums = np.zeros(count, np.int64), [b"x"] * count
 

@@ -45,7 +45,8 @@ def write(
     data = (folder / "a.tar").read_bytes()
 
     assert len(data) == nbytes
-    return data, [(offsets.tolist(), checksums) for offsets, checksums in places]
+    pictures = [each["image_data"] for each in places]
+    return data, [(it.offsets.tolist(), it.checksums) for it in pictures]
 
 
 @pytest.mark.parametrize("members", [{}, {"txt": "caption"}, {"a": "caption", "txt": "caption"}])

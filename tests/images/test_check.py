@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from file_data import FILES, JPEG
+from file_data import FILES, JPEG, jpeg_rule
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ def check_files(
     files: list[bytes | None], pixels: PixelOptions | None = None, *, reencode: bool = False
 ) -> CheckedFiles:
     array = pa.array([b"before", *files, b"behind"], pa.large_binary())[1:-1]
-    checked = check_run(Files(array), pixels or PixelOptions(), reencode=reencode)
+    checked = check_run(Files(array), jpeg_rule(pixels or PixelOptions(), reencode=reencode))
 
     assert isinstance(checked, CheckedFiles)
     return checked
@@ -69,7 +69,7 @@ class TestFiles:
 
     def test_files_are_not_copied(self) -> None:
         array = pa.array([JPEG, None, JPEG], pa.large_binary())
-        checked = check_run(Files(array), PixelOptions(), reencode=False)
+        checked = check_run(Files(array), jpeg_rule())
 
         assert isinstance(checked, CheckedFiles)
         assert checked.data.buffers()[2].address == array.buffers()[2].address
@@ -79,7 +79,7 @@ class TestFiles:
         offsets = pa.py_buffer(np.array([0, len(JPEG), 2 * len(JPEG)]))
         buffers = [pa.py_buffer(b"\x02"), offsets, pa.py_buffer(2 * JPEG)]
         array = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 2, buffers)
-        checked = check_run(Files(array), PixelOptions(), reencode=False)
+        checked = check_run(Files(array), jpeg_rule())
 
         assert checked.problems == {0: MISSING}
 
@@ -112,8 +112,8 @@ class TestPixels:
             layout=layout, max_pixels=max_pixels, alpha=alpha, uint16_range=(0, 9), clip=False
         )
         stack = np.arange(3 * np.prod(shape)).reshape(3, *shape).astype(dtype)
-        checked = check_run(stack, pixels, reencode=False)
-        expected = {row: check_image(view, pixels) for row, view in enumerate(stack)}
+        checked = check_run(stack, jpeg_rule(pixels))
+        expected = {row: check_image(view, jpeg_rule(pixels)) for row, view in enumerate(stack)}
 
         assert isinstance(checked, CheckedPixels)
         assert checked.pictures is stack
@@ -122,7 +122,7 @@ class TestPixels:
     def test_values_are_looked_at_one_picture_at_a_time(self) -> None:
         stack = np.zeros((4, 5, 6), np.float32)
         stack[1, 0, 0], stack[3, 3, 5] = 2, np.nan
-        checked = check_run(stack, PixelOptions(float_range=(0, 1)), reencode=False)
+        checked = check_run(stack, jpeg_rule(PixelOptions(float_range=(0, 1))))
 
         assert {row: problem.code for row, problem in checked.problems.items()} == {
             1: ErrorCode.OUT_OF_RANGE,
@@ -130,7 +130,7 @@ class TestPixels:
         }
 
     def test_an_empty_stack_has_no_problems(self) -> None:
-        checked = check_run(np.zeros((0, 4, 5, 2), np.uint8), PixelOptions(), reencode=False)
+        checked = check_run(np.zeros((0, 4, 5, 2), np.uint8), jpeg_rule())
 
         assert (len(checked), checked.problems) == (0, {})
 
@@ -140,7 +140,7 @@ class TestPixels:
             MISSING,
             np.zeros((5, 4, 2), np.uint8),
         ]
-        checked = check_run(views, PixelOptions(), reencode=False)
+        checked = check_run(views, jpeg_rule())
 
         assert list(checked.problems) == [1, 2]
         assert checked.problems[1] == MISSING
@@ -150,12 +150,12 @@ class TestPixels:
 
     @pytest.mark.parametrize("nothing", [None, [[0]], b"file", memoryview(b"file"), "a.jpg", 5])
     def test_what_is_no_array_is_a_problem(self, nothing: object) -> None:
-        problem = check_image(nothing, PixelOptions())
+        problem = check_image(nothing, jpeg_rule())
 
         assert problem == Problem(ErrorCode.DTYPE, f"a {type(nothing).__name__}, not a NumPy array")
 
     def test_a_picture_in_order_is_none(self) -> None:
-        assert check_image(np.zeros((5, 4, 3), np.uint8), PixelOptions()) is None
+        assert check_image(np.zeros((5, 4, 3), np.uint8), jpeg_rule()) is None
 
 
 def test_run_views_are_what_was_checked() -> None:

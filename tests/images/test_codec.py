@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
+from file_data import jpeg_rule
 from photographs import SKIMAGE, SKLEARN
 from PIL import Image, ImageOps
 from stage_data import encoded_batch
@@ -101,8 +102,8 @@ class StoredImage(msgspec.Struct, frozen=True):
 
 def encode_all(run: ImageRun, **options: Any) -> StoredImages:  # noqa: ANN401
     chosen = WriteOptions(**options)
-    checked = check_run(run, chosen.pixels, reencode=chosen.reencode)
-    return encode_run(checked, chosen.pixels, chosen.jpeg)
+    rule = jpeg_rule(chosen.pixels, chosen.jpeg, reencode=chosen.reencode)
+    return encode_run(check_run(run, rule), rule)
 
 
 def stored(data: bytes, **options: Any) -> StoredImage | Problem:  # noqa: ANN401

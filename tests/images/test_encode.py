@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from file_data import FILES, GIF, JPEG, SMALL, TORN_GIF, save
+from file_data import FILES, GIF, JPEG, SMALL, TORN_GIF, jpeg_rule, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,7 +28,8 @@ PIXELS, JPEG_OPTIONS = PixelOptions(), JpegOptions()
 
 
 def encode(run: ImageRun, pixels: PixelOptions = PIXELS) -> StoredImages:
-    images = encode_run(check_run(run, pixels, reencode=False), pixels, JPEG_OPTIONS)
+    rule = jpeg_rule(pixels, JPEG_OPTIONS)
+    images = encode_run(check_run(run, rule), rule)
     images.data.validate(full=True)
 
     assert images.data.is_null().to_pylist() == [row in images.problems for row in range(len(run))]
@@ -55,10 +56,10 @@ class TestFiles:
         self, files: list[bytes | None], data: st.DataObject
     ) -> None:
         cut = data.draw(st.integers(0, len(files)))
-        checked = check_run(files_of(files), PIXELS, reencode=data.draw(st.booleans()))
-        whole = encode_run(checked, PIXELS, JPEG_OPTIONS)
+        checked = check_run(files_of(files), jpeg_rule(PIXELS, reencode=data.draw(st.booleans())))
+        whole = encode_run(checked, jpeg_rule(PIXELS, JPEG_OPTIONS))
         parts = [
-            encode_run(checked.slice(*bounds), PIXELS, JPEG_OPTIONS)
+            encode_run(checked.slice(*bounds), jpeg_rule(PIXELS, JPEG_OPTIONS))
             for bounds in ((0, cut), (cut, len(files)))
         ]
 
@@ -102,7 +103,7 @@ class TestFiles:
 
     def test_a_file_that_ends_too_early_is_known_before_anything_is_decoded(self) -> None:
         png = save(SMALL, "PNG")
-        run = check_run(files_of([png, png[:300], JPEG]), PIXELS, reencode=False)
+        run = check_run(files_of([png, png[:300], JPEG]), jpeg_rule(PIXELS))
 
         assert {row: problem.code for row, problem in run.problems.items()} == {
             1: ErrorCode.TRUNCATED
@@ -193,9 +194,18 @@ class TestColumns:
     def test_a_bad_row_has_its_code_and_nothing_else(self) -> None:
         columns = encode(files_of([JPEG, b"no picture", None])).columns()
 
-        assert list(columns) == ["image_data", "width", "height", "channels", "action", "error"]
+        assert list(columns) == [
+            "image_data",
+            "extension",
+            "width",
+            "height",
+            "channels",
+            "action",
+            "error",
+        ]
         assert {name: str(column.type) for name, column in columns.items()} == {
             "image_data": "large_binary",
+            "extension": "string",
             "width": "int32",
             "height": "int32",
             "channels": "int32",
@@ -204,6 +214,7 @@ class TestColumns:
         }
         assert [tuple(column.to_pylist()) for column in columns.values()] == [
             (JPEG, None, None),
+            ("jpg", None, None),
             (32, None, None),
             (24, None, None),
             (3, None, None),
@@ -218,7 +229,7 @@ class TestColumns:
 
         assert images.without({}).problems == images.problems
         assert fewer.problems == {1: MISSING, 2: found}
-        assert rows_of(fewer)[2] == (None, None, None, None, None, "exceeds_tar")
+        assert rows_of(fewer)[2] == (None, None, None, None, None, None, "exceeds_tar")
         assert rows_of(fewer)[:2] == rows_of(images)[:2]
         assert images.data.to_pylist() == [JPEG, None, JPEG]
 
@@ -226,21 +237,21 @@ class TestColumns:
 class TestQuarantined:
     def test_files_are_kept_as_they_are(self) -> None:
         files = [JPEG, b"no picture", None, b"", JPEG[:50]]
-        run = check_run(files_of(files), PIXELS, reencode=False)
+        run = check_run(files_of(files), jpeg_rule(PIXELS))
         kept = quarantined_bytes(run, run.problems)
 
         assert kept.to_pylist() == [None, b"no picture", None, b"", JPEG[:50]]
 
     def test_pixels_are_kept_as_arrays(self) -> None:
         bad = WINDOWS[0, ..., :2]
-        run = check_run([WINDOWS[0], bad, MISSING], PIXELS, reencode=False)
+        run = check_run([WINDOWS[0], bad, MISSING], jpeg_rule(PIXELS))
         kept = quarantined_bytes(run, run.problems)
 
         assert kept.is_null().to_pylist() == [True, False, True]
         np.testing.assert_array_equal(np.load(io.BytesIO(kept[1].as_py())), bad)
 
     def test_rows_of_a_stack_too(self) -> None:
-        run = check_run(WINDOWS[..., :2], PIXELS, reencode=False)
+        run = check_run(WINDOWS[..., :2], jpeg_rule(PIXELS))
         views = binary_views(quarantined_bytes(run, {3: run.problems[3]}))
 
         assert [len(view) > 0 for view in views] == [row == 3 for row in range(7)]

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from file_data import jpeg_rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from photographs import SKIMAGE, SKLEARN
 from PIL import Image, ImageCms
 
-from arrowimg import ImageWriterStage, PixelOptions
+from arrowimg import ImageWriterStage
 from arrowimg._images.check import check_run
 from arrowimg._images.codec.decode import decode_rgb
 from arrowimg._images.columns import Files
@@ -281,16 +282,19 @@ class TestJpegHeader:
 
 class TestOtherHeaders:
     @pytest.mark.parametrize("name", OTHERS)
-    def test_sizes_are_pillows(self, name: str) -> None:
-        assert read(OTHERS[name]) == Header(name.partition(",")[0].lower(), *SMALL.size)  # type: ignore[arg-type]
+    def test_sizes_and_channels_are_pillows(self, name: str) -> None:
+        with Image.open(io.BytesIO(OTHERS[name])) as image:
+            stated = (*image.size, len(image.getbands()))
+
+        assert read(OTHERS[name]) == Header(name.partition(",")[0].lower(), *stated)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF"])
     @pytest.mark.parametrize("size", [(1, 1), (33_000, 2), (3, 40_000), (65_500, 1)])
     def test_long_pictures_are_taken(self, kind: str, size: tuple[int, int]) -> None:
-        assert read(save(Image.new("L", size), kind)) == Header(kind.lower(), *size)  # type: ignore[arg-type]
+        assert read(save(Image.new("L", size), kind)) == Header(kind.lower(), *size, 1)  # type: ignore[arg-type]
 
     def test_a_picture_stored_from_the_top_is_taken(self) -> None:
-        assert read(declaring("bmp", -56, 72)) == Header("bmp", 72, 56)
+        assert read(declaring("bmp", -56, 72)) == Header("bmp", 72, 56, 3)
 
     @pytest.mark.parametrize("name", OTHERS)
     def test_a_truncated_file_never_raises(self, name: str) -> None:
@@ -366,12 +370,13 @@ class TestBombs:
             "from arrowimg._images.check import check_run\n"
             "from arrowimg._images.columns import Files\n"
             "from arrowimg._images.encode import encode_run\n"
-            "pixels, jpeg = PixelOptions(), JpegOptions()\n"
+            "from arrowimg._images.rules import picture_rule\n"
+            "rule = picture_rule(PixelOptions(), JpegOptions(), (), reencode=True)\n"
             "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "before = peak()\n"
             "for line in sys.stdin:\n"
             "    files = Files(pa.array([bytes.fromhex(line)], pa.large_binary()))\n"
-            "    encode_run(check_run(files, pixels, reencode=True), pixels, jpeg)\n"
+            "    encode_run(check_run(files, rule), rule)\n"
             "print(peak() - before)\n"
         )
         lines = "\n".join(bomb.hex() for bomb in bombs)
@@ -406,7 +411,7 @@ class TestGarbage:
     )
     def test_what_is_no_picture_is_of_unknown_format(self, data: bytes) -> None:
         files = Files(pa.array([data], pa.large_binary()))
-        found = check_run(files, PixelOptions(), reencode=False).problems[0]
+        found = check_run(files, jpeg_rule()).problems[0]
 
         assert isinstance(found, Problem)
         assert found.code is ErrorCode.UNKNOWN_FORMAT

@@ -13,6 +13,7 @@ from stage_data import seven_faces
 
 from arrowimg import (
     ImageBatch,
+    ImageColumn,
     ImageWriterStage,
     JpegOptions,
     PixelOptions,
@@ -29,6 +30,7 @@ from arrowimg.errors import KeywordError, OptionError
 if TYPE_CHECKING:
     from pathlib import Path
 
+JPEG = JpegOptions(quality=80)
 NAN, INFINITY = float("nan"), float("inf")
 NOT_A_NUMBER_OF_THINGS = (0, -1, 1.0, 2.5, True, "3", None, NAN, [1])
 NOT_A_BOOL: tuple[object, ...] = (0, 1, "yes", None, [])
@@ -77,6 +79,14 @@ REFUSED: dict[type[msgspec.Struct], dict[str, tuple[object, ...]]] = {
         "if_exists": ("replace", "", None, True),
         "durability": ("none", "", None, True),
         "keep_quarantined": NOT_A_BOOL,
+        "keep": ("png", ["jpeg"], ["png", "heic"], None, ("PNG",), {"png": True}, [5]),
+        "images": (
+            *(None, "mask", ["mask"], {"": "a"}, {"PNG": "a"}, {".png": "a"}, {"a/b.png": "a"}),
+            *({"txt": "a"}, {"mask": "a"}, {5: "a"}, {"x" * MAX_EXTENSION_LENGTH + ".png": "a"}),
+            *({"png": ""}, {"png": None}, {"png": 5}, {"png": ["a"]}, {"png": "image_data"}),
+            *({"webp": "a"}, {"mask.tiff": ImageColumn("a")}, {"a.png": "m", "b.png": "m"}),
+            *({"jpg": ImageColumn("a", keep=True)}, {"a.png": ImageColumn("a", jpeg=JPEG)}),
+        ),
         "max_error_fraction": (-0.01, 1.01, 5, True, "0.1", NAN, INFINITY),
     },
 }
@@ -113,6 +123,11 @@ TAKEN: dict[type[msgspec.Struct], dict[str, tuple[object, ...]]] = {
         "if_exists": ("verify", "skip", "overwrite", "error"),
         "durability": ("full", "process"),
         "keep_quarantined": (True, False),
+        "keep": (("png",), ("bmp", "gif", "png", "tiff", "webp"), ()),
+        "images": (
+            *({}, {"png": ImageColumn("m")}, {"seg.webp": ImageColumn("m", keep=True)}),
+            {"a.jpg": ImageColumn("m", jpeg=JPEG), "b.jpeg": ImageColumn("n", keep=True)},
+        ),
         "max_error_fraction": (None, 0, 0.01, 1),
     },
 }
@@ -238,6 +253,47 @@ class TestMatte:
         assert PixelOptions(alpha=alpha).matte == matte
 
 
+class TestPictures:
+    def test_jpg_is_another_way_to_say_the_image_column(self) -> None:
+        options = WriteOptions(images={"jpg": "photo", "mask.png": "mask"})
+
+        assert options == WriteOptions(image_column="photo", images={"mask.png": "mask"})
+        assert options.image_column == "photo"
+        assert options.images == {"mask.png": ImageColumn("mask")}
+
+    def test_both_ways_may_not_contradict_one_another(self) -> None:
+        assert WriteOptions(image_column="a", images={"jpg": "a"}).image_column == "a"
+        with pytest.raises(OptionError, match="not both"):
+            WriteOptions(image_column="a", images={"jpg": "b"})
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"images": {"png": "mask"}, "members": {"png": "other"}},
+            {"images": {"png": "mask"}, "keep": ["png"]},
+            {"keep": ["png"], "members": {"png": "other"}},
+        ],
+    )
+    def test_an_extension_is_one_things(self, options: dict[str, Any]) -> None:
+        with pytest.raises(OptionError, match="extension"):
+            WriteOptions(**options)
+
+    def test_what_is_kept_is_a_set(self) -> None:
+        assert WriteOptions(keep=["webp", "png", "webp"]).keep == ("png", "webp")
+
+    def test_records_lead_back_to_the_same_options(self) -> None:
+        column = ImageColumn("control", jpeg=JPEG, pixels=PixelOptions(clip=True))
+        images: dict[str, Any] = {"mask.png": "mask", "control.jpg": column}
+        options = WriteOptions(images=images, keep=("png",))
+
+        assert msgspec.convert(options.recorded(), WriteOptions) == options
+
+    def test_a_file_states_a_later_version_only_where_these_are_used(self) -> None:
+        assert WriteOptions().format_version == 1
+        assert WriteOptions(keep=("png",)).format_version == 3
+        assert WriteOptions(images={"png": "mask"}).format_version == 3
+
+
 class TestWriteOptions:
     def test_the_keywords_of_writers_are_its_fields(self) -> None:
         keywords = {*WriteKeywords.__annotations__} - {"options"}
@@ -250,7 +306,9 @@ class TestWriteOptions:
     def test_recorded_options_are_json_and_leave_out_what_changes_no_shard(self) -> None:
         recorded = WriteOptions(members={"txt": "a"}, encode_threads=3).recorded()
 
-        assert set(WriteOptions.__struct_fields__) - set(recorded) == set(NOT_RECORDED)
+        where_used = {"keep", "images"}
+        left_out = set(WriteOptions.__struct_fields__) - set(recorded)
+        assert left_out == set(NOT_RECORDED) | where_used
         assert json.loads(json.dumps(recorded)) == json.loads(msgspec.json.encode(recorded))
         assert recorded["jpeg"]["quality"] == 92
 
@@ -274,6 +332,8 @@ class TestWriteOptions:
             {"max_bytes_per_tar": 10**6},
             {"image_column": "image"},
             {"keep_quarantined": True, "on_error": "quarantine"},
+            {"keep": ("png",)},
+            {"images": {"png": "mask"}},
         ],
         ids=lambda changed: next(iter(changed)),
     )

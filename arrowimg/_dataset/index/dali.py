@@ -5,14 +5,15 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from arrowimg._dataset.index.source import Format
-from arrowimg._dataset.index.text import digits, joined_rows
+from arrowimg._dataset.index.text import digits, joined_rows, texts_where
 from arrowimg._format.names import INDEX_SUFFIX, shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
     from arrowimg._dataset.index.source import File, Source
     from arrowimg._format.layout import Layout
@@ -30,13 +31,14 @@ def _tar_index(layout: Layout) -> list[File]:
     """
     if not len(layout.keys):
         return []  # DALI refuses an index of no samples
-    columns: list[pa.Array | str] = []
+    columns = list[pa.StringArray]()
     for at, extension in enumerate(layout.extensions):
-        start = " " if at else ""
         offsets, sizes = digits(layout.offsets[:, at]), digits(layout.sizes[:, at])
-        columns += [f"{start}{extension} ", offsets, " ", sizes, " ", layout.keys, f".{extension}"]
+        entry = [f" {extension} ", offsets, " ", sizes, " ", layout.keys, f".{extension}"]
+        columns.append(texts_where(layout.is_there[:, at], entry))
     head = f"v1.2 {len(layout.keys)}\n".encode()
-    return [(f"{shard_of(layout.tar_file)}{INDEX_SUFFIX}", [head, joined_rows([*columns, "\n"])])]
+    lines = pc.utf8_ltrim(pc.binary_join_element_wise(*columns, ""), " ")
+    return [(f"{shard_of(layout.tar_file)}{INDEX_SUFFIX}", [head, joined_rows([lines, "\n"])])]
 
 
 DALI = Format(_dali_index, suffix=INDEX_SUFFIX)

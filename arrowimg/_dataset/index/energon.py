@@ -10,6 +10,8 @@ import sqlite3
 import tempfile
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from arrowimg._dataset.index.source import Format
 from arrowimg._dataset.index.text import brace_ranges, json_bytes
 from arrowimg._format.names import INDEX_SUFFIX, TAR_SUFFIX, shard_of
@@ -104,7 +106,8 @@ def _tar_index(layout: Layout) -> bytes:
 
 
 def _insert(database: sqlite3.Connection, number: int, layout: Layout) -> None:
-    num_samples, num_parts = layout.offsets.shape
+    num_samples = len(layout.keys)
+    samples, columns = np.nonzero(layout.is_there)
     bounds = layout.bounds
     places = zip(
         [number] * num_samples,
@@ -120,11 +123,11 @@ def _insert(database: sqlite3.Connection, number: int, layout: Layout) -> None:
         expected = "sample keys that are in the dataset once, which Energon asks for"
         raise DuplicateIdError(expected, _repeated(database, number, layout)) from error
     parts = zip(
-        [number] * (num_samples * num_parts),
-        [sample for sample in range(num_samples) for _ in range(num_parts)],
-        layout.extensions * num_samples,
-        layout.offsets.reshape(-1).tolist(),
-        layout.sizes.reshape(-1).tolist(),
+        [number] * len(samples),
+        samples.tolist(),
+        [layout.extensions[at] for at in columns.tolist()],
+        layout.offsets[samples, columns].tolist(),
+        layout.sizes[samples, columns].tolist(),
         strict=True,
     )
     database.executemany(_INSERT_PARTS, parts)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from arrowimg._dataset.index.source import Format
-from arrowimg._dataset.index.text import digits, joined_rows
+from arrowimg._dataset.index.text import digits, joined_rows, texts_where
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +36,8 @@ def _references(layout: Layout) -> BytesLike:
     for at, extension in enumerate(layout.extensions):
         offsets, sizes = digits(layout.offsets[:, at]), digits(layout.sizes[:, at])
         head, middle = ',\n"', f'.{extension}":[{tar},'
-        columns += [head, layout.keys, middle, offsets, ",", sizes, "]"]
+        entry = [head, layout.keys, middle, offsets, ",", sizes, "]"]
+        columns.append(texts_where(layout.is_there[:, at], entry))
     return joined_rows(columns)
 
 

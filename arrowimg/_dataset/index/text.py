@@ -16,6 +16,9 @@ from arrowimg._format.names import SHARD_PREFIX, is_ours, shard_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    import numpy.typing as npt
+
     from arrowimg._core.checksums import BytesLike
 
 _NUMBERED = re.compile(r"(.*?)([0-9]+)(\.tar)")
@@ -62,6 +65,16 @@ def digits(numbers: object) -> pa.StringArray:
 
 def joined_rows(columns: list[pa.Array | str]) -> BytesLike:
     """Return the text of all rows, each the texts of its columns and those of all rows."""
-    texts = [pa.scalar(it) if isinstance(it, str) else it for it in columns]
-    rows = pc.binary_join_element_wise(*texts, pa.scalar(""))
+    rows = _joined(columns)
     return value_bytes(rows)[: value_offsets(rows)[-1]]
+
+
+def texts_where(is_there: npt.NDArray[np.bool_], columns: list[pa.Array | str]) -> pa.StringArray:
+    """Return the texts of columns, those of each row joined, nothing where there is nothing."""
+    texts = _joined(columns)
+    return texts if is_there.all() else pc.if_else(pa.array(is_there), texts, "")
+
+
+def _joined(columns: list[pa.Array | str]) -> pa.StringArray:
+    texts = [pa.scalar(it) if isinstance(it, str) else it for it in columns]
+    return pc.binary_join_element_wise(*texts, pa.scalar(""))

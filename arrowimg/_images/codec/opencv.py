@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.uint8]
 
-__all__ = ["cv2_version", "decode_deep_png", "encode_jpegs", "without_fourth"]
+__all__ = ["cv2_version", "decode_deep_png", "encode_jpegs", "encoded_by_opencv", "without_fourth"]
 
 cv2_version: str = cv2.__version__
 
@@ -59,7 +59,7 @@ def encode_jpegs(
     """
     parameters = _parameters(options)
     for picture in _as_opencv_reads(pictures, color):
-        yield _encode(picture, parameters)
+        yield encoded_by_opencv(".jpg", picture, parameters)
 
 
 def _parameters(options: JpegOptions) -> list[int]:
@@ -77,9 +77,18 @@ def _parameters(options: JpegOptions) -> list[int]:
     return parameters
 
 
-def _encode(picture: Pixels, parameters: list[int]) -> Pixels | Problem:
+def encoded_by_opencv(
+    suffix: str, picture: npt.NDArray[Any], parameters: list[int]
+) -> Pixels | Problem:
+    """Return the bytes of one picture, as a 1-D array that owns them, or what went wrong.
+
+    Raises
+    ------
+    MemoryError
+        When OpenCV finds no memory.
+    """
     try:
-        succeeded, encoded = cv2.imencode(".jpg", picture, parameters)
+        succeeded, encoded = cv2.imencode(suffix, picture, parameters)
     except cv2.error as error:
         return _problem(ErrorCode.ENCODE_FAILED, error)
     # OpenCV refuses some pictures without an exception.

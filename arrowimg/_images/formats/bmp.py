@@ -65,6 +65,7 @@ def _read(data: memoryview, max_pixels: int) -> Content:
         width,
         abs(height),
         [data[:10], struct.pack("<I", start), data[14:end]],
+        channels=1 if depth <= 8 else 3,
         depth=depth,
         num_colours=num_colours if depth <= 8 else 0,
         # A run of two bytes has 255 pixels at most.
@@ -102,6 +103,7 @@ def read_run_lengths(content: Content) -> Content:
         content.width,
         content.height,
         [bytes(header), rows],
+        channels=content.channels,
         num_colours=content.num_colours,
     )
 

@@ -32,7 +32,8 @@ class Content(Struct, frozen=True):
     chunks
         All that the file has, where each carries a checksum. Views of the source.
     channels
-        As stored, for JPEG (1 gray, 3 colour, 4 CMYK); 0 for other formats.
+        Values of a pixel as stored: 1 gray or of a palette, 2 with alpha, 3 colour, 4 with alpha or
+        CMYK. Of TIFF up to 8.
     depth
         Bits of one value.
     num_colours

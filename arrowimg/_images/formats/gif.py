@@ -65,6 +65,7 @@ def _read(data: memoryview, max_pixels: int) -> Content:
         picture_width,
         picture_height,
         [*parts, control, data[at:end], b";"],
+        channels=1,
         num_colours=num_colours,
         most_nbytes=(end - start) * _LONGEST_CODE_STRING,
         least_nbytes=width * height,

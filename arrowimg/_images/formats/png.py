@@ -230,6 +230,7 @@ def _content(data: memoryview, chunks: list[Chunk]) -> Content:
         height,
         parts,
         [chunk.whole for chunk in chunks],
+        channels=_SAMPLES[color_type],
         depth=depth,
         num_colours=num_colours if color_type == _PALETTE else 0,
         most_nbytes=_MOST_EXPANSION * (idat_nbytes + 1),

@@ -112,6 +112,7 @@ def _read(data: memoryview, tags: Tags, max_pixels: int) -> Content:
         width,
         height,
         [],
+        channels=samples,
         depth=bits[0],
         orientation=tags.number(_ORIENTATION, 1),
         profile=tags.raw(_PROFILE),

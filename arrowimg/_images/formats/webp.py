@@ -113,6 +113,11 @@ def _picture_size(chunk: _Chunk) -> tuple[int, int]:
     return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
 
 
+def _states_alpha(picture: _Chunk) -> bool:
+    """Tell whether a picture without a header of its own says that it has alpha."""
+    return picture.kind == b"VP8L" and bool(picture.data[4] & 0x10)
+
+
 def _stated(chunks: list[_Chunk]) -> list[_Chunk]:
     """Return the chunks of metadata that the header says are there; decoders read no others."""
     wanted = {b"EXIF": _EXIF, b"ICCP": _PROFILE}
@@ -121,11 +126,14 @@ def _stated(chunks: list[_Chunk]) -> list[_Chunk]:
 
 def _content(size: tuple[int, int], kept: list[_Chunk], metadata: list[_Chunk]) -> Content:
     parts: list[Bytes] = [chunk.whole for chunk in kept]
+    first = kept[0]
+    has_alpha = first.data[0] & _ALPHA if first.kind == b"VP8X" else _states_alpha(first)
     nbytes = 4 + sum(map(len, parts))
     exif, profile = _first(metadata, b"EXIF"), _first(metadata, b"ICCP")
     return Content(
         *size,
         [b"RIFF" + struct.pack("<I", nbytes) + b"WEBP", *parts],
+        channels=4 if has_alpha else 3,
         orientation=exif_orientation(exif.data) if exif else 1,
         profile=profile.data if profile else None,
     )

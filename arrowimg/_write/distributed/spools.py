@@ -19,12 +19,11 @@ from arrowimg._core.tables import canonical_table, check_same_columns
 from arrowimg._format.keys import UNNAMED_PREFIX, KeyStyle, sample_key_column
 from arrowimg._format.names import SPOOLS_FOLDER
 from arrowimg._format.samples import Samples
-from arrowimg._images.columns import image_runs
 from arrowimg._storage.commit import retry_once
 from arrowimg._storage.open import open_storage, options_for
 from arrowimg._write.batch_name import batch_digest
 from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
-from arrowimg._write.prepare import check_batch, encode_batch, name_rows
+from arrowimg._write.prepare import check_batch, encode_batch, name_rows, picture_runs
 from arrowimg.errors import StorageError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from arrowimg._write.publish import Dataset
     from arrowimg._write.shard import Shard
 
-_TABLES = ("stored", "metadata", "members")
+_TABLES = ("stored", "metadata", "members", "pictures")
 _ROWS_AT_ONCE = 64
 """Rows of a spool that are read at once."""
 
@@ -119,7 +118,7 @@ def write_spool(storage: Storage, batch: ImageBatch, options: WriteOptions) -> S
         except FileNotFoundError:
             pass
     rows = name_rows(batch.data, options, UNNAMED_PREFIX)
-    checked = check_batch(rows, image_runs(batch.data, options.image_column), options)
+    checked = check_batch(rows, picture_runs(batch.data, options), options)
     parts = list(encode_batch(checked, options).parts)
     table = _as_table(parts)
     retry_once(lambda: _write_once(storage, name, table, options))

@@ -8,11 +8,12 @@ from arrowimg._core.option_checks import check_keywords, check_option
 from arrowimg._write.options.write import DEFAULT_IMAGES_PER_TAR, OnError, WriteOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from arrowimg._core.checksums import ChecksumName
     from arrowimg._format.keys import KeyStyle
     from arrowimg._images.options import JpegOptions, PixelOptions
+    from arrowimg._images.rules import ImageColumn, KeptFormat
     from arrowimg._storage.base import Durability, IfExists, StorageOptions
 
 
@@ -37,6 +38,8 @@ class WriteKeywords(TypedDict, total=False):
     if_exists: IfExists
     durability: Durability
     keep_quarantined: bool
+    keep: Sequence[KeptFormat]
+    images: Mapping[str, str | ImageColumn]
     max_error_fraction: float | None
 
 

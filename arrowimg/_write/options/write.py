@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
@@ -22,10 +22,19 @@ from arrowimg._core.option_checks import (
     whole_number,
 )
 from arrowimg._core.threads import usable_cores
+from arrowimg._core.version import FORMAT_VERSION, PICTURES_VERSION
 from arrowimg._format.keys import MAX_EXTENSION_LENGTH, KeyStyle, is_extension
 from arrowimg._format.tar import END_OF_ARCHIVE, LEAST_TAR_NBYTES
 from arrowimg._images.options import JpegOptions, PixelOptions
+from arrowimg._images.rules import (
+    FormatRule,
+    ImageColumn,
+    KeptFormat,
+    column_rule,
+    picture_rule,
+)
 from arrowimg._storage.base import Durability, IfExists
+from arrowimg._write.options.images import check_extensions, image_columns
 
 OnError: TypeAlias = Literal["raise", "quarantine"]
 
@@ -33,6 +42,9 @@ DEFAULT_IMAGES_PER_TAR = 1000
 _NOT_RECORDED = frozenset(
     {"encode_threads", "on_error", "if_exists", "durability", "max_error_fraction"}
 )
+
+_RECORDED_WHERE_USED = frozenset({"keep", "images"})
+"""What does not use them is written as it was before they were there."""
 
 
 class WriteOptions(
@@ -87,6 +99,13 @@ class WriteOptions(
     keep_quarantined
         True, with ``on_error="quarantine"``: the offending bytes of bad rows are kept beside the
         shard, in ``quarantine-<shard>.tar``.
+    keep
+        Formats of which files are copied untouched, under their own extension, instead of becoming
+        JPEG: some of ``"png"``, ``"webp"``, ``"tiff"``, ``"bmp"`` and ``"gif"``.
+    images
+        Further pictures of each sample, by extension: the name of their column, or an `ImageColumn`
+        that says more. ``{"mask.png": "mask"}`` writes ``<key>.mask.png``, without loss; a null is
+        no member. ``"jpg"`` is another way to say `image_column`.
     max_error_fraction
         With ``on_error="quarantine"``: more bad rows than this fraction of all are an
         `ErrorFractionError`. The stage judges each batch; `ShardWriter` all rows so far, once
@@ -115,12 +134,19 @@ class WriteOptions(
     durability: Durability = "full"
     keep_quarantined: bool = False
     max_error_fraction: float | None = None
+    keep: Sequence[KeptFormat] = ()
+    images: Mapping[str, str | ImageColumn] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_values(self, _CHECKS)
         _check_members(self.members)
         # What the caller does to its own mapping later is nothing to this one.
         structs.force_setattr(self, "members", copy.deepcopy(dict(self.members)))
+        structs.force_setattr(self, "keep", tuple(sorted(set(self.keep))))
+        name, images = image_columns(self.image_column, self.images)
+        structs.force_setattr(self, "image_column", name)
+        structs.force_setattr(self, "images", images)
+        check_extensions(images, self.keep, self.members)
         for name, default in (("keep_quarantined", False), ("max_error_fraction", None)):
             value = getattr(self, name)
             expected = (
@@ -128,6 +154,22 @@ class WriteOptions(
             )
             is_of_use = self.on_error == "quarantine" or value == default
             check_option(is_of_use, name, expected, value)
+
+    @property
+    def rules(self) -> dict[str, FormatRule]:
+        """How the pictures of each column are stored, the column of all samples first."""
+        first = picture_rule(self.pixels, self.jpeg, self.keep, reencode=self.reencode)
+        others = {
+            column.column: column_rule(it, column, self.pixels, self.jpeg, reencode=self.reencode)
+            for it, column in self.images.items()
+            if isinstance(column, ImageColumn)
+        }
+        return {self.image_column: first, **others}
+
+    @property
+    def format_version(self) -> int:
+        """The least version of the format that has all that these options ask for."""
+        return PICTURES_VERSION if self.keep or self.images else FORMAT_VERSION
 
     @property
     def keeps_images(self) -> bool:
@@ -165,7 +207,11 @@ class WriteOptions(
         """
         # By way of JSON, as they will be read again: a pair would not equal the list it becomes.
         recorded = msgspec.json.decode(msgspec.json.encode(self, order="deterministic"))
-        return {name: value for name, value in recorded.items() if name not in _NOT_RECORDED}
+        return {
+            name: value
+            for name, value in recorded.items()
+            if name not in _NOT_RECORDED and (value or name not in _RECORDED_WHERE_USED)
+        }
 
 
 def _check_members(members: Mapping[str, str | list[str]]) -> None:
@@ -213,5 +259,12 @@ _CHECKS = {
     "if_exists": one_of(*get_args(IfExists)),
     "durability": one_of(*get_args(Durability)),
     "keep_quarantined": A_BOOL,
+    "keep": Check(
+        f"a list of some of {', '.join(get_args(KeptFormat))}",
+        lambda value: (
+            isinstance(value, list | tuple) and {*map(str, value)} <= {*get_args(KeptFormat)}
+        ),
+    ),
+    "images": Check("a mapping", lambda value: isinstance(value, Mapping)),
     "max_error_fraction": optional(Check("a number from 0 to 1", _is_fraction)),
 }

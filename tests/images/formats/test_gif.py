@@ -31,13 +31,13 @@ class TestWhichPicture:
     def test_a_frame_lies_on_its_screen(self) -> None:
         data = placed_gif(SMALL)
 
-        assert header_of(data) == Header("gif", SMALL.width + 9, SMALL.height + 5)
+        assert header_of(data) == Header("gif", SMALL.width + 9, SMALL.height + 5, 1)
         assert is_alike(outcome(data), seen_by_pillow(data))
 
     def test_a_frame_beyond_the_screen_makes_the_picture_larger(self) -> None:
         data = changed(6, struct.pack("<HH", 5, 4))
 
-        assert header_of(data) == Header("gif", *SMALL.size)
+        assert header_of(data) == Header("gif", *SMALL.size, 1)
         assert is_alike(outcome(data), seen_by_pillow(GIF))
 
     def test_what_is_behind_the_first_frame_does_not_count(self) -> None:
@@ -62,7 +62,7 @@ class TestDamage:
     def test_a_file_is_truncated_wherever_its_frame_ends(self) -> None:
         assert {header_of(GIF[:end]) for end in range(6, len(GIF) - 1)} == {"truncated"}
         # The last byte says that nothing follows.
-        assert header_of(GIF[:-1]) == Header("gif", *SMALL.size)
+        assert header_of(GIF[:-1]) == Header("gif", *SMALL.size, 1)
 
     def test_codes_that_end_early_are_refused(self) -> None:
         taller = changed(FRAME + 7, struct.pack("<H", SMALL.height + 1))

@@ -13,8 +13,8 @@ from photographs import SKIMAGE, SKLEARN
 from PIL import Image
 
 from arrowimg import ImageWriterStage
+from arrowimg._images.formats.jpeg_headers import PlainJpegs, find_plain_jpegs
 from arrowimg._images.headers import Header, read_header
-from arrowimg._images.jpeg_headers import PlainJpegs, find_plain_jpegs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
