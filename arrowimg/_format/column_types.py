@@ -22,7 +22,7 @@ from arrowimg._format.parquet import parquet_leaves
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 

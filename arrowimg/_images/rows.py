@@ -13,15 +13,18 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._images.check import CheckedFiles, CheckedPixels, CheckedRun
-from arrowimg._images.columns import FILES_AND_FAULTS, image_paths, image_runs
+from arrowimg._images.columns import FILES_AND_FAULTS, Files, image_paths, image_runs
 from arrowimg._images.encode import StoredImages, encode_run, quarantined_bytes
 from arrowimg.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from arrowimg._images.columns import ImageRun
     from arrowimg._images.rules import FormatRule
+
+_CHECKED_PICTURES = 1024
+_CHECKED_FILES = 2**13
 
 
 class CheckedRows(Struct, frozen=True):
@@ -86,6 +89,16 @@ def further_runs(table: pa.Table, image_column: str) -> list[ImageRun]:
     arrays = [data.cast(pa.large_binary()).combine_chunks(), faults.combine_chunks()]
     column = pa.StructArray.from_arrays(arrays, fields=list(FILES_AND_FAULTS))
     return image_runs(pa.table({image_column: column}), image_column)
+
+
+def short_runs(run: ImageRun) -> Iterator[ImageRun]:
+    """Yield what is checked in one go."""
+    if isinstance(run, Files):
+        for start in range(0, len(run), _CHECKED_FILES):
+            yield Files(run.data.slice(start, _CHECKED_FILES))
+    else:
+        for start in range(0, len(run), _CHECKED_PICTURES):
+            yield run[start : start + _CHECKED_PICTURES]
 
 
 def in_step(columns: Mapping[str, list[CheckedRun]]) -> list[CheckedRows]:

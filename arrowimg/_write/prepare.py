@@ -22,9 +22,16 @@ from arrowimg._format.samples import Samples
 from arrowimg._format.sidecar import check_names
 from arrowimg._format.tar import sample_nbytes
 from arrowimg._images.check import check_run
-from arrowimg._images.columns import Files, ImageRun, image_runs
+from arrowimg._images.columns import ImageRun, image_runs
 from arrowimg._images.identity import Identity
-from arrowimg._images.rows import CheckedRows, StoredRows, encode_rows, further_runs, in_step
+from arrowimg._images.rows import (
+    CheckedRows,
+    StoredRows,
+    encode_rows,
+    further_runs,
+    in_step,
+    short_runs,
+)
 from arrowimg.errors import ErrorCode, ImageError, Problem, RowProblem
 
 if TYPE_CHECKING:
@@ -36,8 +43,6 @@ logger = logging.getLogger("arrowimg")
 # Who does not ask for them sees no warnings: the rows that they are about are written.
 logger.addHandler(logging.NullHandler())
 
-_CHECKED_PICTURES = 1024
-_CHECKED_FILES = 2**13
 _ENCODED_ROWS = 1024
 _ENCODED_NBYTES = 48 * 2**20
 _LEAST_ENCODED_NBYTES = 4 * 2**20
@@ -181,23 +186,13 @@ def check_batch(
         When pictures break the contract and ``options.on_error`` is ``"raise"``.
     """
     rules = options.rules
-    columns = {name: [it for run in each for it in _short_runs(run)] for name, each in runs.items()}
+    columns = {name: [it for run in each for it in short_runs(run)] for name, each in runs.items()}
     short = [(run, rules[name]) for name, each in columns.items() for run in each]
     checked = map_on_threads(lambda each: check_run(*each), short, options.threads, len(short) + 1)
     in_order = {name: list(islice(checked, len(each))) for name, each in columns.items()}
     batch = CheckedBatch(rows, in_step(in_order))
     _refuse(batch.problems(), rows, options)
     return batch
-
-
-def _short_runs(run: ImageRun) -> Iterator[ImageRun]:
-    """Yield what is checked in one go."""
-    if isinstance(run, Files):
-        for start in range(0, len(run), _CHECKED_FILES):
-            yield Files(run.data.slice(start, _CHECKED_FILES))
-    else:
-        for start in range(0, len(run), _CHECKED_PICTURES):
-            yield run[start : start + _CHECKED_PICTURES]
 
 
 class EncodedBatch(Struct, frozen=True):

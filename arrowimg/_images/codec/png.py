@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _BILEVEL = [cv2.IMWRITE_PNG_BILEVEL, 1]
 
 
-def encode_pngs(pictures: Iterable[Pixels], *, color: str) -> Iterator[npt.NDArray[np.uint8] | Problem]:
+def encode_pngs(
+    pictures: Iterable[Pixels], *, color: str
+) -> Iterator[npt.NDArray[np.uint8] | Problem]:
     """Yield the PNG bytes of each picture, as a 1-D array that owns them, or what went wrong.
 
     Each is encoded when it is asked for.
