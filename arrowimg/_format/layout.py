@@ -136,7 +136,9 @@ def _stated(rows: pa.Table, footer: Footer, extensions: pa.StringArray) -> tuple
 
     (N,) int64 each; -1 for a sample without such a member.
     """
-    data = extra_members(rows, _members(footer), keeps_nulls=footer.format_version >= PICTURES_VERSION)
+    data = extra_members(
+        rows, _members(footer), keeps_nulls=footer.format_version >= PICTURES_VERSION
+    )
     sizes = {
         name: np.where(
             is_there(data[name].chunk(0)), np.diff(value_offsets(data[name].chunk(0))), -1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
+
+
+OffsetsAndChecksums: TypeAlias = "tuple[npt.NDArray[np.int64], list[bytes]]"
+"""Where pictures begin in a tar, (N,) int64, and the checksum of each."""
+
+PICTURE_SCHEMA = pa.schema(
+    [
+        ("member_name", pa.string()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("channels", pa.int32()),
+        ("checksum", pa.binary()),
+        ("action", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+"""What a sidecar says of each picture of a sample; of further ones, as a struct column."""
 
 
 class Samples(Struct, frozen=True):

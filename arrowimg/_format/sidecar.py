@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -30,6 +30,7 @@ from arrowimg._format.manifest import (
 )
 from arrowimg._format.names import FileKind, adopted_shard, shard_of
 from arrowimg._format.parquet import IMAGE_DATA, BinaryWriter, write_parquet
+from arrowimg._format.samples import PICTURE_SCHEMA, OffsetsAndChecksums
 from arrowimg.errors import ManifestError, SchemaError
 
 if TYPE_CHECKING:
@@ -39,30 +40,10 @@ if TYPE_CHECKING:
 
     from arrowimg._core.checksums import ChecksumName
 
-OffsetsAndChecksums: TypeAlias = "tuple[npt.NDArray[np.int64], list[bytes]]"
-"""Where pictures begin in a tar, (N,) int64, and the checksum of each."""
-
 FOOTER_KEY = "arrowimg"
 
 UNREADABLE = (pa.ArrowException, OSError, KeyError, ValueError, OverflowError)
 """What PyArrow raises of a damaged file: a missing column is a KeyError, bad text a ValueError."""
-
-PICTURE_SCHEMA = pa.schema(
-    [
-        ("member_name", pa.string()),
-        ("offset", pa.int64()),
-        ("size", pa.int64()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("channels", pa.int32()),
-        ("checksum", pa.binary()),
-        ("action", pa.string()),
-        ("error", pa.string()),
-    ]
-)
-"""What a sidecar says of each picture of a sample; of further ones, as a struct column."""
-
-PICTURE_TYPE = pa.struct(list(PICTURE_SCHEMA))
 
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Arrow type of Hugging Face's ``Image`` feature: only this one shows as pictures there."""
@@ -222,7 +203,7 @@ def _picture_struct(
     offsets: npt.NDArray[np.int64],
     checksums: list[bytes],
 ) -> pa.StructArray:
-    """Return a struct of `PICTURE_TYPE` for each row, null where there is no picture."""
+    """Return a struct of `PICTURE_SCHEMA` for each row, null where there is no picture."""
     names = [field.name for field in column.type]
     stored = pa.table({name: pc.struct_field(column, name) for name in names})
     columns = pa.table(_picture_columns(stored, keys, offsets, checksums))

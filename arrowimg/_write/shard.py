@@ -15,7 +15,7 @@ from arrowimg._dataset.sidecars import open_sidecar
 from arrowimg._format.keys import check_unique_column
 from arrowimg._format.names import quarantine_name, sidecar_name, tar_name
 from arrowimg._format.parquet import IMAGE_DATA
-from arrowimg._format.sidecar import Footer, OffsetsAndChecksums, sidecar_table, write_sidecar
+from arrowimg._format.sidecar import Footer, sidecar_table, write_sidecar
 from arrowimg._format.tar_writer import TarWriter
 from arrowimg._storage.commit import retry_once
 from arrowimg._write.file_group import WrittenFile
@@ -25,7 +25,7 @@ from arrowimg.errors import DatasetConflictError, ManifestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from arrowimg._format.samples import Samples
+    from arrowimg._format.samples import OffsetsAndChecksums, Samples
     from arrowimg._format.tar_writer import PicturePlaces
     from arrowimg._storage.base import CommittedFile, NewFile, Storage
 

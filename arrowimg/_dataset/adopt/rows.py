@@ -17,8 +17,8 @@ from arrowimg._format.adopted.samples import sample_numbers, split_names
 from arrowimg._format.adopted.walk import MemberKind, TarWalk
 from arrowimg._format.names import TAR_SUFFIX
 from arrowimg._images.formats.content import MAX_SIDE
+from arrowimg._images.formats.jpeg_headers import find_plain_jpegs
 from arrowimg._images.headers import read_header
-from arrowimg._images.jpeg_headers import find_plain_jpegs
 from arrowimg.errors import ErrorCode, Problem
 
 if TYPE_CHECKING:
