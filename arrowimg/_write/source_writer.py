@@ -152,10 +152,10 @@ def write_shards(  # noqa: PLR0913  # each is of its own
         )
         for name in parts.names
     }
-    image_column = writers[parts.names[0]].options.image_column
+    image_columns = [*writers[parts.names[0]].options.rules]
     file_columns = FileColumns(captions, labels, frame is not None and frame.left == FILE_NAME)
     rows = {
-        name: SourceRows(Source(each, storage_options, file_columns), frame, columns, image_column)
+        name: SourceRows(Source(each, storage_options, file_columns), frame, columns, image_columns)
         for name, each in parts.sources.items()
     }
     _write_all(rows, writers, parts, frame, progress)

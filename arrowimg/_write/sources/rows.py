@@ -11,7 +11,7 @@ from arrowimg._images.batch import ImageBatch
 from arrowimg._write.sources.join import join_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from arrowimg._write.metadata import MetadataFrame
     from arrowimg._write.sources.columns import ChosenColumns
@@ -29,8 +29,8 @@ class SourceRows:
         Joined to them; must be taken as a whole.
     columns
         Which of them, under which names.
-    image_column
-        Name of the column of images.
+    image_columns
+        Names of the columns of images, first of the one that every sample has.
 
     Attributes
     ----------
@@ -43,12 +43,12 @@ class SourceRows:
         source: Source,
         metadata: MetadataFrame | None,
         columns: ChosenColumns,
-        image_column: str,
+        image_columns: Sequence[str],
     ) -> None:
         self.source = source
         self._metadata = metadata
         self._columns = columns
-        self._image_column = image_column
+        self._image_columns, self._image_column = image_columns, image_columns[0]
 
     def common_columns(self) -> CommonColumns:
         """Return the columns that all have together, of those tables where that is known.
@@ -66,7 +66,7 @@ class SourceRows:
             if self._metadata is not None:
                 table = beside(table, self._metadata.columns.schema.empty_table())
             table = self._columns.chosen(table, self._image_column)
-            common = common.with_table(metadata_columns(table, self._image_column).schema, place)
+            common = common.with_table(metadata_columns(table, self._image_columns).schema, place)
         return common
 
     def batches(self) -> Iterator[ImageBatch]:
