@@ -45,12 +45,15 @@ class Listing(Struct, frozen=True):
         The options that were recorded, and where: in the manifest, or else in each sidecar.
     may_be_uneven
         True: the sidecars may differ in their columns and types.
+    split
+        Name of the split that it is; empty where it is none.
     """
 
     shards: list[ShardEntry]
     has_manifest: bool
     records: list[tuple[str, dict[str, Any]]]
     may_be_uneven: bool
+    split: str = ""
 
     @property
     def extensions(self) -> list[str]:
@@ -101,7 +104,13 @@ def read_listing(storage: Storage) -> Listing:
                     raise ManifestError(storage.path_of(name), f"a file of {nbytes:,} bytes", found)
         records = [(storage.path_of(""), manifest.options)]
         is_uneven = bool(manifest.widened)
-        return Listing(manifest.shards, has_manifest=True, records=records, may_be_uneven=is_uneven)
+        return Listing(
+            manifest.shards,
+            has_manifest=True,
+            records=records,
+            may_be_uneven=is_uneven,
+            split=manifest.split or "",
+        )
     footers = dict(_present_shards(storage))
     if not footers:
         expected = "a manifest or sidecars (*.parquet) with their tars"

@@ -7,6 +7,7 @@ that are used: no reader asks again.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import msgspec
@@ -156,6 +157,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     num_shards: Count
     num_images: Count
     num_rows: Count
+    split: str | UnsetType = UNSET
     widened: dict[str, str] | UnsetType = UNSET
     shards: list[ShardEntry]
     adopted: AdoptedTars | UnsetType = UNSET
@@ -185,6 +187,11 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return manifest
 
 
+def is_split_name(name: str) -> bool:
+    """Tell whether a split may have this name: in a path, in YAML, and for Hugging Face."""
+    return re.fullmatch("[A-Za-z0-9_]{1,100}", name) is not None
+
+
 def _check(manifest: Manifest) -> None:
     """Raise `ValueError` where a manifest lists what cannot be."""
     check_options(manifest.options)
@@ -195,6 +202,9 @@ def _check(manifest: Manifest) -> None:
         else:
             check_adopted(entry.tar, entry.parquet)
         check_lengths([entry.tar_checksum, entry.parquet_checksum], manifest.options)
+    if manifest.split is not UNSET and not is_split_name(manifest.split):
+        message = f"a split called {manifest.split!r}"
+        raise ValueError(message)
     if len({entry.tar for entry in manifest.shards}) != len(manifest.shards):
         message = "a shard twice"
         raise ValueError(message)

@@ -264,7 +264,8 @@ def _write(
     progress: bool | None,  # noqa: FBT001  # as the caller has it
 ) -> FileGroupTask:
     shown, storage = new
-    dataset = Dataset(shown, options, storage.with_durability(options.durability)).begin()
+    place = storage.with_durability(options.durability)
+    dataset = Dataset(shown, options, place, split=selection.source.split).begin()
     dataset.check_room(len(plan))
     shards = _write_copies(dataset, fill_shards(selection, order, plan), selection, progress)
     check_no_more_shards(dataset.storage, len(plan), options)

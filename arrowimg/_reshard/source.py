@@ -41,11 +41,14 @@ class SourceRows(Struct, frozen=True):
         the user in the order in which they come; of a dataset without shards, they are not known.
     records
         The options that were recorded, and where: in a manifest, or else in a sidecar.
+    split
+        Name of the split that all of them are; empty where they are none, or several.
     """
 
     shards: list[ListedShard]
     columns: CommonColumns
     records: list[tuple[str, dict[str, Any]]]
+    split: str = ""
 
     @property
     def schema(self) -> pa.Schema:
@@ -64,10 +67,11 @@ def open_sources(datasets: Iterable[Storage]) -> SourceRows:
         When two shards have types that clash.
     """
     shards, records = list[ListedShard](), list[tuple[str, dict[str, Any]]]()
-    common = CommonColumns()
+    common, splits = CommonColumns(), set[str]()
     for storage in datasets:
         listing = read_listing(storage)
         records += listing.records
+        splits.add(listing.split)
         for entry in listing.shards:
             path = storage.path_of(entry.parquet)
             with open_sidecar(storage, entry.parquet) as sidecar:
@@ -77,7 +81,7 @@ def open_sources(datasets: Iterable[Storage]) -> SourceRows:
             common = common.with_table(columns, path)
             shards.append(shard)
     alike = [structs.replace(shard, schema=common.schema) for shard in shards]
-    return SourceRows(alike, common, records)
+    return SourceRows(alike, common, records, splits.pop() if len(splits) == 1 else "")
 
 
 def check_unique_ids(source: SourceRows, masks: RowMasks) -> None:

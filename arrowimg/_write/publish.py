@@ -81,6 +81,8 @@ class Dataset(Struct, frozen=True):
         there was none, or it is replaced.
     replaced
         Files of a dataset that is replaced.
+    split
+        Name of the split that it is; empty where it is none.
     """
 
     output_dir: str
@@ -88,6 +90,7 @@ class Dataset(Struct, frozen=True):
     storage: Storage
     complete_shards: int | None = None
     replaced: frozenset[str] = frozenset()
+    split: str = ""
 
     @classmethod
     def at(
@@ -201,7 +204,7 @@ class Dataset(Struct, frozen=True):
         """
         if self.options.if_exists == "overwrite":
             self.storage.remove(self._stale_files(shards))
-        manifest = _manifest(shards, self.options, widened)
+        manifest = _manifest(shards, self.options, widened, self.split)
         _check_in_place(self.storage, manifest)
         retry_once(lambda: self._publish_once(manifest))
         return file_group(shards, self.output_dir, self.options.images_per_tar)
@@ -290,7 +293,10 @@ def _is_same(committed: Manifest | None, offered: Manifest) -> bool:
 
 
 def _manifest(
-    shards: Sequence[Shard], options: WriteOptions, widened: Mapping[str, str] | None
+    shards: Sequence[Shard],
+    options: WriteOptions,
+    widened: Mapping[str, str] | None,
+    split: str,
 ) -> Manifest:
     entries = [
         ShardEntry(
@@ -312,6 +318,7 @@ def _manifest(
         num_shards=len(entries),
         num_images=sum(entry.num_images for entry in entries),
         num_rows=sum(entry.num_rows for entry in entries),
+        split=split or UNSET,
         widened=dict(widened) if widened else UNSET,
         shards=entries,
     )

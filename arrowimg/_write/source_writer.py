@@ -181,8 +181,8 @@ def _write_all(
             stack.enter_context(writer)
         for name, batches in rows.items():
             common = batches.common_columns()
-            for writer in writers.values() if parts.splits else [writers[name]]:
-                writer.expect(common)
+            for target in writers if parts.splits else [name]:
+                writers[target].expect(common, target)
             for batch in batches.batches():
                 for target, of_target in parts.parts(name, batch):
                     writers[target].write(of_target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,6 +16,7 @@ from msgspec import Struct
 
 from arrowimg._core.option_checks import check_option
 from arrowimg._core.tables import text_column
+from arrowimg._format.manifest import is_split_name
 from arrowimg._write.file_group import FileGroupTask
 from arrowimg.errors import SchemaError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from arrowimg._images.batch import ImageBatch
     from arrowimg._storage.base import Place
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _HASHES = 2**64
 
 
@@ -104,8 +103,8 @@ class Splits(Struct, frozen=True):
 def check_names(names: Mapping[str, object]) -> None:
     """Raise `OptionError` when a split's name is none of a folder."""
     for name in names:
-        expected = "names of letters, digits, '-' and '_'"
-        check_option(isinstance(name, str) and _NAME.fullmatch(name), "split", expected, name)
+        expected = "names of letters, digits and '_'"
+        check_option(isinstance(name, str) and is_split_name(name), "split", expected, name)
 
 
 class Parts(Struct, frozen=True):

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Self, Unpack
 
 import numpy as np
+from msgspec import structs
 
 from arrowimg._core.columns.common import CommonColumns
 from arrowimg._core.tables import as_table
@@ -245,12 +246,19 @@ class ShardWriter:
         """Tell whether rows came that no writer before this one committed."""
         return bool(self._pending or self._sent or self._shards)
 
-    def expect(self, columns: CommonColumns) -> None:
-        """Take the columns that all batches have together for known, before the first of them.
+    def expect(self, columns: CommonColumns, split: str = "") -> None:
+        """Take for known, before the first batch, what is known of all.
 
-        Then every shard has them. Else a shard has the types of the batches up to its last row.
+        Parameters
+        ----------
+        columns
+            Those that all batches have together. Then every shard has them; else it has the types
+            of the batches up to its last row.
+        split
+            Name of the split that the dataset is.
         """
         self._columns = columns
+        self._dataset = structs.replace(self._dataset, split=split)
 
     def _confirm(
         self, batch: ImageBatch, error_codes: Counter[str], columns: CommonColumns

@@ -148,10 +148,11 @@ def _content(storage: Storage, name: str) -> Iterator[bytes]:
 
 
 def _settings(listing: Listing) -> Iterator[File]:
-    """Yield what Energon's loader reads first: all shards are of the part ``train``."""
+    """Yield what Energon's loader reads first: of which part all shards are."""
     shards = [shard for shard in listing.shards if shard.num_images]
     counts = {shard.tar: shard.num_images for shard in shards}
-    split = {"train": brace_ranges(counts), "val": [], "test": []}
+    none: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    split = none | {listing.split or "train": brace_ranges(counts)}
     has_captions = "txt" in listing.extensions
     sample_type = {
         "__module__": "megatron.energon",

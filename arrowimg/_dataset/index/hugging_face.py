@@ -53,10 +53,11 @@ def _hugging_face_index(source: Source) -> list[File]:
         When the card that is there has other ``configs`` already.
     """
     shards, card = source.listing.shards, _card(source)
-    configs = _OURS + _data_files(shard.tar for shard in shards) + b'}, {"config_name": '
+    split = source.listing.split or "train"
+    configs = _OURS + _data_files((it.tar for it in shards), split) + b'}, {"config_name": '
     configs += b'"metadata", "data_files": '
-    configs += _data_files(shard.parquet for shard in shards) + b"}]\n"
-    return [(README, [_with_configs(card, configs) if card else _fenced(configs) + _BODY])]
+    configs += _data_files((it.parquet for it in shards), split) + b"}]\n"
+    return [(README, [_with_configs(card, configs) if card else _fenced(configs) + _body(split)])]
 
 
 def _card(source: Source) -> bytes:
@@ -81,9 +82,13 @@ def _card(source: Source) -> bytes:
     return card
 
 
-def _data_files(names: Iterable[str]) -> bytes:
+def _body(split: str) -> bytes:
+    return _BODY.replace(b'"train"', json.dumps(split).encode())
+
+
+def _data_files(names: Iterable[str], split: str) -> bytes:
     paths = file_patterns(names)
-    files = [{"split": "train", "path": paths[0] if len(paths) == 1 else paths}]
+    files = [{"split": split, "path": paths[0] if len(paths) == 1 else paths}]
     return json.dumps(files).encode()
 
 
