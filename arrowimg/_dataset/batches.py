@@ -10,14 +10,14 @@ from arrowimg._core.columns.common import CommonColumns, conformed
 from arrowimg._core.option_checks import check_option, is_int
 from arrowimg._core.tables import beside
 from arrowimg._dataset.folder import common_columns, read_listing
-from arrowimg._dataset.sidecars import fetch_pictures, read_rows
+from arrowimg._dataset.sidecars import fetch_pictures, read_rows, rows_of_picture
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED
 from arrowimg._images.batch import ImageBatch
 from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from arrowimg._storage.base import Place, Storage, StorageOptions
 
@@ -26,6 +26,7 @@ def read_batches(
     output_dir: Place,
     batch_size: int = 1000,
     *,
+    images: Sequence[str] | None = None,
     check: bool = True,
     storage_options: StorageOptions | None = None,
 ) -> Iterator[ImageBatch]:
@@ -40,6 +41,8 @@ def read_batches(
         Folder of the shards.
     batch_size
         Rows of each batch, but of the last.
+    images
+        Which pictures: ``"image_data"``, and the names of columns of further pictures. None: all.
     check
         True: compare each picture with its checksum.
     storage_options
@@ -51,7 +54,8 @@ def read_batches(
     ImageBatch
         ``image_id``, ``image_path``, the metadata columns with the types that the shards have
         together, and
-        ``image_data``, the JPEG files; null where a row has an error.
+        the pictures, as files: ``image_data`` and columns of further ones; null where a row has
+        an error, or none of these.
 
     Raises
     ------
@@ -73,12 +77,22 @@ def read_batches(
     listing = read_listing(storage)
     sidecars = [shard.parquet for shard in listing.shards]
     columns = common_columns(storage, sidecars if listing.may_be_uneven else sidecars[:1])
-    return _batches(storage, sidecars, columns, batch_size, check=check)
+    pictures = [IMAGE_DATA, *listing.pictures.values()]
+    chosen = pictures if images is None else list(images)
+    for name in chosen:
+        check_option(name in pictures, "images", f"some of {', '.join(map(repr, pictures))}", name)
+    hidden = {*RESERVED, *pictures}
+
+    def rebuilt(rows: pa.Table) -> ImageBatch:
+        metadata = rows.select([name for name in rows.column_names if name not in hidden])
+        return _rebuild_batch(storage, rows, chosen, metadata, check=check)
+
+    return map(rebuilt, _batches(storage, sidecars, columns, batch_size))
 
 
 def _batches(
-    storage: Storage, sidecars: list[str], columns: CommonColumns, batch_size: int, *, check: bool
-) -> Iterator[ImageBatch]:
+    storage: Storage, sidecars: list[str], columns: CommonColumns, batch_size: int
+) -> Iterator[pa.Table]:
     waiting = list[pa.Table]()
     for sidecar in sidecars:
         read = read_rows(storage, sidecar)
@@ -87,18 +101,18 @@ def _batches(
         rows = pa.concat_tables([*waiting, conformed(read, columns.schema)])
         whole = len(rows) - len(rows) % batch_size
         for start in range(0, whole, batch_size):
-            yield _rebuild_batch(storage, rows.slice(start, batch_size), check=check)
+            yield rows.slice(start, batch_size)
         waiting = [rows.slice(whole)]
     for rows in waiting:
         if len(rows):
-            yield _rebuild_batch(storage, rows, check=check)
+            yield rows
 
 
-def _rebuild_batch(storage: Storage, rows: pa.Table, *, check: bool) -> ImageBatch:
-    columns = {
-        "image_id": rows["image_id"],
-        "image_path": rows["original_path"],
-        IMAGE_DATA: fetch_pictures(storage, rows, check=check),
-    }
-    metadata = rows.select([name for name in rows.column_names if name not in RESERVED])
+def _rebuild_batch(
+    storage: Storage, rows: pa.Table, images: Sequence[str], metadata: pa.Table, *, check: bool
+) -> ImageBatch:
+    columns = {"image_id": rows["image_id"], "image_path": rows["original_path"]}
+    for name in images:
+        places = rows if name == IMAGE_DATA else rows_of_picture(rows, name)
+        columns[name] = fetch_pictures(storage, places, check=check)
     return ImageBatch(beside(pa.table(columns), metadata))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,12 +15,14 @@ from arrowimg._dataset.scan import UNREADABLE
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._images.arrays import column_of_images, nested_lists
-from arrowimg._images.codec.decode import decode_rgb
+from arrowimg._images.codec.decode import decode_rgb, decode_values
 from arrowimg._storage.open import open_files
 from arrowimg._storage.ranges import Places, read_pictures
 from arrowimg.errors import ImageError, ManifestError, Problem, RowProblem, SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import numpy.typing as npt
 
     from arrowimg._storage.base import ReadyStore, StorageOptions
@@ -36,6 +38,7 @@ _MOST_PATH, _MOST_CHECKSUM = 8192, 64
 def fetch_images(
     frame: object,
     *,
+    images: Sequence[str] | None = None,
     decode: bool = False,
     check: bool = True,
     storage_options: StorageOptions | ReadyStore | None = None,
@@ -50,9 +53,14 @@ def fetch_images(
     frame
         Rows of `scan`, after any query: a `polars.LazyFrame`, which is collected, or anything that
         speaks Arrow. Columns ``tar_path``, ``offset`` and ``size``, and ``checksum`` to check.
+    images
+        Which pictures: ``"image_data"``, and the names of columns of further pictures, whose bytes
+        then take the place of what the column said of them. None: ``"image_data"``.
     decode
         True: pixels, (H, W) or (H, W, C=3) RGB uint8, upright by their EXIF orientation. A
-        `polars.Array` where all have one shape, else a struct of flat data and shape.
+        `polars.Array` where all have one shape, else a struct of flat data and shape. Of further
+        pictures that are PNG, the values as they are stored: indices of a palette, bool of one
+        bit, uint16 of 16; and alpha.
     check
         True: compare each picture with its checksum.
     storage_options
@@ -61,7 +69,7 @@ def fetch_images(
     Returns
     -------
     polars.DataFrame
-        The rows, and ``image_data``: the bytes of the JPEG, or pixels; null where a row has an
+        The rows, and ``image_data``: the bytes of the file, or pixels; null where a row has an
         error and so no picture. A column of that name is replaced.
 
     Raises
@@ -86,11 +94,34 @@ def fetch_images(
     """
     check_polars_threads()
     rows = _as_frame(frame)
-    places = _locate_pictures(rows, storage_options)
-    checksums = _short(_column(rows, "checksum"), _MOST_CHECKSUM).to_list() if check else None
-    files = read_pictures(places, checksums)
-    images = _decoded(rows, files) if decode else files
-    return rows.with_columns(pl.Series(IMAGE_DATA, images))
+    found = rows
+    for name in [IMAGE_DATA] if images is None else images:
+        said = rows if name == IMAGE_DATA else _rows_of_picture(rows, name)
+        places = _locate_pictures(said, storage_options)
+        checksums = _short(_column(said, "checksum"), _MOST_CHECKSUM).to_list() if check else None
+        files = read_pictures(places, checksums)
+        read = decode_rgb if name == IMAGE_DATA else decode_values
+        column = _decoded(rows, files, read) if decode else files
+        found = found.with_columns(pl.Series(name, column))
+    return found
+
+
+def _rows_of_picture(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return what rows say of a further picture, as columns of those of the picture of all.
+
+    Raises
+    ------
+    SchemaError
+        When the column is not there, or says of no pictures where they are.
+    """
+    dtype = _column(rows, name).dtype
+    said = [it.name for it in dtype.fields] if isinstance(dtype, pl.Struct) else []
+    missing = [it for it in ("offset", "size", "checksum", "member_name") if it not in said]
+    if missing:
+        expected = "places of pictures, as arrowimg.scan has them of columns named in images="
+        raise SchemaError(name, expected, str(dtype))
+    fields = [pl.col(name).struct.field(it) for it in said]
+    return rows.select(_column(rows, TAR_PATH), *fields)
 
 
 def _as_frame(frame: object) -> pl.DataFrame:
@@ -163,11 +194,15 @@ def _numbers(column: pl.Series) -> npt.NDArray[np.int64]:
     return column.fill_null(0).cast(pl.Int64).to_numpy()
 
 
-def _decoded(rows: pl.DataFrame, files: pa.LargeBinaryArray) -> pa.Array:
+def _decoded(
+    rows: pl.DataFrame,
+    files: pa.LargeBinaryArray,
+    read: Callable[[memoryview], npt.NDArray[Any] | Problem],
+) -> pa.Array:
     views, is_valid = binary_views(files), files.is_valid().to_pylist()
     wanted = [view for view, there in zip(views, is_valid, strict=True) if there]
     threads = usable_cores()
-    decoded = map_on_threads(decode_rgb, wanted, threads, 4 * threads)
+    decoded = map_on_threads(read, wanted, threads, 4 * threads)
     pixels = [next(decoded) if there else None for there in is_valid]
     image_ids = rows["image_id"] if "image_id" in rows.columns else [None] * len(rows)
     problems = [
@@ -180,7 +215,7 @@ def _decoded(rows: pl.DataFrame, files: pa.LargeBinaryArray) -> pa.Array:
     return _column_of_pixels([it for it in pixels if not isinstance(it, Problem)])
 
 
-def _column_of_pixels(pixels: list[npt.NDArray[np.uint8] | None]) -> pa.Array:
+def _column_of_pixels(pixels: list[npt.NDArray[Any] | None]) -> pa.Array:
     """Return pictures of one shape as nested lists, which Polars knows, others as structs."""
     stacked = [picture for picture in pixels if picture is not None]
     if len({picture.shape for picture in stacked}) != 1 or len(stacked) < len(pixels):

@@ -14,6 +14,7 @@ from arrowimg._core.checksums import checksum, recorded_checksum
 from arrowimg._core.columns.common import CommonColumns
 from arrowimg._core.threads import map_on_threads
 from arrowimg._dataset.sidecars import open_sidecar, read_footer_if_ours
+from arrowimg._format.layout import picture_names
 from arrowimg._format.manifest import MOST_NBYTES, NO_DOCUMENT, Manifest, ShardEntry
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
 from arrowimg._format.parquet import IMAGE_DATA
@@ -61,6 +62,16 @@ class Listing(Struct, frozen=True):
         return sorted(
             set.intersection(*({"jpg", *it.get("members", {})} for _, it in self.records))
         )
+
+    @property
+    def pictures(self) -> dict[str, str]:
+        """The column of each further picture, by extension."""
+        return {ext: name for _, it in self.records for ext, name in picture_names(it).items()}
+
+    @property
+    def kept(self) -> list[str]:
+        """Extensions that pictures may have besides ``jpg``, sorted."""
+        return sorted({extension for _, it in self.records for extension in it.get("keep", [])})
 
     @property
     def has_sha256(self) -> bool:

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from arrowimg._core.checksums import CHECKSUM_NBYTES
+from arrowimg._format.layout import picture_names
+from arrowimg._format.samples import PICTURE_SCHEMA
 from arrowimg._format.sidecar import SIDECAR_SCHEMA
 from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE
 from arrowimg.errors import ManifestError
@@ -129,6 +131,33 @@ def check_rows(rows: pa.Table, footer: Footer, path: str) -> None:
         _check(path, has_length, f"checksums of {length} bytes")
     if {"offset", "size"} <= names:
         _check_ranges(rows, footer, path)
+    check_pictures(rows, footer, path)
+
+
+def check_pictures(rows: pa.Table, footer: Footer, path: str) -> None:
+    """Check what rows say of further pictures, see `check_rows`."""
+    for name in picture_names(footer.options).values():
+        if name in rows.column_names:
+            _check_picture(rows, name, footer, path)
+
+
+def _check_picture(rows: pa.Table, name: str, footer: Footer, path: str) -> None:
+    """Check what rows say of a further picture."""
+    if rows.schema.field(name).type != pa.struct(list(PICTURE_SCHEMA)):
+        raise ManifestError(path, f"places of pictures as column {name!r}", "others")
+    said = pa.table({it: pc.struct_field(rows[name], it) for it in PICTURE_SCHEMA.names})
+    is_there = pc.is_valid(said["member_name"])
+    for column in ("offset", "size", "checksum", "width", "height"):
+        is_right = pc.equal(pc.is_valid(said[column]), is_there)
+        _check(path, is_right, f"all or nothing of a picture in each row of {name!r}")
+    if "error" in rows.column_names:
+        is_whole = pc.or_(pc.invert(is_there), pc.is_null(rows["error"]))
+        _check(path, is_whole, f"no picture in {name!r} where there is an error")
+    has_length = pc.equal(
+        pc.binary_length(said["checksum"].drop_null()), CHECKSUM_NBYTES[footer.checksum_name]
+    )
+    _check(path, has_length, f"checksums of {CHECKSUM_NBYTES[footer.checksum_name]} bytes")
+    _check_ranges(said, footer, path)
 
 
 def _check_ranges(rows: pa.Table, footer: Footer, path: str) -> None:

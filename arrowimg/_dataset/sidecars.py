@@ -24,6 +24,7 @@ from arrowimg._dataset.row_checks import (
 from arrowimg._format.layout import Layout, layout_columns, tar_layout
 from arrowimg._format.names import shard_of, tar_name
 from arrowimg._format.parquet import IMAGE_DATA
+from arrowimg._format.samples import PICTURE_SCHEMA
 from arrowimg._format.sidecar import UNREADABLE, Footer, is_sidecar, no_sidecar, parse_footer
 from arrowimg._storage.base import Storage
 from arrowimg._storage.ranges import Places, read_pictures
@@ -247,6 +248,12 @@ class ListedShard(Struct, frozen=True):
             return np.ones(self.num_rows, np.bool_)
         has_member: npt.NDArray[np.bool_] = self.read(["error"])["error"].is_null().to_numpy()
         return has_member
+
+
+def rows_of_picture(rows: pa.Table, name: str) -> pa.Table:
+    """Return what rows say of a further picture, as columns of those of the picture of all."""
+    columns = {it: pc.struct_field(rows[name], it) for it in PICTURE_SCHEMA.names}
+    return pa.table({"tar_file": rows["tar_file"], **columns})
 
 
 def fetch_pictures(storage: Storage, rows: pa.Table, *, check: bool = True) -> pa.LargeBinaryArray:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
 from msgspec import UNSET, Struct
 
 from arrowimg._core.checksums import checksum, new_hasher
 from arrowimg._dataset.adopt.checks import check_adopted_tar
 from arrowimg._dataset.report import Damage, DamageKind, Depth
+from arrowimg._dataset.sidecars import rows_of_picture
+from arrowimg._format.layout import picture_names
+from arrowimg._format.members import is_picture
 from arrowimg._format.tar_reader import Reads, TarMember, read_members
-from arrowimg._images.codec.decode import decode_rgb
+from arrowimg._images.codec.decode import decoded_size
 from arrowimg.errors import Problem
 
 if TYPE_CHECKING:
@@ -106,23 +111,47 @@ def _check_open_tar(
     nbytes = file.seek(0, 2)
     yield from _check_size(name, footer.tar_nbytes, nbytes)
     hashed = _HashedFile(file, footer)
-    offsets, *stated = (rows[it].to_pylist() for it in ("offset", "size", "checksum"))
-    wanted = dict(zip(offsets, zip(*stated, strict=True), strict=True))
-    members, wrong = dict[int, _Found](), list[str]()
+    pictures = _pictures(rows, footer)
+    wanted = {offset: said for it in pictures for offset, said in _stated(it)}
+    members, wrong, others = dict[int, _Found](), list[str](), list[Damage]()
     for found in read_members(hashed):
         if isinstance(found, str):
             wrong.append(found)
         elif found.offset in wanted:
             members[found.offset] = _look_at(hashed, footer, found, wanted[found.offset], depth)
+        elif depth == "decode":
+            others += _decode_other(hashed, name, found)
     # What is larger than stated is wrong by that alone; how large it is, others decided.
     if nbytes <= footer.tar_nbytes:
         yield from _check_checksum(name, footer.tar_checksum, hashed.digest().hex())
     for what in wrong:
         yield Damage(name, None, DamageKind.TAR, what)
-    for batch in rows.to_batches(_ROWS_AT_ONCE):
+    for batch in chain.from_iterable(it.to_batches(_ROWS_AT_ONCE) for it in pictures):
         for row in batch.to_pylist():
             if row["error"] is None:
                 yield from _check_member(name, row, members.get(row["offset"]))
+    yield from others
+
+
+def _pictures(rows: pa.Table, footer: Footer) -> list[pa.Table]:
+    """Return what rows say of the picture of all samples, and of each further one."""
+    others = (rows_of_picture(rows, it) for it in picture_names(footer.options).values())
+    return [rows, *(it.filter(pc.is_valid(it["offset"])) for it in others)]
+
+
+def _stated(rows: pa.Table) -> Iterator[tuple[int, tuple[int, bytes]]]:
+    """Yield where pictures are said to begin, their bytes and checksums."""
+    offsets, *stated = (rows[it].to_pylist() for it in ("offset", "size", "checksum"))
+    return zip(offsets, zip(*stated, strict=True), strict=True)
+
+
+def _decode_other(file: Reads, tar: str, member: TarMember) -> Iterator[Damage]:
+    """Decode a member that a column was written to, and that readers take for a picture."""
+    if not member.size or not is_picture(member.name):
+        return
+    decoded = decoded_size(memoryview(file.read(member.size)))
+    if isinstance(decoded, Problem):
+        yield Damage(tar, member.name, DamageKind.PICTURE, decoded.found)
 
 
 def _look_at(
@@ -135,8 +164,7 @@ def _look_at(
     digest = checksum(data, footer.checksum_name)
     if digest != stated[1]:
         return _Found(member, digest)
-    decoded = decode_rgb(memoryview(data))
-    return _Found(member, digest, decoded if isinstance(decoded, Problem) else decoded.shape[:2])
+    return _Found(member, digest, decoded_size(memoryview(data)))
 
 
 def digest_of(file: Reads, footer: Footer, nbytes: int | None = None) -> tuple[bytes, int]:

@@ -15,8 +15,10 @@ from arrowimg._core.option_checks import check_option
 from arrowimg._dataset.folder import find_sidecars, read_manifest
 from arrowimg._dataset.index.formats import indexes_with
 from arrowimg._dataset.report import Damage, DamageKind, Depth, Report, bounded
+from arrowimg._dataset.row_checks import check_pictures
 from arrowimg._dataset.sidecars import ListedShard, parse_sidecar
 from arrowimg._dataset.tar_checks import check_file, check_tar, digest_of
+from arrowimg._format.layout import picture_names
 from arrowimg._format.names import (
     MANIFEST_NAME,
     README,
@@ -141,7 +143,10 @@ def _check_shard(
     try:
         with storage.open(name) as file:
             with parse_sidecar(file, name) as sidecar:
-                footer, rows = sidecar.footer, sidecar.read(_COLUMNS)
+                footer = sidecar.footer
+                pictures = [*picture_names(footer.options).values()]
+                rows = sidecar.read([*_COLUMNS, *pictures])
+                check_pictures(rows, footer, name)
                 image_ids = rows["image_id"].drop_null().to_pylist()
                 # Text that is none shows here.
                 rows.select(["tar_file", "member_name", "error"]).validate(full=True)

@@ -60,6 +60,10 @@ class AdoptedTars(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ids: str
 
 
+class _RecordedColumn(Struct):
+    column: str
+
+
 class _Versioned(Struct):
     format_version: Annotated[int, Meta(ge=1)]
 
@@ -116,9 +120,11 @@ def check_options(options: dict[str, Any]) -> None:
         message = f"checksums called {options['checksum']!r}"
         raise ValueError(message)
     members = msgspec.convert(options.get("members", {}), dict[str, str | list[str]])
-    wrong = [extension for extension in members if not is_extension(extension)]
-    if wrong:
-        message = f"members of extension {wrong[0][:200]!r}"
+    images = msgspec.convert(options.get("images", {}), dict[str, _RecordedColumn])
+    kept = msgspec.convert(options.get("keep", []), list[str])
+    wrong = [it for it in (*members, *images, *kept) if not is_extension(it) or it == "jpg"]
+    if wrong or any("." in it for it in kept):
+        message = f"members of extension {(wrong or kept)[0][:200]!r}"
         raise ValueError(message)
 
 

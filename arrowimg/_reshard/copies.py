@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from arrowimg._core.binary import value_offsets
 from arrowimg._core.checksums import CHECKSUM_NBYTES
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import in_one_chunk
-from arrowimg._dataset.sidecars import fetch_pictures
+from arrowimg._dataset.sidecars import fetch_pictures, rows_of_picture
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
+from arrowimg._format.layout import picture_names
 from arrowimg._format.members import extra_members, list_columns
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.samples import Samples, extensions_of
 from arrowimg._format.sidecar import SIDECAR_SCHEMA
-from arrowimg._format.tar import END_OF_ARCHIVE, tar_nbytes
+from arrowimg._format.tar import END_OF_ARCHIVE, sample_nbytes, tar_nbytes
 from arrowimg._storage.base import Storage
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
@@ -101,7 +101,7 @@ class CopiedParts(Struct, frozen=True):
         """
         first_row = self.shard.first_row
         for rows in self.shard.parts:
-            nbytes = rows.table["size"].fill_null(0).to_numpy()
+            nbytes = self._picture_nbytes(rows.table)
             for part in split_by_size(nbytes, _READ_NBYTES, _READ_ROWS):
                 yield self._read(rows.slice(part.start, part.stop), first_row)
                 first_row += part.stop - part.start
@@ -119,16 +119,41 @@ class CopiedParts(Struct, frozen=True):
         """
         first_row, damaged = 0, list[str]()
         for rows in self.shard.parts:
-            written = sidecar["checksum"].slice(first_row, rows.num_rows)
-            stated = rows.table["checksum"]
+            new = sidecar.slice(first_row, rows.num_rows)
             first_row += rows.num_rows
-            is_other = pc.and_(pc.not_equal(written, stated), self._is_comparable(stated))
-            places = rows.table.filter(is_other)
-            tars = map(rows.storage.path_of, places["tar_file"].to_pylist())
-            names = places["member_name"].to_pylist()
-            damaged += [f"{name} in {tar}" for name, tar in zip(names, tars, strict=True)]
+            pairs = [(new["checksum"], rows.table)]
+            for name in self._pictures.values():
+                written = pc.struct_field(new[name], "checksum")
+                pairs.append((written, rows_of_picture(rows.table, name)))
+            for written, said in pairs:
+                stated = said["checksum"]
+                is_other = pc.and_(pc.not_equal(written, stated), self._is_comparable(stated))
+                places = said.filter(is_other)
+                tars = map(rows.storage.path_of, places["tar_file"].to_pylist())
+                names = places["member_name"].to_pylist()
+                damaged += [f"{name} in {tar}" for name, tar in zip(names, tars, strict=True)]
         if damaged:
             raise ChecksumError(damaged)
+
+    @property
+    def _pictures(self) -> dict[str, str]:
+        """The column of each further picture, by extension."""
+        return picture_names(self.options.recorded())
+
+    def _picture_nbytes(self, table: pa.Table) -> npt.NDArray[np.int64]:
+        names = self._pictures.values()
+        sizes = [table["size"], *(pc.struct_field(table[name], "size") for name in names)]
+        return np.sum([size.fill_null(0).to_numpy() for size in sizes], axis=0)
+
+    def _read_picture(self, rows: SidecarRows, name: str, extension: str) -> pa.StructArray:
+        """Return a column of `Samples.pictures`."""
+        said = in_one_chunk(rows_of_picture(rows.table, name))
+        is_rehashed = not pc.all(self._is_comparable(said["checksum"])).as_py()
+        data = fetch_pictures(rows.storage, said, check=is_rehashed)
+        texts = pc.if_else(data.is_valid(), extension, pa.scalar(None, pa.string()))
+        kept = ("width", "height", "channels", "action", "error")
+        columns = [data, texts, *(said[it].chunk(0) for it in kept)]
+        return pa.StructArray.from_arrays(columns, names=[IMAGE_DATA, "extension", *kept])
 
     def _is_comparable(self, checksums: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.equal(pc.binary_length(checksums), CHECKSUM_NBYTES[self.options.checksum])
@@ -145,7 +170,12 @@ class CopiedParts(Struct, frozen=True):
             "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
         }
         metadata = table.select(self.metadata_names)
-        return Samples(pa.table(stored), metadata, extra_members(metadata, self.options.members))
+        members = extra_members(metadata, self.options.members)
+        pictures = {
+            name: self._read_picture(rows, name, extension)
+            for extension, name in self._pictures.items()
+        }
+        return Samples(pa.table(stored), metadata, members, pa.table(pictures))
 
 
 def plan_copies(
@@ -194,10 +224,13 @@ def _row_nbytes(selection: Selection, options: WriteOptions) -> Iterator[npt.NDA
         for shard, is_wanted in zip(selection.source.shards, selection.masks, strict=True):
             yield shard.has_member()[is_wanted].astype(np.int64)
         return
-    columns = ["error", "size", *list_columns(options.members)]
+    pictures = [*picture_names(options.recorded()).values()]
+    columns = ["error", "size", *pictures, *list_columns(options.members)]
     for _, rows in selection.tables(columns):
         has_member = rows["error"].is_null().to_numpy()
         members = extra_members(rows, options.members).columns
-        sizes = [np.diff(value_offsets(column.chunk(0))) for column in members]
-        sizes.append(rows["size"].fill_null(0).to_numpy())
-        yield np.where(has_member, sum(map(tar_nbytes, sizes)), 0)
+        nbytes = sample_nbytes([column.chunk(0) for column in members]) if members else 0
+        for size in (rows["size"], *(pc.struct_field(rows[it], "size") for it in pictures)):
+            is_there = size.is_valid().to_numpy()
+            nbytes += np.where(is_there, tar_nbytes(size.fill_null(0).to_numpy()), 0)
+        yield np.where(has_member, nbytes, 0)

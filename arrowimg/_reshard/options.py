@@ -25,6 +25,7 @@ _MAY_DIFFER = frozenset(
         "image_column",
         "keep_quarantined",
         "reencode",
+        "keep",
     }
 )
 _UNUSED = {"keep_quarantined": False, "reencode": False}
@@ -67,7 +68,8 @@ def stored_options(
         option, expected = "sources", "datasets that were written alike, or the options stated"
         raise OptionError(option, expected, differences)
     try:
-        recorded = msgspec.convert({**first, **_UNUSED}, WriteOptions)
+        keep = sorted({kept for _, record in records for kept in record.get("keep", [])})
+        recorded = msgspec.convert({**first, **_UNUSED, "keep": keep}, WriteOptions)
     except msgspec.ValidationError as error:
         raise ManifestError(first_path, "options of this version", str(error)) from error
     return recorded.replaced(stated)

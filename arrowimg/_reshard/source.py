@@ -13,6 +13,7 @@ from arrowimg._core.columns.common import CommonColumns
 from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes, ids_with_hashes
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import ListedShard, open_sidecar
+from arrowimg._format.layout import picture_names
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED
 
@@ -141,7 +142,9 @@ class Selection(Struct, frozen=True):
     @property
     def metadata_names(self) -> list[str]:
         """Names of the user's columns."""
-        return [name for name in self.schema.names if name not in RESERVED]
+        options = self.source.records[0][1] if self.source.records else {}
+        hidden = {*RESERVED, *picture_names(options).values()}
+        return [name for name in self.schema.names if name not in hidden]
 
     def tables(self, names: list[str]) -> Iterator[tuple[ListedShard, pa.Table]]:
         """Yield some columns of the rows of each shard, in the order that they have there."""
