@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from arrowimg._dataset.report import Depth
     from arrowimg._reshard.options import ReshardKeywords
+    from arrowimg._storage.adopted import Adopted
     from arrowimg._write.file_group import FileGroupTask
 
 
@@ -62,7 +63,7 @@ def write(parsed: argparse.Namespace) -> int:
         if_exists=parsed.if_exists,
         keep_quarantined=parsed.keep_quarantined,
         max_error_fraction=parsed.max_error_fraction,
-        storage_options=_storage_options(parsed),
+        storage_options=storage_options_of(parsed),
     )
     return _say_file_group(group, parsed, started)
 
@@ -74,14 +75,14 @@ def reshard(parsed: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     group = copy(
-        parsed.source,
+        _place(parsed, parsed.source),
         parsed.out,
         parsed.where,
         parsed.images_per_tar,
         None if parsed.metadata is None else read_table(parsed.metadata),
         shuffle_seed=parsed.shuffle_seed,
         progress=False if parsed.quiet else None,
-        storage_options=_storage_options(parsed),
+        storage_options=storage_options_of(parsed),
         **_copy_options(parsed),
     )
     return _say_file_group(group, parsed, started)
@@ -97,7 +98,7 @@ def merge(parsed: argparse.Namespace) -> int:
         parsed.out,
         parsed.images_per_tar,
         progress=False if parsed.quiet else None,
-        storage_options=_storage_options(parsed),
+        storage_options=storage_options_of(parsed),
         **_copy_options(parsed),
     )
     return _say_file_group(group, parsed, started)
@@ -115,7 +116,7 @@ def demo(parsed: argparse.Namespace) -> int:
         parsed.images_per_tar,
         progress=False if parsed.quiet else None,
         members={"txt": "caption", "json": ["caption", "score", "captured_at"]},
-        storage_options=_storage_options(parsed),
+        storage_options=storage_options_of(parsed),
     )
     return _say_file_group(group, parsed, started)
 
@@ -124,7 +125,8 @@ def inspect(parsed: argparse.Namespace) -> int:
     """Show what a folder holds."""
     from arrowimg._dataset.inspect import inspect_dataset
 
-    inspection = inspect_dataset(parsed.out, parsed.rows, storage_options=_storage_options(parsed))
+    place, told = _place(parsed, parsed.out), storage_options_of(parsed)
+    inspection = inspect_dataset(place, parsed.rows, storage_options=told)
     if parsed.json:
         print(as_json(inspection))
         return 0
@@ -137,7 +139,7 @@ def _plot(parsed: argparse.Namespace) -> list[str]:
     from arrowimg._cli.plot import plot_lines
 
     is_wanted = sys.stdout.isatty() if parsed.plot is None else parsed.plot
-    return plot_lines(parsed.out, _storage_options(parsed)) if is_wanted else []
+    return plot_lines(_place(parsed, parsed.out), storage_options_of(parsed)) if is_wanted else []
 
 
 def view(parsed: argparse.Namespace) -> int:
@@ -151,7 +153,7 @@ def view(parsed: argparse.Namespace) -> int:
     name = parsed.out.rstrip("/").rpartition("/")[2].strip(".") or Path.cwd().name
     output = parsed.output or f"{name}-view.html"
     page = show(
-        parsed.out,
+        _place(parsed, parsed.out),
         output,
         against=parsed.against,
         where=parsed.where,
@@ -160,10 +162,10 @@ def view(parsed: argparse.Namespace) -> int:
         seed=parsed.seed,
         thumbnail=parsed.thumbnail,
         max_bytes=parsed.max_bytes,
-        storage_options=_storage_options(parsed),
+        storage_options=storage_options_of(parsed),
     )
     print(printable(output))
-    _say_closing(parsed, counted(page.num_pictures, "picture"), None, started, "verify")
+    say_closing(parsed, counted(page.num_pictures, "picture"), None, started, "verify")
     if parsed.open:
         webbrowser.open(Path(output).resolve().as_uri())
     return 0
@@ -176,14 +178,14 @@ def verify(parsed: argparse.Namespace) -> int:
     started = time.perf_counter()
     depth: Depth = parsed.depth or "checksums"
     report = check(
-        parsed.out,
+        _place(parsed, parsed.out),
         depth,
         progress=False if parsed.quiet else None,
-        storage_options=_storage_options(parsed),
+        storage_options=storage_options_of(parsed),
     )
     print(as_json(report) if parsed.json else report_text(report))
     if report.is_sound:
-        _say_closing(parsed, counted(report.num_images, "image"), None, started, "view")
+        say_closing(parsed, counted(report.num_images, "image"), None, started, "view")
     return 0 if report.is_sound else 1
 
 
@@ -191,7 +193,8 @@ def index(parsed: argparse.Namespace) -> int:
     """Write indexes for other tools."""
     from arrowimg._dataset.index.export import export_index
 
-    paths = export_index(parsed.out, parsed.formats, storage_options=_storage_options(parsed))
+    place, told = _place(parsed, parsed.out), storage_options_of(parsed)
+    paths = export_index(place, parsed.formats, storage_options=told)
     print(as_json(paths) if parsed.json else "\n".join(map(printable, paths)))
     return 0
 
@@ -212,14 +215,22 @@ def gc(parsed: argparse.Namespace) -> int:
         parsed.out,
         parsed.older_than,
         delete=parsed.delete,
-        storage_options=_storage_options(parsed),
+        storage_options=storage_options_of(parsed),
     )
     print(as_json(garbage) if parsed.json else garbage_text(garbage, is_deleted=parsed.delete))
     return 0
 
 
-def _storage_options(parsed: argparse.Namespace) -> dict[str, str] | None:
+def storage_options_of(parsed: argparse.Namespace) -> dict[str, str] | None:
+    """Return what an object store is told."""
     return dict(parsed.storage_options) or None
+
+
+def _place(parsed: argparse.Namespace, out: str) -> str | Adopted:
+    """Return where a dataset is; its tars may be elsewhere."""
+    from arrowimg._storage.adopted import Adopted
+
+    return out if parsed.tars is None else Adopted(out, parsed.tars)
 
 
 def _copy_options(parsed: argparse.Namespace) -> ReshardKeywords:
@@ -236,7 +247,7 @@ def _say_file_group(group: FileGroupTask, parsed: argparse.Namespace, started: f
     from arrowimg._dataset.inspect import error_codes
 
     codes = (
-        error_codes(group.parquet_paths, _storage_options(parsed))
+        error_codes(group.parquet_paths, storage_options_of(parsed))
         if group.metadata["num_errors"]
         else {}
     )
@@ -248,11 +259,11 @@ def _say_file_group(group: FileGroupTask, parsed: argparse.Namespace, started: f
         print(file_group_text(files, metadata))
     nbytes = sum(file["nbytes"] for file in files)
     what = counted(group.num_images, "image")
-    _say_closing(parsed, what, nbytes, started, "view", "verify", "index")
+    say_closing(parsed, what, nbytes, started, "view", "verify", "index")
     return 0
 
 
-def _say_closing(
+def say_closing(
     parsed: argparse.Namespace, what: str, nbytes: int | None, started: float, *following: str
 ) -> None:
     """Say on a terminal how long it took, and what may come next."""

@@ -9,6 +9,7 @@ Write Arrow tables of images as tar shards with Parquet sidecars.
 
 commands:
   write          encode the images of a source and write its shards
+  adopt          give sidecars to tars that others wrote, as they are
   reshard        copy the images of a dataset, or some of them, into new shards
   merge          copy the images of several datasets into one
   inspect        show what a folder of shards holds
@@ -107,6 +108,7 @@ arguments:
   NEW                    folder or URL to write to
 
 options:
+  --tars PLACE           where the tars are that were adopted, unless with OUT
   --where SQL            which rows, for example "score > 0.9 and error is null" [all]
   --images-per-tar N     images in every tar but the last [1000]
   --max-bytes-per-tar N  most bytes in one tar [as in OUT]
@@ -170,6 +172,7 @@ arguments:
   OUT                    folder of shards, or its URL
 
 options:
+  --tars PLACE           where the tars are that were adopted, unless with OUT
   --rows N               rows to show [5]
   --plot                 show how columns are spread, in small histograms
                          [on a terminal]
@@ -197,6 +200,7 @@ arguments:
   OUT             folder of shards, or its URL
 
 options:
+  --tars PLACE    where the tars are that were adopted, unless with OUT
   -o, --output F  the page to write, in place of one that is there [NAME-view.html]
   --where SQL     which rows, for example "score < 0.1 and caption is null" [all]
   --sort COLUMN   show the first rows in this order; --sort=-COLUMN: largest first
@@ -229,6 +233,7 @@ arguments:
   OUT                    folder of shards, or its URL
 
 options:
+  --tars PLACE           where the tars are that were adopted, unless with OUT
   --quick                compare names, sizes and counts only; read no tar
   --decode               decode every picture too
   --storage-option K=V   what an object store is told, for example
@@ -254,6 +259,7 @@ arguments:
   OUT                    folder of shards, or its URL
 
 options:
+  --tars PLACE           where the tars are that were adopted, unless with OUT
   --for FORMATS          which, separated by commas [webdataset]
                    webdataset  shards, counts and brace ranges: webdataset.json
                    wids        random access: wids.json

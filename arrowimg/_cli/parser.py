@@ -7,7 +7,7 @@ import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from arrowimg._cli import commands
+from arrowimg._cli import adopt, commands
 from arrowimg._cli.help import (
     DEMO,
     GC,
@@ -119,6 +119,8 @@ def _add_writing_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     write.add_argument("--reencode", action="store_true")
     write.add_argument("--threads", type=_whole)
 
+    adopt.add_arguments(_add_command(of_commands, "adopt", adopt.ADOPT, adopt.adopt))
+
     demo = _add_command(of_commands, "demo", DEMO, commands.demo)
     _add_output_arguments(demo)
     demo.add_argument("--num-images", type=_at_least(1), default=3000)
@@ -128,6 +130,7 @@ def _add_copying_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     reshard = _add_command(of_commands, "reshard", RESHARD, commands.reshard)
     reshard.add_argument("source", metavar="OUT")
     _add_copy_arguments(reshard)
+    reshard.add_argument("--tars")
     reshard.add_argument("--where", metavar="SQL")
     reshard.add_argument("--metadata")
     reshard.add_argument("--shuffle-seed", type=_whole)
@@ -140,6 +143,7 @@ def _add_copying_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
 def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse's type is private
     inspect = _add_command(of_commands, "inspect", INSPECT, commands.inspect)
     inspect.add_argument("out", metavar="OUT")
+    inspect.add_argument("--tars")
     inspect.add_argument("--rows", type=_at_least(0), default=5)
     inspect.add_argument("--plot", action=argparse.BooleanOptionalAction)
     inspect.add_argument("--json", action="store_true")
@@ -148,6 +152,7 @@ def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
 
     verify = _add_command(of_commands, "verify", VERIFY, commands.verify)
     verify.add_argument("out", metavar="OUT")
+    verify.add_argument("--tars")
     depth = verify.add_mutually_exclusive_group()
     depth.add_argument("--quick", dest="depth", action="store_const", const="quick")
     depth.add_argument("--decode", dest="depth", action="store_const", const="decode")
@@ -156,6 +161,7 @@ def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
 
     index = _add_command(of_commands, "index", INDEX, commands.index)
     index.add_argument("out", metavar="OUT")
+    index.add_argument("--tars")
     index.add_argument("--for", type=_formats, dest="formats", default=["webdataset"])
     index.add_argument("--json", action="store_true")
 
@@ -168,6 +174,7 @@ def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
 
 def _add_view_arguments(view: argparse.ArgumentParser) -> None:
     view.add_argument("out", metavar="OUT")
+    view.add_argument("--tars")
     view.add_argument("-o", "--output")
     view.add_argument("--where", metavar="SQL")
     view.add_argument("--sort")

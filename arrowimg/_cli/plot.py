@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arrowimg._dataset.view.figures import Figure
+    from arrowimg._storage.base import Place
 
 _STEPS = " ▁▂▃▄▅▆▇█"
 _NAME_LETTERS = 24
@@ -17,7 +18,7 @@ _VALUE_LETTERS = 20
 _TOP = 3
 
 
-def plot_lines(out: str, storage_options: dict[str, str] | None) -> list[str]:
+def plot_lines(out: Place, storage_options: dict[str, str] | None) -> list[str]:
     """Return a line for each column of a dataset: a small histogram, or its frequent values."""
     from arrowimg._dataset.scan import scan
     from arrowimg._dataset.view.columns import columns_of, with_keys

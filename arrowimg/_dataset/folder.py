@@ -15,7 +15,13 @@ from arrowimg._core.columns.common import CommonColumns
 from arrowimg._core.threads import map_on_threads
 from arrowimg._dataset.sidecars import open_sidecar, read_footer_if_ours
 from arrowimg._format.layout import picture_names
-from arrowimg._format.manifest import MOST_NBYTES, NO_DOCUMENT, Manifest, ShardEntry
+from arrowimg._format.manifest import (
+    MOST_NBYTES,
+    NO_DOCUMENT,
+    AdoptedTars,
+    Manifest,
+    ShardEntry,
+)
 from arrowimg._format.names import MANIFEST_NAME, FileKind, kind_of
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg.errors import ManifestError
@@ -44,6 +50,8 @@ class Listing(Struct, frozen=True):
         False: a stage wrote them.
     records
         The options that were recorded, and where: in the manifest, or else in each sidecar.
+    adopted
+        What is recorded of tars that others wrote; None where arrowimg wrote them.
     may_be_uneven
         True: the sidecars may differ in their columns and types.
     split
@@ -55,6 +63,7 @@ class Listing(Struct, frozen=True):
     records: list[tuple[str, dict[str, Any]]]
     may_be_uneven: bool
     split: str = ""
+    adopted: AdoptedTars | None = None
 
     @property
     def extensions(self) -> list[str]:
@@ -121,6 +130,7 @@ def read_listing(storage: Storage) -> Listing:
             records=records,
             may_be_uneven=is_uneven,
             split=manifest.split or "",
+            adopted=None if manifest.adopted is UNSET else manifest.adopted,
         )
     footers = dict(_present_shards(storage))
     if not footers:
@@ -131,6 +141,7 @@ def read_listing(storage: Storage) -> Listing:
         has_manifest=False,
         records=[(storage.path_of(name), footer.options) for name, footer in footers.items()],
         may_be_uneven=True,
+        adopted=next((it.adopted for it in footers.values() if it.adopted is not UNSET), None),
     )
 
 

@@ -57,11 +57,13 @@ def stored_options(
     for name in stated.keys() - allowed:
         expected = f"one of {', '.join(sorted(allowed))}: stored pictures are copied as they are"
         raise OptionError(name, expected, stated[name])
-    first_path, first = records[0]
+    first_path = records[0][0]
+    # Of tars that others wrote, how their pictures were made is not known, and nothing differs.
+    first = {name: it for _, record in reversed(records) for name, it in record.items()}
     differences = [
         f"{path}, {first_path}: {line}"
         for path, record in records[1:]
-        for line in option_differences(first, record)
+        for line in option_differences(first, first | record)
         if line.partition(":")[0] not in {*_MAY_DIFFER, *stated}
     ]
     if differences:

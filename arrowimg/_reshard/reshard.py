@@ -17,7 +17,7 @@ from arrowimg._format.members import check_members
 from arrowimg._format.sidecar import check_names
 from arrowimg._reshard.copies import CopiedParts, SidecarRows, fill_shards, plan_copies
 from arrowimg._reshard.options import ReshardKeywords, stored_options
-from arrowimg._reshard.source import RowMasks, Selection, SourceRows, check_unique_ids, open_sources
+from arrowimg._reshard.source import RowMasks, Selection, SourceRows, check_copied, open_sources
 from arrowimg._storage.open import is_in_store, open_storage, options_for, place_as_text
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.publish import Dataset
@@ -249,7 +249,7 @@ def _copy(
         schema = selection.schema
         columns = [schema.field(name) for name in selection.metadata_names]
         check_members(pa.schema(columns), options.members)
-    check_unique_ids(source, selection.masks)
+    check_copied(source, selection.masks)
     order = None if shuffle_seed is None else _order(selection.num_rows, shuffle_seed)
     plan = plan_copies(selection, options, order)
     return _write(selection, options, order, plan, new, progress)

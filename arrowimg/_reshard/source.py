@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from msgspec import Struct, structs
+import pyarrow.compute as pc
+from msgspec import UNSET, Struct, structs
 
 from arrowimg._core.columns.common import CommonColumns
 from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes, ids_with_hashes
@@ -16,6 +17,7 @@ from arrowimg._dataset.sidecars import ListedShard, open_sidecar
 from arrowimg._format.layout import picture_names
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED
+from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -109,6 +111,25 @@ def check_unique_ids(source: SourceRows, masks: RowMasks) -> None:
 
 def _without_images(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field for field in schema if field.name != IMAGE_DATA])
+
+
+def check_copied(source: SourceRows, masks: RowMasks) -> None:
+    """Raise where these rows cannot be those of one dataset, see the two checks."""
+    check_unique_ids(source, masks)
+    check_jpegs(source, masks)
+
+
+def check_jpegs(source: SourceRows, masks: RowMasks) -> None:
+    """Raise `SchemaError` when tars of others have pictures of another kind among these rows."""
+    for shard, is_wanted in zip(source.shards, masks, strict=True):
+        if shard.footer.adopted is UNSET:
+            continue
+        rows = shard.read(["member_name", "channels"]).filter(pa.array(is_wanted))
+        is_other = pc.and_(pc.is_valid(rows["member_name"]), pc.is_null(rows["channels"]))
+        for name in rows["member_name"].filter(is_other).to_pylist()[:1]:
+            column, expected = "member_name", "JPEG files, which are copied"
+            advice = 'leave them out with where="channels is not null", or write_shards of the tars'
+            raise SchemaError(column, expected, f"{name} in {shard.footer.tar_file}", advice)
 
 
 class Selection(Struct, frozen=True):

@@ -16,6 +16,7 @@ import pytest
 from photographs import SKIMAGE
 
 from arrowimg import __version__
+from arrowimg._cli.adopt import ADOPT
 from arrowimg._cli.help import (
     DEMO,
     GC,
@@ -34,6 +35,7 @@ from arrowimg._cli.parser import build_parser
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg")
 CLI_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 HELPS = {
+    "adopt": ADOPT,
     "write": WRITE,
     "reshard": RESHARD,
     "merge": MERGE,

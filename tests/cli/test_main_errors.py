@@ -173,12 +173,12 @@ class TestFilesOfTheSource:
     def test_what_is_no_source_yet_is_answered_with_the_way_out(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        for name in ("labels.csv", "a.jsonl", "shard.tar"):
+        for name in ("labels.csv", "a.jsonl", "shard.tar.gz"):
             (tmp_path / name).write_bytes(b"")
         for name, advice in (
             ("labels.csv", "polars.read_csv("),
             ("a.jsonl", "polars.read_ndjson("),
-            ("shard.tar", "unpack it"),
+            ("shard.tar.gz", "unpack it"),
         ):
             assert status_of("write", tmp_path / name, tmp_path / "new") == 1
             assert advice in capsys.readouterr().err

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from arrowimg._dataset.adopt.find import Tars
     from arrowimg._storage.base import FileStat, Place, Storage, StorageOptions
 
-logger = logging.getLogger("arrowimg")
+logger = logging.getLogger("arrowimg.adopt")
 
 _REMOTE_THREADS = 16
 _IF_EXISTS = ", ".join(map(repr, get_args(IfAdopted)))

@@ -177,7 +177,12 @@ def _roles(extensions: pa.StringArray, members: Sequence[str]) -> npt.NDArray[np
 def _role(extension: str, members: Sequence[str]) -> int:
     if extension in members:
         return _CONTENT
-    return _PICTURE if extension.rpartition(".")[2] in PICTURES else _OTHER
+    return _PICTURE if is_picture(extension) else _OTHER
+
+
+def is_picture(extension: str) -> bool:
+    """Tell whether members of an extension are pictures."""
+    return extension.rpartition(".")[2] in PICTURES
 
 
 def _read_headers(

@@ -60,8 +60,9 @@ def export_index(
     Raises
     ------
     OptionError
-        When a format is unknown; when it is ``"croissant"``, and the dataset was not written with
-        ``checksum="sha256"``; when it is ``"hf"``, and a ``README.md`` has other ``configs``.
+        When a format is unknown, or needs more than is known of tars that others wrote; when it is
+        ``"croissant"``, and the dataset was not written with ``checksum="sha256"``; when it is
+        ``"hf"``, and a ``README.md`` has other ``configs``.
     ManifestError
         When there is neither a manifest nor a sidecar, or one cannot be read.
     DuplicateIdError
@@ -74,6 +75,11 @@ def export_index(
     # What can be made again need not survive a power cut.
     storage = open_storage(output_dir, storage_options, "process")
     source = Source(storage, read_listing(storage))
+    if source.listing.adopted is not None:
+        known = [name for name in FORMATS if FORMATS[name].tells_of_others]
+        shown = ", ".join(map(repr, known))
+        expected = f"some of {shown} of tars that others wrote; arrowimg.reshard copies them"
+        check_option({*formats} <= {*known}, "formats", expected, [*formats])
     indexes = [FORMATS[name].files(source) for name in dict.fromkeys(formats)]
     return list(_publish(storage, chain.from_iterable(indexes)))
 

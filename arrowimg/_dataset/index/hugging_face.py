@@ -50,14 +50,17 @@ def _hugging_face_index(source: Source) -> list[File]:
     Raises
     ------
     OptionError
-        When the card that is there has other ``configs`` already.
+        When the card that is there has other ``configs`` already, or the tars are elsewhere.
     """
+    expected = 'no "hf" of tars in another place, which a card cannot name'
+    check_option(not source.has_tars_elsewhere, "formats", expected, "hf")
     shards, card = source.listing.shards, _card(source)
     split = source.listing.split or "train"
     configs = _OURS + _data_files((it.tar for it in shards), split) + b'}, {"config_name": '
     configs += b'"metadata", "data_files": '
     configs += _data_files((it.parquet for it in shards), split) + b"}]\n"
-    return [(README, [_with_configs(card, configs) if card else _fenced(configs) + _body(split)])]
+    body = _body(split) if source.listing.adopted is None else b""
+    return [(README, [_with_configs(card, configs) if card else _fenced(configs) + body])]
 
 
 def _card(source: Source) -> bytes:
@@ -110,4 +113,4 @@ def _fenced(configs: bytes) -> bytes:
     return _FENCE + b"\n" + configs + _FENCE + b"\n"
 
 
-HUGGING_FACE = Format(_hugging_face_index)
+HUGGING_FACE = Format(_hugging_face_index, tells_of_others=True)

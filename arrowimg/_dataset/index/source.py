@@ -42,8 +42,14 @@ class Source(Struct, frozen=True):
     listing: Listing
 
     def address_of(self, name: str) -> str:
-        """Return what a reader opens a file by: its name, or its URL where there is no folder."""
-        return self.storage.path_of(name) if self.storage.promises.is_remote else name
+        """Return what a reader opens a file by: its name, or its address where that is no use."""
+        is_far = self.storage.promises.is_remote or self.has_tars_elsewhere
+        return self.storage.path_of(name) if is_far else name
+
+    @property
+    def has_tars_elsewhere(self) -> bool:
+        """True: others wrote the tars, to another place than that of the sidecars."""
+        return self.listing.adopted is not None and self.listing.adopted.place is not None
 
     def of_each_tar(self, function: Callable[[Layout], Result]) -> Iterator[Result]:
         """Yield what a function makes of the layout of each tar, in order, on several threads."""
@@ -65,8 +71,11 @@ class Format(Struct, frozen=True):
         Of the files that a dataset has one of; they go when the dataset is replaced.
     suffix
         Of the files that each shard has one of, after the shard's name; None where it has none.
+    tells_of_others
+        True: it needs to know nothing of tars but what is known of those that others wrote.
     """
 
     files: Callable[[Source], Iterable[File]]
     names: tuple[str, ...] = ()
     suffix: str | None = None
+    tells_of_others: bool = False

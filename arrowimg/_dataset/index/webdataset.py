@@ -68,6 +68,6 @@ def _sizes_index(source: Source) -> Iterator[File]:
     yield _SIZES_NAME, [json_bytes(sizes)]
 
 
-WEBDATASET = Format(_webdataset_index, (_WEBDATASET_NAME,))
-WIDS = Format(_wids_index, (_WIDS_NAME,))
-SIZES = Format(_sizes_index, (_SIZES_NAME,))
+WEBDATASET = Format(_webdataset_index, (_WEBDATASET_NAME,), tells_of_others=True)
+WIDS = Format(_wids_index, (_WIDS_NAME,), tells_of_others=True)
+SIZES = Format(_sizes_index, (_SIZES_NAME,), tells_of_others=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from msgspec import Struct, field
 
 from arrowimg._core.tables import beside
+from arrowimg._dataset.adopt.find import names_tars
 from arrowimg._images.files import (
     IMAGE_SUFFIXES,
     find_files,
@@ -28,6 +29,7 @@ from arrowimg._write.sources.file_columns import FileColumns
 from arrowimg._write.sources.items import Item
 from arrowimg._write.sources.partitions import partitions_of, with_partitions
 from arrowimg._write.sources.store_files import store_items
+from arrowimg._write.sources.tars import item_of_tars
 from arrowimg.errors import SourceError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("arrowimg.sources")
 
-EXPECTED = "a folder of images, a Parquet or Arrow file, or an image file"
+EXPECTED = "a folder of images, a Parquet or Arrow file, tars, or an image file"
 _MARKS = frozenset("*?[")
 _TABLE_SUFFIXES = frozenset({*table_files.PARQUET_SUFFIXES, *table_files.IPC_SUFFIXES})
 
@@ -67,6 +69,8 @@ class Reader(Struct, frozen=True):
         StorageError
             When a store cannot be listed.
         """
+        if names_tars(source):
+            return [item_of_tars(source, self.storage_options)]
         if isinstance(source, str) and is_in_store(source):
             items, passed_over = store_items(source, self.storage_options, self.file_columns)
             self.passed_over.update(passed_over)
@@ -170,5 +174,5 @@ def _no_images(folder: Path, passed_over: Counter[str]) -> SourceError:
     )
     advice = ""
     if "suffix .tar" in passed_over:
-        advice = "tars are no source: unpack them, or read them into tables with webdataset"
+        advice = f"tars are a source by their names: pass {str(folder / '*.tar')!r}"
     return SourceError(expected, found, str(folder), advice)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import datasets
 import duckdb
 import polars as pl
 import pytest
@@ -14,10 +17,10 @@ from adopt_data import picture, samples, stored_members, tar_of, write_tars
 from PIL import Image
 
 import arrowimg
-from arrowimg.errors import DatasetConflictError, ManifestError, SourceError
+from arrowimg.errors import DatasetConflictError, ManifestError, OptionError, SourceError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from arrowimg._dataset.index.formats import IndexFormat
 
 
 @pytest.fixture
@@ -278,3 +281,36 @@ def _adopted(tmp_path: Path) -> Path:
     tars = write_tars(tmp_path / "adopted", samples(range(3)))
     arrowimg.adopt(tars)
     return tars
+
+
+@pytest.mark.parametrize("form", ["webdataset", "wids", "sizes", "hf"])
+def test_indexes_that_can_tell_of_tars_of_others_do(form: IndexFormat, tars: Path) -> None:
+    arrowimg.adopt(tars)
+
+    (path,) = arrowimg.export_index(tars, [form])
+
+    text = Path(path).read_text()
+    assert "00001.tar" in text or "{00000..00001}.tar" in text
+    if form == "hf":
+        loaded = datasets.load_dataset(str(tars), split="train")
+        assert loaded["__key__"] == [f"{number:09d}" for number in range(8)]
+
+
+@pytest.mark.parametrize("form", ["dali", "energon", "fsspec", "croissant"])
+def test_indexes_that_cannot_say_what_to_do(form: IndexFormat, tars: Path) -> None:
+    arrowimg.adopt(tars)
+
+    with pytest.raises(OptionError, match=r"of tars that others wrote; arrowimg\.reshard"):
+        arrowimg.export_index(tars, [form])
+
+
+def test_indexes_of_tars_elsewhere_say_where(tars: Path, tmp_path: Path) -> None:
+    arrowimg.adopt(tars, tmp_path / "index")
+    place = arrowimg.Adopted(tmp_path / "index", tars)
+
+    arrowimg.export_index(place, ["wids"])
+
+    shards = json.loads((tmp_path / "index" / "wids.json").read_text())["shardlist"]
+    assert [shard["url"] for shard in shards] == [str(tars / f"0000{at}.tar") for at in range(2)]
+    with pytest.raises(OptionError, match="in another place"):
+        arrowimg.export_index(place, ["hf"])
