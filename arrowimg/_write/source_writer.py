@@ -64,9 +64,9 @@ def write_shards(  # noqa: PLR0913  # each is of its own
         or of Parquet and Arrow files, such a file, paths of image files, a pattern such as
         ``"rows/*.parquet"``, or an iterable of any of these. In an object store: a URL below which
         there are images or Parquet files, of one file, or of a pattern,
-        ``s3://bucket/prefix/*.parquet``. Tars of samples: ``"old/{000..099}.tar"``, ``"old/*.tar"``, or
-        URLs of these. A Hugging Face ``DatasetDict``: each of its splits is a
-        dataset of its own, in a folder of its name.
+        ``s3://bucket/prefix/*.parquet``. Tars of samples, also there:
+        ``"old/{000..099}.tar"``, ``"old/*.tar"``. A Hugging Face ``DatasetDict``: each of its
+        splits is a dataset of its own, in a folder of its name.
     output_dir
         Folder of the dataset; made when the first shard is written.
     images_per_tar, remove_image_data

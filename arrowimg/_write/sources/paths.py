@@ -80,9 +80,8 @@ class Reader(Struct, frozen=True):
             return self._items_of_folder(path)
         if _MARKS & {*os.fspath(source)} and not os.path.lexists(path):
             return self._items_of_pattern(os.fspath(source))
-        if is_image_path(path) and os.path.lexists(path):
-            return [self.item_of_pictures([path])]
-        if not path.suffix and path.is_file() and is_picture(path):
+        has_suffix = is_image_path(path) and os.path.lexists(path)
+        if has_suffix or (not path.suffix and path.is_file() and is_picture(path)):
             return [self.item_of_pictures([path])]
         table_files.check_is_file(path, EXPECTED)
         if not table_files.is_table_file(path):
