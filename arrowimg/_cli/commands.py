@@ -54,6 +54,8 @@ def write(parsed: argparse.Namespace) -> int:
         progress=False if parsed.quiet else None,
         jpeg=jpeg,
         image_column=parsed.image_column,
+        images=dict(parsed.image),
+        keep=parsed.keep,
         on_error=parsed.on_error,
         encode_threads=parsed.threads,
         members=dict(parsed.members),

@@ -73,6 +73,10 @@ splits:
 
 images:
   --image-column NAME    column of images [image_data]
+  --image EXT=COLUMN     a further picture of each image, for example mask.png=mask;
+                         may be given several times
+  --keep FORMATS         files that are copied as they are instead of becoming JPEG:
+                         some of png,webp,tiff,bmp,gif
   --on-error POLICY      what to do with a bad image: raise, quarantine [raise]
   --keep-quarantined     with --on-error quarantine: keep the bytes of bad images in
                          quarantine-*.tar

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from arrowimg._dataset.index.formats import IndexFormat
+    from arrowimg._images.rules import ImageColumn
 
 
 class _Parser(argparse.ArgumentParser):
@@ -108,6 +109,8 @@ def _add_writing_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     write.add_argument("--split-by")
     write.add_argument("--keep-image-data", action="store_true")
     write.add_argument("--image-column", default="image_data")
+    write.add_argument("--image", type=_image, action="append", default=[])
+    write.add_argument("--keep", type=_kept, default=())
     write.add_argument("--on-error", choices=("raise", "quarantine"), default="raise")
     write.add_argument("--keep-quarantined", action="store_true")
     write.add_argument("--max-error-fraction", type=float)
@@ -265,6 +268,20 @@ def _member(text: str) -> tuple[str, str | list[str]]:
         raise argparse.ArgumentTypeError(message)
     names = columns.split(",")
     return extension, names if extension == "json" or len(names) > 1 else names[0]
+
+
+def _image(text: str) -> tuple[str, str | ImageColumn]:
+    from arrowimg._images.rules import ImageColumn, is_encoded
+
+    extension, equals, column = text.partition("=")
+    if not (extension and equals and column):
+        message = f"expected EXTENSION=COLUMN, found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return extension, column if is_encoded(extension) else ImageColumn(column, keep=True)
+
+
+def _kept(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _renamed(text: str) -> tuple[str, str]:

@@ -137,6 +137,11 @@ def file_format(extension: str) -> ImageFormat | None:
     return _FORMATS.get(_last(extension))
 
 
+def is_encoded(extension: str) -> bool:
+    """Tell whether pixels can become pictures under an extension; otherwise files are kept."""
+    return file_format(extension) is None or _last(extension) in _ENCODED
+
+
 def check_image_column(extension: str, column: ImageColumn) -> None:
     """Raise `OptionError` when a picture cannot be stored as its extension and column say."""
     expected = f"extensions that end in one of {', '.join(_FORMATS)}"

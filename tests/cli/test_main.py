@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from photographs import SKIMAGE
+from segmentation_data import KINDS, segmentation_set
 
 from arrowimg import __version__
 from arrowimg._cli.adopt import ADOPT
@@ -388,3 +390,27 @@ class TestHelp:
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
         assert printed == f"arrowimg {__version__}\n"
+
+
+class TestPictures:
+    def test_further_pictures_and_kept_formats_are_named(self, tmp_path: Path) -> None:
+        table = segmentation_set().append_column("low", pa.array([KINDS["webp"]] * 7, pa.binary()))
+        png = pa.array([KINDS["png"]] * 7, pa.binary())
+        pq.write_table(table.set_column(1, "image", png), tmp_path / "set.parquet")
+        words = ["write", str(tmp_path / "set.parquet"), str(tmp_path / "out"), "--quiet"]
+        words += ["--image", "jpg=image", "--image", "mask.png=mask", "--image", "low.webp=low"]
+
+        assert main([*words, "--keep", "png"]) == 0
+
+        with tarfile.open(tmp_path / "out" / "images-000000.tar") as tar:
+            assert tar.getnames()[:3] == ["id0.low.webp", "id0.mask.png", "id0.png"]
+
+    @pytest.mark.parametrize(
+        "words", [["--keep", "heic"], ["--image", "mask.png"], ["--image", "mask.txt=mask"]]
+    )
+    def test_others_are_wrong_usage(self, tmp_path: Path, words: list[str]) -> None:
+        pq.write_table(segmentation_set(), tmp_path / "set.parquet")
+        with pytest.raises(SystemExit) as caught:
+            sys.exit(main(["write", str(tmp_path / "set.parquet"), str(tmp_path / "out"), *words]))
+
+        assert caught.value.code == 2

@@ -43,6 +43,7 @@ _CONTEXT = {
     "sc": "https://schema.org/",
 } | {term: f"cr:{term}" for term in _TERMS}
 
+_FORMATS = {"jpg": "jpeg", "tif": "tiff"}
 _COLUMNS = {
     field.name: "sc:Text" if pa.types.is_string(field.type) else "sc:Integer"
     for field in SIDECAR_SCHEMA
@@ -64,21 +65,23 @@ def _croissant_index(source: Source) -> list[File]:
         "which arrowimg.reshard makes of any other"
     )
     check_option(source.listing.has_sha256, "formats", expected, "croissant")
-    shards = _measured(source)
+    shards, tars = _measured(source), [shard.tar for shard in source.listing.shards]
+    kept, others = source.listing.kept, source.listing.pictures
+    of = "pictures" if kept or others else "JPEG pictures"
     document = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": f"arrowimg-{source.listing.uuid}",
-        "description": f"{source.listing.num_samples} JPEG pictures in {len(shards)} tar shards.",
+        "description": f"{source.listing.num_samples} {of} in {len(shards)} tar shards.",
         "distribution": [
             *(_file(it.tar, it.tar_nbytes, "application/x-tar", it.tar_checksum) for it in shards),
             *(
                 _file(it.parquet, it.parquet_nbytes, "application/x-parquet", it.parquet_checksum)
                 for it in shards
             ),
-            _file_set("pictures", "image/jpeg", ["*.jpg"])
-            | {"containedIn": [{"@id": shard.tar} for shard in shards]},
+            _pictures("pictures", ["jpg", *kept], [*others], tars),
+            *(_pictures(extension, [extension], [], tars) for extension in others),
             # Not contained in the files above, of which mlcroissant would take a Parquet apart.
             _file_set(
                 "sidecars", "application/x-parquet", file_patterns(it.parquet for it in shards)
@@ -113,7 +116,7 @@ def _file(name: str, nbytes: int, encoding: str, sha256: str) -> dict[str, Any]:
     }
 
 
-def _file_set(name: str, encoding: str, includes: list[str]) -> dict[str, Any]:
+def _file_set(name: str, encoding: str | list[str], includes: list[str]) -> dict[str, Any]:
     return {
         "@type": "cr:FileSet",
         "@id": name,
@@ -121,6 +124,20 @@ def _file_set(name: str, encoding: str, includes: list[str]) -> dict[str, Any]:
         "encodingFormat": encoding,
         "includes": includes,
     }
+
+
+def _pictures(
+    name: str, extensions: list[str], others: list[str], tars: list[str]
+) -> dict[str, Any]:
+    """Return the set of the members of some extensions, but not of those that are longer."""
+    endings = [it.rpartition(".")[2] for it in extensions]
+    formats = [f"image/{_FORMATS.get(it, it)}" for it in endings]
+    encoding = formats[0] if len(formats) == 1 else formats
+    found = _file_set(name, encoding, [f"*.{it}" for it in extensions])
+    longer = [it for it in others if it.rpartition(".")[2] in extensions]
+    if longer:
+        found["cr:excludes"] = [f"*.{extension}" for extension in longer]
+    return found | {"containedIn": [{"@id": tar} for tar in tars]}
 
 
 def _samples() -> dict[str, Any]:

@@ -84,11 +84,12 @@ def _energon_index(source: Source) -> Iterator[File]:
         try:
             database.executescript(_TABLES)
             database.execute("BEGIN")
-            number = 0
+            number, extensions = 0, set[str]()
             for layout in source.of_each_tar(lambda layout: layout):
                 if len(layout.keys):
                     yield f"{shard_of(layout.tar_file)}{_SUFFIX}", [_tar_index(layout)]
                     _insert(database, number, layout)
+                    extensions.update(layout.pictures)
                     number += 1
             database.executescript(_INDEXES)
         except sqlite3.OperationalError as error:
@@ -97,7 +98,7 @@ def _energon_index(source: Source) -> Iterator[File]:
             database.close()
         yield _DATABASE, _content(storage, name)
     yield _UUID, [str(source.listing.uuid).encode()]
-    yield from _settings(source.listing)
+    yield from _settings(source.listing, sorted(extensions))
 
 
 def _tar_index(layout: Layout) -> bytes:
@@ -147,8 +148,11 @@ def _content(storage: Storage, name: str) -> Iterator[bytes]:
             yield data
 
 
-def _settings(listing: Listing) -> Iterator[File]:
-    """Yield what Energon's loader reads first: of which part all shards are."""
+def _settings(listing: Listing, extensions: list[str]) -> Iterator[File]:
+    """Yield what Energon's loader reads first: of which part all shards are.
+
+    A comma between extensions says that a sample has one of them.
+    """
     shards = [shard for shard in listing.shards if shard.num_images]
     counts = {shard.tar: shard.num_images for shard in shards}
     none: dict[str, list[str]] = {"train": [], "val": [], "test": []}
@@ -158,7 +162,9 @@ def _settings(listing: Listing) -> Iterator[File]:
         "__module__": "megatron.energon",
         "__class__": "CaptioningSample" if has_captions else "ImageSample",
     }
-    field_map = {"image": "jpg"} | ({"caption": "txt"} if has_captions else {})
+    field_map = {"image": ",".join(extensions) or "jpg"} | (
+        {"caption": "txt"} if has_captions else {}
+    )
     yield _INFO, [json_bytes({"energon_version": None, "shard_counts": counts})]
     # JSON is YAML.
     yield _SPLIT, [json_bytes({"split_parts": split, "exclude": []})]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from arrowimg._dataset.index.source import File, Source
+    from arrowimg._format.layout import Layout
 
 _MOST_NBYTES = 2**24
 _FENCE = b"---"
@@ -50,10 +51,12 @@ def _hugging_face_index(source: Source) -> list[File]:
     Raises
     ------
     OptionError
-        When the card that is there has other ``configs`` already, or the tars are elsewhere.
+        When the card that is there has other ``configs`` already, the tars are elsewhere, or
+        samples differ in what members they have.
     """
     expected = 'no "hf" of tars in another place, which a card cannot name'
     check_option(not source.has_tars_elsewhere, "formats", expected, "hf")
+    _check_alike(source)
     shards, card = source.listing.shards, _card(source)
     split = source.listing.split or "train"
     configs = _OURS + _data_files((it.tar for it in shards), split) + b'}, {"config_name": '
@@ -61,6 +64,27 @@ def _hugging_face_index(source: Source) -> list[File]:
     configs += _data_files((it.parquet for it in shards), split) + b"}]\n"
     body = _body(split) if source.listing.adopted is None else b""
     return [(README, [_with_configs(card, configs) if card else _fenced(configs) + body])]
+
+
+def _check_alike(source: Source) -> None:
+    """Refuse samples of different extensions: the reader of tars takes those of the first for all.
+
+    Raises
+    ------
+    OptionError
+        When some differ.
+    """
+    if not (source.listing.kept or source.listing.pictures):
+        return
+    found = set[str]()
+    for extensions, are_alike in source.of_each_tar(_extensions):
+        found |= {extensions}
+        expected = '"hf" only where every sample has a member of each extension; others are'
+        check_option(are_alike and len(found) == 1, "formats", f"{expected} in the sidecars", "hf")
+
+
+def _extensions(layout: Layout) -> tuple[str, bool]:
+    return " ".join(layout.extensions), bool(layout.is_there.all())
 
 
 def _card(source: Source) -> bytes:
