@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from arrowimg import errors
+from arrowimg._core.frames.late_imports import load_after
 from arrowimg._core.version import __version__
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ def _load(name: str) -> object:
     globals()[name] = value
     return value
 
+
+# Polars is a quarter of a second, which most of what arrowimg does needs nothing of.
+load_after("polars", "arrowimg._write.frames.namespace")
 
 if not TYPE_CHECKING:
     # A type checker would take any name for one of ours.
