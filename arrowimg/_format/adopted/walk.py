@@ -171,7 +171,7 @@ class TarWalk:
             read = self._read(view[self._filled :])
             if not read:
                 # It may have become shorter meanwhile.
-                self.nbytes = self._begin + self._filled
+                self.nbytes = min(self.nbytes, self._begin + self._filled)
                 break
             self._filled += read
 
