@@ -43,10 +43,10 @@ STEPS = (
     ("put together what is stored", ("arrowimg._write.prepare._encode_part",)),
     (
         "lay out the tar",
-        ("arrowimg._format.tar.sample_members", "arrowimg._format.tar.Frames.surround"),
+        ("arrowimg._format.tar_writer.framed_members", "arrowimg._storage.local_file.join_rows"),
     ),
     ("hash members and tar", ("arrowimg._format.tar_writer.TarWriter.write_samples",)),
-    ("write the tar", ("arrowimg._storage.local_file._write_vectors",)),
+    ("write the tar", ("arrowimg._storage.local_file.LocalFile.write",)),
     (
         "make the sidecar",
         ("arrowimg._format.sidecar.sidecar_table", "arrowimg._format.sidecar.write_sidecar"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _HEADER, _INLINE_NBYTES = 16, 12
 _ROWS_WORTH_A_CHUNK = 16
+_JOIN_OPTIONS = pc.JoinOptions(null_handling="skip")
 
 
 def bytes_among(values: Iterable[int]) -> npt.NDArray[np.bool_]:
@@ -40,7 +42,11 @@ def as_large_binary(array: pa.Array) -> list[pa.LargeBinaryArray]:
         return [array]
     if pa.types.is_binary_view(array.type):
         return _large_binary_of_views(array)
-    return [large_binary(value_offsets(array), array.buffers()[2], _is_valid(array))]
+    return [
+        large_binary(
+            value_offsets(array), array.buffers()[2], is_valid(array) if array.null_count else None
+        )
+    ]
 
 
 def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
@@ -62,6 +68,12 @@ def value_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
     return data
 
 
+def whole_value(array: pa.LargeBinaryArray) -> memoryview:
+    """Return all values of an array as they lie in memory, one behind the other; not copied."""
+    offsets = value_offsets(array)
+    return memoryview(value_bytes(array))[offsets[0] : offsets[-1]]
+
+
 def binary_views(array: pa.LargeBinaryArray) -> list[memoryview]:
     """Return one view per row, of anything where the row is null; nothing is copied."""
     whole = memoryview(value_bytes(array)).toreadonly()
@@ -74,6 +86,14 @@ def join_values(values: Sequence[BytesLike | None]) -> pa.LargeBinaryArray:
     for value in values:
         column.append(value)
     return column.finish()
+
+
+def join_rows(columns: Sequence[pa.LargeBinaryArray]) -> pa.LargeBinaryArray:
+    """Return the values of columns joined row by row, nulls left out; one copy.
+
+    Arrow copies without the interpreter's lock: it costs less than asking for each value.
+    """
+    return pc.call_function("binary_join_element_wise", [*columns, _NOTHING], _JOIN_OPTIONS)
 
 
 class BinaryBuilder:
@@ -145,8 +165,11 @@ def with_nulls(array: pa.LargeBinaryArray, rows: Collection[int]) -> pa.LargeBin
     return large_binary(value_offsets(array), array.buffers()[2], is_valid)
 
 
-def _is_valid(array: pa.Array) -> npt.NDArray[np.bool_] | None:
-    return array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
+def is_valid(array: pa.Array) -> npt.NDArray[np.bool_]:
+    """Return of each row whether it is not null: (N,)."""
+    if not array.null_count:
+        return np.ones(len(array), np.bool_)
+    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), np.bool_)
 
 
 def views_of_views(array: pa.BinaryViewArray) -> list[memoryview]:
@@ -215,3 +238,7 @@ def _large_binary_of_views(array: pa.BinaryViewArray) -> list[pa.LargeBinaryArra
         )
         for first, last in pairwise(bounds)
     ]
+
+
+# A scalar of Arrow's own making: `pa.scalar` would import pandas.
+_NOTHING = large_binary(np.zeros(2, np.int64), None, None)[0]

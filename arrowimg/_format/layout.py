@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from arrowimg._core.binary import bytes_among, value_bytes, value_offsets
+from arrowimg._core.binary import bytes_among, is_valid, value_bytes, value_offsets
 from arrowimg._core.version import PICTURES_VERSION
 from arrowimg._format.members import extra_members, list_columns
-from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, is_there, tar_nbytes
+from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, tar_nbytes
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _stated(rows: pa.Table, footer: Footer, extensions: pa.StringArray) -> tuple
     )
     sizes = {
         name: np.where(
-            is_there(data[name].chunk(0)), np.diff(value_offsets(data[name].chunk(0))), -1
+            is_valid(data[name].chunk(0)), np.diff(value_offsets(data[name].chunk(0))), -1
         )
         for name in data.column_names
     }

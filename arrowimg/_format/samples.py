@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct, field
 
-from arrowimg._core.binary import with_nulls
+from arrowimg._core.binary import is_valid, with_nulls
 from arrowimg._format.column_types import wider_columns
 from arrowimg._format.members import extra_members
 from arrowimg._format.parquet import IMAGE_DATA
-from arrowimg._format.tar import is_there, sample_nbytes
+from arrowimg._format.tar import sample_nbytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,4 +143,4 @@ def extensions_of(member_names: pa.ChunkedArray) -> pa.ChunkedArray:
 def _where(data: pa.LargeBinaryArray, condition: pa.BooleanArray) -> pa.LargeBinaryArray:
     """Return the values where a condition holds, null elsewhere; nothing is copied."""
     holds = condition.fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003
-    return with_nulls(data, np.flatnonzero(~(holds & is_there(data))).tolist())
+    return with_nulls(data, np.flatnonzero(~(holds & is_valid(data))).tolist())

@@ -13,13 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Struct
 
-from arrowimg._core.binary import binary_views, value_bytes, value_offsets
-from arrowimg._core.pieces import Pieces
+from arrowimg._core.binary import is_valid, large_binary, value_bytes, value_offsets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
@@ -36,7 +34,6 @@ SIZE_DIGITS = slice(124, 135)
 _SIZE_FIELD = slice(124, 136)
 _CHECKSUM_FIELD = slice(148, 156)
 _CHECKSUM_DIGITS = slice(148, 154)
-_FRAME = 2 * BLOCK
 
 _OCTAL_SHIFTS = 3 * np.arange(11, -1, -1)
 _PADDING_OPTIONS = pc.PadOptions(MAX_NAME_LENGTH, "\0")
@@ -50,147 +47,49 @@ def tar_nbytes(member_nbytes: Sizes) -> Sizes:
     return BLOCK + -(-member_nbytes // BLOCK) * BLOCK
 
 
-def sample_nbytes(members: Iterable[pa.LargeBinaryArray]) -> npt.NDArray[np.int64]:
-    """Return the bytes that each sample takes in a tar, given its members by extension: (N,).
+def member_nbytes(members: Iterable[pa.LargeBinaryArray]) -> npt.NDArray[np.int64]:
+    """Return the bytes that each member of each sample takes in a tar: (N, members).
 
-    A null is no member.
+    Parameters
+    ----------
+    members
+        Their data by extension; a null is no member.
     """
     nbytes = [
-        np.where(is_there(data), tar_nbytes(np.diff(value_offsets(data))), 0) for data in members
+        np.where(is_valid(data), tar_nbytes(np.diff(value_offsets(data))), 0) for data in members
     ]
-    return np.sum(nbytes, axis=0)
+    return np.stack(nbytes, axis=1)
 
 
-def is_there(data: pa.LargeBinaryArray) -> npt.NDArray[np.bool_]:
-    """Return which samples have a member, given its data: (N,)."""
-    if not data.null_count:
-        return np.ones(len(data), np.bool_)
-    valid: npt.NDArray[np.bool_] = data.is_valid().to_numpy(zero_copy_only=False)
-    return valid
+def sample_nbytes(members: Iterable[pa.LargeBinaryArray]) -> npt.NDArray[np.int64]:
+    """Return the bytes that each sample takes in a tar, given its members by extension: (N,)."""
+    return member_nbytes(members).sum(axis=1)
 
 
-class Members(Struct, frozen=True):
-    """Consecutive members of a tar, their data where it is in memory.
-
-    Attributes
-    ----------
-    names
-        (N, 100) uint8: ASCII, padded with NUL.
-    data
-        The data of each member, N pieces.
-    """
-
-    names: npt.NDArray[np.uint8]
-    data: Pieces
-
-    @property
-    def sizes(self) -> npt.NDArray[np.int64]:
-        """Bytes of each member's data: (N,) int64."""
-        return self.data.sizes
-
-    def slice(self, start: int, stop: int) -> Members:
-        """Return some of the members; nothing is copied."""
-        return Members(self.names[start:stop], self.data.slice(start, stop))
-
-    def take(self, numbers: npt.NDArray[np.int64]) -> Members:
-        """Return some of the members, by number; their data is not copied."""
-        return Members(self.names[numbers], self.data.take(numbers))
-
-
-class Frames:
-    """What is written around the data of members; the same memory again and again.
-
-    A frame is a block of zeros, whose end pads the data before, and the header of the member after.
-    Memory that is used again is in the processor's cache, and has what all headers share.
-    """
-
-    def __init__(self) -> None:
-        self._bytes = np.zeros((0, _FRAME), np.uint8)
-        self._buffer = pa.py_buffer(self._bytes)
-
-    def surround(self, members: Members) -> Pieces:
-        """Return the bytes of members in a tar: frame, data, frame, data, ..., padding.
-
-        Returns
-        -------
-        Pieces
-            2 N + 1 of them. Good until this is called again.
-        """
-        num_members, data = len(members.sizes), members.data
-        if len(self._bytes) <= num_members:
-            self._bytes = np.zeros((num_members + 1, _FRAME), np.uint8)
-            self._bytes[:, BLOCK:] = _TEMPLATE
-            self._buffer = pa.py_buffer(self._bytes)
-        _fill_headers(self._bytes[:num_members, BLOCK:], members.names, data.sizes)
-        lengths = np.full(num_members + 1, BLOCK)
-        lengths[-1] = 0
-        lengths[1:] += -data.sizes % BLOCK
-        stops = np.arange(1, num_members + 2) * _FRAME
-        stops[-1] -= BLOCK
-        begins = stops - lengths
-        places, starts, sizes = np.zeros((3, 2 * num_members + 1), np.int64)
-        places[1::2] = data.places + 1
-        starts[0::2], starts[1::2] = begins, data.starts
-        sizes[0::2], sizes[1::2] = lengths, data.sizes
-        whole = memoryview(self._bytes.reshape(-1)).toreadonly()
-        views = [whole] * len(sizes)
-        views[0::2] = [whole[a:b] for a, b in zip(begins.tolist(), stops.tolist(), strict=True)]
-        views[1::2] = data.views
-        return Pieces([self._buffer, *data.buffers], places, starts, sizes, views)
-
-
-def sample_members(keys: pa.StringArray, data: Mapping[str, pa.LargeBinaryArray]) -> Members:
-    """Return the members of samples, those of each sorted by extension.
-
-    Parameters
-    ----------
-    keys
-        Of the samples. With a dot and the longest extension, at most 100 ASCII bytes each (`keys`
-        sees to that).
-    data
-        Of each extension's members, not copied; null for a sample that has none.
-    """
-    extensions = sorted(data)
-    names = [member_names(keys, extension) for extension in extensions]
-    columns = [data[extension] for extension in extensions]
-    members = column_members(names, columns, np.arange(len(keys)))
-    if not any(column.null_count for column in columns):
-        return members
-    present = np.stack([is_there(column) for column in columns], axis=1)
-    return members.take(np.flatnonzero(present))
-
-
-def column_members(
-    names: Sequence[pa.StringArray],
-    data: Sequence[pa.LargeBinaryArray],
-    rows: npt.NDArray[np.int64],
-) -> Members:
-    """Return the members whose data is in several columns, row by row.
+def framed_members(
+    names: pa.StringArray, data: pa.LargeBinaryArray
+) -> tuple[pa.LargeBinaryArray, pa.LargeBinaryArray, pa.LargeBinaryArray]:
+    """Return the header of each member, its data, and the zeros after that; null where data is.
 
     Parameters
     ----------
     names
-        Of the members of each column, ASCII, at most 100 bytes.
+        ASCII, at most 100 bytes each (`keys` sees to that).
     data
-        Columns that hold the members, not copied.
-    rows
-        Which rows of `data` they are, (N,).
+        Of the members, N values, not copied.
     """
-    shape = (len(rows), len(names))
-    blocks = np.empty((*shape, MAX_NAME_LENGTH), np.uint8)
-    places, starts, sizes = np.empty((3, *shape), np.int64)
-    views = [memoryview(b"")] * sizes.size
-    for at, (column, values) in enumerate(zip(names, data, strict=True)):
-        offsets, each = value_offsets(values), binary_views(values)
-        blocks[:, at] = _padded(column)
-        places[:, at] = at
-        starts[:, at] = offsets[rows]
-        sizes[:, at] = (offsets[1:] - offsets[:-1])[rows]
-        is_all = len(rows) == len(each)
-        views[at :: len(names)] = each if is_all else [each[row] for row in rows.tolist()]
-    buffers = [pa.py_buffer(value_bytes(values)) for values in data]
-    pieces = Pieces(buffers, places.reshape(-1), starts.reshape(-1), sizes.reshape(-1), views)
-    return Members(blocks.reshape(-1, MAX_NAME_LENGTH), pieces)
+    num_members, sizes = len(data), np.diff(value_offsets(data))
+    is_there = is_valid(data) if data.null_count else None
+    headers = np.empty((num_members, BLOCK), np.uint8)
+    headers[:] = _TEMPLATE
+    _fill_headers(headers, _padded(names), sizes)
+    ends = np.zeros(num_members + 1, np.int64)
+    np.cumsum(-sizes % BLOCK, out=ends[1:])
+    return (
+        large_binary(np.arange(num_members + 1) * BLOCK, pa.py_buffer(headers), is_there),
+        data,
+        large_binary(ends, pa.py_buffer(bytes(ends[-1])), is_there),
+    )
 
 
 def member_names(keys: pa.StringArray, extension: str) -> pa.StringArray:

@@ -9,29 +9,29 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 from msgspec import Struct
 
+from arrowimg._core.binary import binary_views, is_valid
 from arrowimg._core.checksums import ChecksumName, digest_function
 from arrowimg._core.splits import split_by_size
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.tar import (
+    BLOCK,
     END_OF_ARCHIVE,
-    Frames,
-    Members,
-    column_members,
-    is_there,
-    sample_members,
+    framed_members,
+    member_names,
+    member_nbytes,
+    sample_nbytes,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
     from arrowimg._core.pieces import PiecesWriter
     from arrowimg._format.samples import Samples
 
-_LAID_OUT_ROWS = 1024
-_CACHED_ROWS = 256
-_CACHED_NBYTES = 2**22
+_FRAMED_ROWS = 1024
+_CACHED_NBYTES = 2**20
 
 
 class PicturePlaces(Struct, frozen=True):
@@ -63,7 +63,6 @@ class TarWriter:
     def __init__(self, tar: PiecesWriter, checksum_name: ChecksumName) -> None:
         self._tar = tar
         self._digest = digest_function(checksum_name)
-        self._frames = Frames()
 
     def write_samples(self, samples: Samples) -> dict[str, PicturePlaces]:
         """Write the members of consecutive samples.
@@ -73,58 +72,67 @@ class TarWriter:
         dict
             Where the pictures are, by name: ``"image_data"``, and those of further pictures.
         """
-        data = samples.data()
-        pictures = [IMAGE_DATA, *samples.pictures.column_names]
-        named = {extension: name for name in pictures for extension, _ in samples.files(name)}
-        columns = [pictures.index(named[it]) if it in named else -1 for it in sorted(data)]
-        offsets = [[np.zeros(0, np.int64)] for _ in pictures]
-        checksums: list[list[bytes]] = [[] for _ in pictures]
-        for members, counts, which in _laid_out(samples.stored["key"].chunk(0), data, columns):
-            ends = np.concatenate([[0], np.cumsum(counts)])
-            nbytes = np.diff(np.concatenate([[0], np.cumsum(members.sizes)])[ends])
-            for rows in split_by_size(nbytes, _CACHED_NBYTES, _CACHED_ROWS):
-                part = slice(ends[rows.start], ends[rows.stop])
-                some = members.slice(part.start, part.stop)
-                begins = self.write(some)
-                for number in range(len(pictures)):
-                    chosen = np.flatnonzero(which[part] == number)
-                    offsets[number].append(begins[chosen])
-                    # Now, since what was written just now is in the processor's cache.
-                    views = (some.data.views[at] for at in chosen.tolist())
-                    checksums[number] += map(self._digest, views)
-        places = map(PicturePlaces, map(np.concatenate, offsets), checksums)
-        return dict(zip(pictures, places, strict=True))
+        keys, data = samples.stored["key"].chunk(0), samples.data()
+        extensions = sorted(data)
+        columns = [data[extension] for extension in extensions]
+        nbytes = member_nbytes(columns)
+        begins = self._tar.nbytes + nbytes.cumsum().reshape(nbytes.shape) - nbytes + BLOCK
+        files = {it: samples.files(it) for it in (IMAGE_DATA, *samples.pictures.column_names)}
+        views = {name: _views([column for _, column in each]) for name, each in files.items()}
+        checksums: dict[str, list[bytes]] = {name: [] for name in files}
+        for rows in self._written([member_names(keys, it) for it in extensions], columns):
+            for name, each in views.items():
+                # Now, since what was written just now is in the processor's cache.
+                checksums[name] += map(self._digest, (it for it in each[rows] if it is not None))
+        chosen = {name: [extensions.index(it) for it, _ in each] for name, each in files.items()}
+        offsets = {name: begins[:, at][nbytes[:, at] > 0] for name, at in chosen.items()}
+        return {name: PicturePlaces(offsets[name], checksums[name]) for name in files}
 
     def write_quarantined(self, stored: pa.Table) -> None:
         """Write the offending bytes that are kept, as ``<key>.<error code>``."""
         columns = stored.select(["key", "error", "quarantined"])
         kept = columns.filter(columns["quarantined"].is_valid())
         names = pc.binary_join_element_wise(kept["key"], kept["error"], ".")
-        data = kept["quarantined"].combine_chunks()
-        self.write(column_members([names.combine_chunks()], [data], np.arange(len(data))))
+        self.write(names.combine_chunks(), kept["quarantined"].combine_chunks())
 
-    def write(self, members: Members) -> npt.NDArray[np.int64]:
-        """Write members; returns where the data of each begins in the tar, (N,) int64."""
-        pieces = self._frames.surround(members)
-        ends = self._tar.nbytes + np.cumsum(pieces.sizes[:-1])
-        self._tar.write_pieces(pieces)
-        return ends[0::2]
+    def write(self, names: pa.StringArray, data: pa.LargeBinaryArray) -> None:
+        """Write members: their names, ASCII of at most 100 bytes, and their data."""
+        for _ in self._written([names], [data]):
+            pass
 
     def finish(self) -> None:
         """Write the end of the archive."""
         self._tar.write(END_OF_ARCHIVE)
 
+    def _written(
+        self, names: Sequence[pa.StringArray], data: Sequence[pa.LargeBinaryArray]
+    ) -> Iterator[slice]:
+        """Write members row by row, of some rows at once that fit into the processor's cache.
 
-def _laid_out(
-    keys: pa.StringArray, data: Mapping[str, pa.LargeBinaryArray], columns: Sequence[int]
-) -> Iterator[tuple[Members, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Yield the members of samples, of a bounded number at once.
+        Yields
+        ------
+        slice
+            Which rows were written just now.
+        """
+        for first in range(0, len(data[0]), _FRAMED_ROWS):
+            columns = [
+                column
+                for each in zip(names, data, strict=True)
+                for column in framed_members(*(it.slice(first, _FRAMED_ROWS) for it in each))
+            ]
+            nbytes = sample_nbytes(columns[1::3])
+            for rows in split_by_size(nbytes, _CACHED_NBYTES, _FRAMED_ROWS):
+                num_rows = rows.stop - rows.start
+                self._tar.write_rows([column.slice(rows.start, num_rows) for column in columns])
+                yield slice(first + rows.start, first + rows.stop)
 
-    With how many each sample has, and the number of each member's column: `columns` has them in
-    the order of the extensions.
-    """
-    for start in range(0, len(keys), _LAID_OUT_ROWS):
-        part = {it: column.slice(start, _LAID_OUT_ROWS) for it, column in data.items()}
-        present = np.stack([is_there(part[extension]) for extension in sorted(part)], axis=1)
-        members = sample_members(keys.slice(start, _LAID_OUT_ROWS), part)
-        yield members, present.sum(axis=1), np.array(columns)[np.nonzero(present)[1]]
+
+def _views(columns: Sequence[pa.LargeBinaryArray]) -> Sequence[memoryview | None]:
+    """Return the value of each row, which is in one of the columns at most; None where in none."""
+    if len(columns) == 1 and not columns[0].null_count:
+        return binary_views(columns[0])
+    found: dict[int, memoryview] = {}
+    for column in columns:
+        views = binary_views(column)
+        found |= {row: views[row] for row in np.flatnonzero(is_valid(column)).tolist()}
+    return [found.get(row) for row in range(len(columns[0]) if columns else 0)]

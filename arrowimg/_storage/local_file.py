@@ -9,25 +9,21 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from arrowimg._core.binary import join_rows, whole_value
 from arrowimg._core.checksums import BytesLike, ChecksumName, new_hasher
-from arrowimg._core.pieces import TEMPORARY_PREFIX, place_of_byte
+from arrowimg._core.pieces import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from collections.abc import Sequence
 
-    from arrowimg._core.pieces import Pieces
+    import pyarrow as pa
 
 TEMPORARY_SUFFIX = ".tmp"
 
-_VECTORS_AT_ONCE = os.sysconf("SC_IOV_MAX")
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _RENAME_NOREPLACE = 1
 
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
-_LIBRARY.writev.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
-_LIBRARY.writev.restype = ctypes.c_ssize_t
 
 
 class LocalFile:
@@ -79,18 +75,14 @@ class LocalFile:
             left = left[self._file.write(left) :]
         return nbytes
 
-    def write_pieces(self, pieces: Pieces) -> None:
-        """Add bytes from many places in memory, without copying them together.
+    def write_rows(self, columns: Sequence[pa.LargeBinaryArray]) -> None:
+        """Add the values of binary columns row by row; null adds nothing.
 
-        The operating system is told their addresses, which is why those are known here and nowhere
-        else. The row of 64x64 pictures in ``python -m benchmarks`` is why this is done: asking a
-        Python object for each address takes longer than writing a small picture.
+        They are copied together: hashed and written as one piece they cost less than piece by
+        piece, and nobody waits for the interpreter's lock meanwhile. Some megabytes at once stay
+        in the processor's cache.
         """
-        self.nbytes += _write_vectors(self._file.fileno(), _as_vectors(pieces))
-        update = self._hasher.update
-        # Last, since what was written just now is in the processor's cache.
-        for view in pieces.views:
-            update(view)
+        self.write(whole_value(join_rows(columns)))
 
     def seal(self, *, durable: bool) -> None:
         """Hand all bytes to the operating system; `durable`: and have it write them to the disk.
@@ -158,39 +150,6 @@ class LocalFile:
                 raise
             _rename_no_replace(self._folder, self._temporary, name)
             self._temporary = None
-
-
-def _as_vectors(pieces: Pieces) -> npt.NDArray[np.int64]:
-    """Return address and length of each piece: (N, 2) int64, as writev(2) takes them."""
-    bases = np.array([buffer.address for buffer in pieces.buffers], np.int64)
-    vectors = np.empty((len(pieces.sizes), 2), np.int64)
-    np.add(bases[pieces.places], pieces.starts, out=vectors[:, 0])
-    vectors[:, 1] = pieces.sizes
-    return vectors
-
-
-def _write_vectors(descriptor: int, vectors: npt.NDArray[np.int64]) -> int:
-    """Write with writev(2), which Python's own wrapper would ask an object for each piece."""
-    nbytes = int(vectors[:, 1].sum())
-    while len(vectors):
-        some = vectors[:_VECTORS_AT_ONCE]
-        written = _LIBRARY.writev(descriptor, some.ctypes.data, len(some))
-        if written < 0:
-            code = ctypes.get_errno()
-            if code == errno.EINTR:
-                continue
-            raise OSError(code, os.strerror(code))
-        # Looking for what is left takes a third of a small write, and there is hardly ever any.
-        vectors = vectors[len(vectors) :] if written == nbytes else _after(vectors, written)
-    return nbytes
-
-
-def _after(vectors: npt.NDArray[np.int64], nbytes: int) -> npt.NDArray[np.int64]:
-    """Return what is left of the pieces after the first `nbytes` bytes."""
-    num_done, begun = place_of_byte(vectors[:, 1], nbytes)
-    left = vectors[num_done:].copy()
-    left[:1] += (begun, -begun)
-    return left
 
 
 def _temporary_name() -> str:

@@ -9,6 +9,7 @@ import time
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import IO, TYPE_CHECKING
 
+from arrowimg._core.binary import join_rows, whole_value
 from arrowimg._core.checksums import BytesLike, ChecksumName, checksum
 from arrowimg._storage.base import Commit, CommittedFile, Durability, FileStat, IfExists, Promises
 from arrowimg._storage.commit import publish_files
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
+    import pyarrow as pa
 
-    from arrowimg._core.pieces import Pieces
 
 _FILES_A_PAGE = 1000
 
@@ -180,9 +181,9 @@ class MemoryFile:
         self._data += memoryview(data).cast("B")
         return len(self._data) - before
 
-    def write_pieces(self, pieces: Pieces) -> None:
-        """Add bytes from many places in memory."""
-        self._data += b"".join(pieces.views)
+    def write_rows(self, columns: Sequence[pa.LargeBinaryArray]) -> None:
+        """Add the values of binary columns row by row; null adds nothing."""
+        self._data += whole_value(join_rows(columns))
 
     def take_name(self) -> bool:
         """Make the file visible under its name; False where the name is taken."""

@@ -8,7 +8,6 @@ import uuid
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,7 +20,6 @@ from arrowimg._core.threads import map_on_threads
 from arrowimg._dataset.index.formats import indexes_among
 from arrowimg._format.keys import UNNAMED_PREFIX, check_member_names
 from arrowimg._format.names import SHARD_PREFIX, batch_shard_name, sidecar_name, tar_name
-from arrowimg._format.tar import column_members
 from arrowimg._format.tar_writer import TarWriter
 from arrowimg._images.batch import ImageBatch
 from arrowimg._images.check import check_run
@@ -287,7 +285,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
         with self._storage.begin(self.options.checksum) as transaction:
             tar = transaction.create(tar_name(base_name))
             writer = TarWriter(tar, self.options.checksum)
-            writer.write(column_members([names], [data], np.arange(len(members))))
+            writer.write(names, data)
             writer.finish()
             transaction.publish(self.options.if_exists)
         return self._storage.path_of(tar.name)

@@ -10,12 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import xxhash
 from store_servers import start
 
-from arrowimg._core.pieces import Pieces
 from arrowimg._storage.base import CommittedFile
 from arrowimg._storage.memory import MemoryStorage
 from arrowimg._storage.object_store.look import look
@@ -102,10 +100,7 @@ def described(files: Files) -> list[CommittedFile]:
     ]
 
 
-def pieces_of(data: Sequence[bytes | memoryview]) -> Pieces:
-    """Return pieces of memory, each in a buffer of its own."""
-    zeros = np.zeros(len(data), np.int64)
-    sizes = np.array([len(piece) for piece in data], np.int64)
-    buffers = [pa.py_buffer(piece) for piece in data]
-    views = [memoryview(piece) for piece in data]
-    return Pieces(buffers, np.arange(len(data)), zeros, sizes, views)
+def rows_of(*columns: Sequence[bytes | None]) -> list[pa.LargeBinaryArray]:
+    """Return columns as files are given them, each a slice of a longer one."""
+    whole = [pa.array([b"before", *column, b"after"], pa.large_binary()) for column in columns]
+    return [column.slice(1, len(column) - 2) for column in whole]

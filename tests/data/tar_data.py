@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
-from arrowimg._format.tar import END_OF_ARCHIVE, Frames, Members, column_members
+from arrowimg._core.binary import join_rows, whole_value
+from arrowimg._format.tar import END_OF_ARCHIVE, framed_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def members_of(members: Sequence[tuple[str, bytes]]) -> Members:
-    """Return the members of these names and data."""
+def columns_of(members: Sequence[tuple[str, bytes]]) -> tuple[pa.StringArray, pa.LargeBinaryArray]:
+    """Return names and data of members."""
     names = pa.array([name for name, _ in members], pa.string())
-    data = pa.array([data for _, data in members], pa.large_binary())
-    return column_members([names], [data], np.arange(len(members)))
+    return names, pa.array([data for _, data in members], pa.large_binary())
 
 
 def archive_of(members: Sequence[tuple[str, bytes]]) -> bytes:
     """Return a whole tar."""
-    return framed(members_of(members)) + END_OF_ARCHIVE
+    return framed(members) + END_OF_ARCHIVE
 
 
-def framed(members: Members) -> bytes:
+def framed(members: Sequence[tuple[str, bytes]]) -> bytes:
     """Return members as they stand in a tar, without its end."""
-    return b"".join(Frames().surround(members).views)
+    return bytes(whole_value(join_rows(framed_members(*columns_of(members)))))

@@ -8,17 +8,14 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tar_data import archive_of, framed, members_of
+from tar_data import archive_of, columns_of, framed
 
 from arrowimg._format.tar import (
     END_OF_ARCHIVE,
-    Frames,
-    column_members,
-    sample_members,
+    framed_members,
     tar_header,
     tar_nbytes,
 )
@@ -86,18 +83,12 @@ def test_sizes_add_up_to_the_archive(members: list[tuple[str, int]]) -> None:
     assert tar_nbytes(np.array([size for _, size in members], np.int64)).tolist() == nbytes
 
 
-def test_members_are_passed_on_without_a_copy() -> None:
-    data = pa.array([b"a" * 100, b"b" * 700], pa.large_binary())
-    names = pa.array(["a.jpg", "b.jpg"])
-    at = data.buffers()[2].address
+def test_data_is_passed_on_without_a_copy() -> None:
+    names, data = columns_of(MEMBERS)
+    _, passed, _ = framed_members(names.slice(1), data.slice(1))
 
-    members = column_members([names], [data], np.arange(2))
-    pieces = Frames().surround(members)
-
-    views = [np.frombuffer(view, np.uint8) for view in pieces.views[1::2]]
-    assert [view.ctypes.data for view in views] == [at, at + 100]
-    assert pieces.buffers[pieces.places[1]].address == at
-    assert (pieces.starts[1::2].tolist(), pieces.sizes[1::2].tolist()) == ([0, 100], [100, 700])
+    assert passed.buffers()[2].address == data.buffers()[2].address
+    assert passed.to_pylist() == [content for _, content in MEMBERS[1:]]
 
 
 def test_headers_say_nothing_of_time_or_user() -> None:
@@ -125,77 +116,17 @@ def test_other_programs_list_every_name_in_order(program: str, tmp_path: Path) -
     assert listed_by(program, path) == [name for name, _ in MEMBERS]
 
 
-rows_of_members = st.lists(
-    st.tuples(st.none() | st.binary(max_size=600), st.none() | st.binary(max_size=20)), max_size=6
-)
-
-
-@given(rows=rows_of_members, data=st.data())
-def test_samples_stand_member_by_member_what_is_null_left_out(
-    rows: list[tuple[bytes | None, bytes | None]], data: st.DataObject
+@given(archives, st.data())
+def test_members_of_a_slice_are_framed_as_by_themselves(
+    archive: list[tuple[str, int]], data: st.DataObject
 ) -> None:
-    keys = pa.array([f"key{row}" for row in range(len(rows))], pa.string())
-    members = sample_members(
-        keys,
-        {
-            "txt": pa.array([text for _, text in rows], pa.large_binary()),
-            "jpg": pa.array([picture for picture, _ in rows], pa.large_binary()),
-        },
-    )
-    expected = [
-        (f"key{row}.{extension}", content)
-        for row, (picture, text) in enumerate(rows)
-        for extension, content in (("jpg", picture), ("txt", text))
-        if content is not None
-    ]
-    start = data.draw(st.integers(0, len(expected)))
-    stop = data.draw(st.integers(start, len(expected)))
-    some = members.slice(start, stop)
+    members = [(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(archive)]
+    start = data.draw(st.integers(0, len(members)))
+    stop = data.draw(st.integers(start, len(members)))
+    some = (column.slice(start, stop - start) for column in columns_of(members))
+    headers, contents, zeros = (column.to_pylist() for column in framed_members(*some))
 
-    assert framed(members) + END_OF_ARCHIVE == archive_of(expected)
-    assert framed(some) + END_OF_ARCHIVE == archive_of(expected[start:stop])
-    assert [bytes(member) for member in some.data.views] == [
-        content for _, content in expected[start:stop]
-    ]
-
-
-@given(archives)
-def test_what_buffers_hold_there_is_what_views_show(archive: list[tuple[str, int]]) -> None:
-    members = members_of(
-        [(name, bytes([at + 1]) * size) for at, (name, size) in enumerate(archive)]
-    )
-    pieces = Frames().surround(members)
-    places = np.array([pieces.places, pieces.starts, pieces.sizes])
-
-    assert places.dtype == np.int64
-    assert places.shape == (3, len(pieces.views)) == (3, 2 * len(archive) + 1)
-    assert [
-        bytes(memoryview(pieces.buffers[buffer]).cast("B")[start : start + size])
-        for buffer, start, size in places.T.tolist()
-    ] == [*map(bytes, pieces.views)]
-
-
-@given(st.lists(archives, max_size=4))
-def test_frames_are_used_again_for_any_other_members(archives: list[list[tuple[str, int]]]) -> None:
-    frames, groups = Frames(), [[(name, bytes(size)) for name, size in one] for one in archives]
-    written = [b"".join(frames.surround(members_of(group)).views) for group in groups]
-
-    assert written == [framed(members_of(group)) for group in groups]
-
-
-def test_frames_grow_with_the_members() -> None:
-    frames = Frames()
-
-    for count in (0, 1, 2, 3, 2, 4, 5):
-        members = members_of([(f"{at}.jpg", b"12345") for at in range(count)])
-        assert b"".join(frames.surround(members).views) == framed(members)
-        assert len(framed(members)) == 1024 * count
-
-
-def test_slices_are_not_copied() -> None:
-    members = members_of(MEMBERS)
-    some = members.slice(1, 3)
-
-    assert np.shares_memory(some.names, members.names)
-    assert some.data.starts.tolist() == members.data.starts.tolist()[1:3]
-    assert np.shares_memory(some.data.starts, members.data.starts)
+    assert b"".join(
+        piece for row in zip(headers, contents, zeros, strict=True) for piece in row
+    ) == framed(members[start:stop])
+    assert {len(header) for header in headers} <= {512}

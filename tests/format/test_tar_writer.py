@@ -9,17 +9,19 @@ import pyarrow as pa
 import pytest
 import xxhash
 from file_data import FILES, JPEG
+from hypothesis import given
+from hypothesis import strategies as st
 from stage_data import encoded_batch
-from tar_data import archive_of, members_of
+from tar_data import archive_of, columns_of
 
 from arrowimg import ImageBatch, WriteOptions
+from arrowimg._format.samples import Samples
 from arrowimg._format.tar_writer import TarWriter
+from arrowimg._storage.memory import MemoryStorage
 from arrowimg._storage.open import open_storage
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from arrowimg._format.samples import Samples
 
 
 def samples_of(files: list[bytes | None], **options: Any) -> Samples:  # noqa: ANN401  # any option
@@ -102,6 +104,46 @@ def test_samples_are_written_whole_however_many(tmp_path: Path) -> None:
     assert len(offsets) == count - len(range(0, count, 7))
 
 
+rows_of_members = st.lists(
+    st.tuples(st.none() | st.binary(max_size=600), st.none() | st.binary(max_size=20)), max_size=6
+)
+
+
+@given(rows=rows_of_members, data=st.data())
+def test_samples_stand_member_by_member_what_is_null_left_out(
+    rows: list[tuple[bytes | None, bytes | None]], data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, len(rows)))
+    stop = data.draw(st.integers(start, len(rows)))
+    pictures, texts = ([row[at] for row in rows] for at in (0, 1))
+    stored = {
+        "key": pa.array([f"key{row}" for row in range(len(rows))], pa.string()),
+        "image_data": pa.array(pictures, pa.large_binary()),
+        "extension": pa.array(["jpg"] * len(rows), pa.string()),
+        "error": pa.nulls(len(rows), pa.string()),
+    }
+    members = pa.table({"txt": pa.array(texts, pa.large_binary())})
+    samples = Samples(pa.table(stored), pa.table({"row": range(len(rows))}), members)
+    expected = [
+        (f"key{row}.{extension}", content)
+        for row, (picture, text) in enumerate(rows)
+        for extension, content in (("jpg", picture), ("txt", text))
+        if content is not None and start <= row < stop
+    ]
+    with MemoryStorage("memory").begin("xxh3_128") as transaction:
+        tar = transaction.create("a.tar")
+        places = TarWriter(tar, "xxh3_128").write_samples(samples.slice(start, stop))
+
+    archive = archive_of(expected)
+    written = [picture for picture in pictures[start:stop] if picture is not None]
+    assert tar.checksum == xxhash.xxh3_128_hexdigest(archive[:-1024])
+    assert places["image_data"].checksums == [xxhash.xxh3_128_digest(it) for it in written]
+    assert [
+        archive[offset : offset + len(picture)]
+        for offset, picture in zip(places["image_data"].offsets.tolist(), written, strict=True)
+    ] == written
+
+
 @pytest.mark.parametrize("count", [1, 511, 512, 513, 1500])
 @pytest.mark.parametrize("nbytes", [0, 1, 600, 5000])
 def test_members_are_written_whole_however_many(tmp_path: Path, count: int, nbytes: int) -> None:
@@ -109,17 +151,13 @@ def test_members_are_written_whole_however_many(tmp_path: Path, count: int, nbyt
     with open_storage(tmp_path).begin("sha256") as transaction:
         tar = transaction.create("a.tar")
         writer = TarWriter(tar, "sha256")
-        offsets = writer.write(members_of(members))
+        writer.write(*columns_of(members))
         writer.finish()
         transaction.publish()
 
     data = (tmp_path / "a.tar").read_bytes()
     assert data == archive_of(members)
     assert tar.checksum == hashlib.sha256(data).hexdigest()
-    assert [content for _, content in members] == [
-        data[offset : offset + len(content)]
-        for offset, (_, content) in zip(offsets.tolist(), members, strict=True)
-    ]
 
 
 def test_large_members_are_written_whole(tmp_path: Path) -> None:
@@ -129,7 +167,7 @@ def test_large_members_are_written_whole(tmp_path: Path) -> None:
     with open_storage(tmp_path).begin("xxh3_128") as transaction:
         tar = transaction.create("a.tar")
         writer = TarWriter(tar, "xxh3_128")
-        writer.write(members_of(members))
+        writer.write(*columns_of(members))
         writer.finish()
         transaction.publish()
 

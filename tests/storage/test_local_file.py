@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from folders import content
-from storage_data import pieces_of
+from storage_data import rows_of
 
 from arrowimg._core.pieces import TEMPORARY_PREFIX
 from arrowimg._storage.local_file import TEMPORARY_SUFFIX, LocalFile
@@ -99,8 +99,7 @@ class TestAside:
     ) -> None:
         file = staged(folder, tmp_path, b"")
         counts = [file.write(DATA), file.write(np.arange(9, dtype=np.uint8))]
-        pieces = [memoryview(DATA), memoryview(b""), memoryview(b"end")]
-        file.write_pieces(pieces_of(pieces))
+        file.write_rows(rows_of([DATA, None], [b"en", b"d"]))
         file.seal(durable=False)
         file.take_name()
         file.discard()

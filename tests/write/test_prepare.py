@@ -10,13 +10,14 @@ from stage_data import checked_batch, encoded_batch, seven_windows
 from tar_data import framed
 
 from arrowimg import ImageBatch, WriteOptions
-from arrowimg._format.tar import sample_members, tar_nbytes
+from arrowimg._format.tar import tar_nbytes
+from arrowimg._images import rows as image_rows
 from arrowimg._write import prepare as _batches
 from arrowimg._write.prepare import EncodedBatch, encode_batch, name_rows
 from arrowimg.errors import ErrorCode, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from arrowimg._format.samples import Samples
 
@@ -39,13 +40,22 @@ def encode(batch: ImageBatch, **options: Any) -> EncodedBatch:  # noqa: ANN401  
     return encoded_batch(batch, chosen)
 
 
+def members_of(part: Samples) -> Iterator[tuple[str, bytes]]:
+    """Yield the members of the rows, in the order of the tar."""
+    for key, *row in zip(part.stored["key"], *part.data().values(), strict=True):
+        data = dict(zip(part.data(), row, strict=True))
+        for extension in sorted(data):
+            if data[extension].is_valid:
+                yield f"{key}.{extension}", data[extension].as_py()
+
+
 def content(parts: Sequence[Samples]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bytes]:
     """Return the stored rows, the metadata, and the members as they follow one another in a tar."""
-    members = [sample_members(part.stored["key"].chunk(0), part.data()) for part in parts]
+    members = [member for part in parts for member in members_of(part)]
     return (
         pa.concat_tables([part.stored for part in parts]).to_pylist(),
         pa.concat_tables([part.metadata for part in parts]).to_pylist(),
-        b"".join(map(framed, members)),
+        framed(members),
     )
 
 
@@ -72,8 +82,9 @@ class TestParts:
     ) -> None:
         options: dict[str, Any] = {"members": {"txt": "caption"}, "keep_quarantined": True}
         whole = [*encode(batch, **options).parts]
-        for name in ("_CHECKED_FILES", "_CHECKED_PICTURES", "_ENCODED_ROWS"):
-            monkeypatch.setattr(_batches, name, rows_at_once)
+        for name in ("_CHECKED_FILES", "_CHECKED_PICTURES"):
+            monkeypatch.setattr(image_rows, name, rows_at_once)
+        monkeypatch.setattr(_batches, "_ENCODED_ROWS", rows_at_once)
         monkeypatch.setattr(_batches, "_ENCODED_NBYTES", most_nbytes)
         parts = [*encode(batch, encode_threads=threads, **options).parts]
 
@@ -84,7 +95,7 @@ class TestParts:
     def test_parts_shrink_so_that_no_thread_is_left_with_much_at_the_end(
         self, monkeypatch: pytest.MonkeyPatch, pictures_at_once: int
     ) -> None:
-        monkeypatch.setattr(_batches, "_CHECKED_PICTURES", pictures_at_once)
+        monkeypatch.setattr(image_rows, "_CHECKED_PICTURES", pictures_at_once)
         monkeypatch.setattr(_batches, "_LEAST_ENCODED_NBYTES", 2 * WINDOWS[0].nbytes)
         batch = ImageBatch.from_arrays([WINDOWS[0]] * 64)
         rows = [part.num_rows for part in encode(batch, encode_threads=2).parts]

@@ -10,11 +10,14 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import AbstractContextManager, nullcontext
+from itertools import compress
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import obstore as obs
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 
+from arrowimg._core.binary import binary_views, is_valid
 from arrowimg._core.checksums import BytesLike, ChecksumName, new_hasher
 from arrowimg._core.pieces import TEMPORARY_PREFIX
 from arrowimg._storage.commit import publish_files
@@ -23,11 +26,11 @@ from arrowimg._storage.object_store.look import MARK, Look, look, wait_a_little
 from arrowimg.errors import OptionError, ShardConflictError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    import pyarrow as pa
     from obstore import PutMode, UpdateVersion
 
-    from arrowimg._core.pieces import Pieces
     from arrowimg._storage.base import Commit, CommittedFile, IfExists
     from arrowimg._storage.object_store.storage import ObjectStorage
 
@@ -47,8 +50,8 @@ _UNSURE = (AlreadyExistsError, PreconditionError, GenericError)
 class StagedFile:
     """A file that nobody can see yet, in pieces of memory: counts and hashes what it is given.
 
-    Pictures are kept as views on the memory that holds them, which cannot be written to; of all
-    else there is a copy.
+    Values of Arrow columns, which never change, are kept where they are in memory; of all else
+    there is a copy.
     """
 
     def __init__(self, storage: ObjectStorage, name: str, checksum_name: ChecksumName) -> None:
@@ -73,13 +76,12 @@ class StagedFile:
         """Add bytes; returns how many."""
         return self._add(memoryview(bytes(memoryview(data).cast("B"))))
 
-    def write_pieces(self, pieces: Pieces) -> None:
-        """Add bytes from many places in memory."""
-        last, is_fixed = None, False
-        for view in pieces.views:
-            if view.obj is not last:
-                last, is_fixed = view.obj, memoryview(view.obj).readonly
-            self._add(view if is_fixed else memoryview(bytes(view)))
+    def write_rows(self, columns: Sequence[pa.LargeBinaryArray]) -> None:
+        """Add the values of binary columns row by row; null adds nothing."""
+        is_there = np.stack([is_valid(column) for column in columns], axis=1)
+        for row, has in zip(zip(*map(binary_views, columns), strict=True), is_there, strict=True):
+            for piece in compress(row, has.tolist()):
+                self._add(piece)
 
     def _add(self, piece: memoryview) -> int:
         self.nbytes += piece.nbytes
