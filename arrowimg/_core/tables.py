@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from arrowimg._core.frames.pandas_frames import (
@@ -19,6 +20,8 @@ from arrowimg.errors import ArrowimgError, SchemaError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy.typing as npt
 
 _A_TABLE = "a table (something with __arrow_c_stream__)"
 
@@ -40,6 +43,32 @@ def beside(left: pa.Table, right: pa.Table) -> pa.Table:
     """
     schema = pa.schema([*left.schema, *right.schema], left.schema.metadata)
     return pa.Table.from_arrays([*left.columns, *right.columns], schema=schema)
+
+
+def rows_where(table: pa.Table, is_wanted: npt.NDArray[np.bool_]) -> pa.Table:
+    """Return the rows of a table that are wanted, in their order, columns of any type.
+
+    Parameters
+    ----------
+    is_wanted
+        (N,) bool.
+    """
+    mask = pa.array(is_wanted)
+    columns = [_values_where(column, mask) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _values_where(column: pa.ChunkedArray, mask: pa.BooleanArray) -> pa.ChunkedArray:
+    try:
+        return column.filter(mask)
+    except pa.ArrowNotImplementedError:
+        # Of views, and of what is run-end encoded, PyArrow takes no rows, but joins runs of them.
+        edges = np.flatnonzero(np.diff(mask.to_numpy(zero_copy_only=False), prepend=0, append=0))
+        runs = edges.reshape(-1, 2).tolist()
+        slices = [column.slice(start, stop - start) for start, stop in runs]
+        chunks = [chunk for part in slices for chunk in part.chunks if len(chunk)]
+        joined = [pa.concat_arrays(chunks)] if chunks else []
+        return pa.chunked_array(joined, column.type)
 
 
 def in_one_chunk(table: pa.Table) -> pa.Table:

@@ -15,7 +15,7 @@ import xxhash
 from msgspec import Struct
 
 from arrowimg._core.option_checks import check_option
-from arrowimg._core.tables import text_column
+from arrowimg._core.tables import rows_where, text_column
 from arrowimg._format.manifest import is_split_name
 from arrowimg._write.file_group import FileGroupTask
 from arrowimg.errors import SchemaError
@@ -80,7 +80,7 @@ class Splits(Struct, frozen=True):
         for number, name in enumerate(self.fractions):
             is_in = numbers == number
             if is_in.any():
-                rows = batch.data if is_in.all() else batch.data.filter(pa.array(is_in))
+                rows = batch.data if is_in.all() else rows_where(batch.data, is_in)
                 yield name, type(batch)(rows)
 
     def _numbers(self, table: pa.Table) -> npt.NDArray[np.int64]:
