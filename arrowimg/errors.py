@@ -18,6 +18,7 @@
     ├── NotFinishedError          (RuntimeError)     a writer is still open
     ├── NotOpenError              (RuntimeError)     a writer is not open
     ├── BrokenWriterError         (RuntimeError)     a writer lost rows to an error before
+    ├── WorkerError               (RuntimeError)     a process that worked for this one died
     ├── ForkedProcessError        (RuntimeError)     a forked process that lacks threads
     ├── StorageError              (OSError)          the file system failed
     ├── MissingFileError          (FileNotFoundError) a file of a dataset that is gone
@@ -33,6 +34,7 @@ logged as data, and pickled across processes.
 from __future__ import annotations
 
 import errno
+import signal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -67,10 +69,12 @@ __all__ = [
     "ShardConflictError",
     "SourceError",
     "StorageError",
+    "WorkerError",
 ]
 
 LISTED_AT_MOST = 10
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SIGNALS = frozenset(signal.Signals)
 
 
 def printable(text: str) -> str:
@@ -538,6 +542,38 @@ class MissingFileError(ArrowimgError, FileNotFoundError):
 
     def __reduce__(self) -> tuple[type[MissingFileError], tuple[str]]:
         return type(self), (self.path,)
+
+
+class WorkerError(ArrowimgError, RuntimeError):
+    """A process that worked for this one died. There is no manifest; whole shards remain.
+
+    Attributes
+    ----------
+    process_id
+        Its number.
+    status
+        Its exit status; the number of the signal that killed it, negative. None where it stopped
+        answering and is there still.
+    """
+
+    def __init__(self, process_id: int, status: int | None) -> None:
+        super().__init__(process_id, status)
+        self.process_id, self.status = process_id, status
+
+    def __str__(self) -> str:
+        return (
+            f"worker process {self.process_id} {self._end()}; shards that were committed are "
+            'sound: write the same again, if_exists="skip" encodes none of their rows twice'
+        )
+
+    def _end(self) -> str:
+        if self.status is None:
+            return "stopped answering"
+        if self.status >= 0:
+            return f"ended with status {self.status}; what it said is on stderr"
+        name = signal.Signals(-self.status).name if -self.status in _SIGNALS else "a signal"
+        reason = " (perhaps the system ended it for want of memory: use fewer workers)"
+        return f"was killed by {name}{reason if name == 'SIGKILL' else ''}"
 
 
 class ForkedProcessError(ArrowimgError, RuntimeError):

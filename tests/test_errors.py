@@ -33,6 +33,7 @@ from arrowimg.errors import (
     ShardConflictError,
     SourceError,
     StorageError,
+    WorkerError,
 )
 
 BAD_ROW = RowProblem(3, "cat", ErrorCode.DTYPE, "float32 pixels")
@@ -176,6 +177,16 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         (
             "the writer lost rows to an error before (MemoryError: no memory): "
             "leave its with-block by that error, and write the same batches again with a new writer"
+        ),
+    ),
+    (
+        WorkerError(41, -9),
+        RuntimeError,
+        {"process_id": 41, "status": -9},
+        (
+            "worker process 41 was killed by SIGKILL (perhaps the system ended it for want of "
+            "memory: use fewer workers); shards that were committed are sound: write the same "
+            'again, if_exists="skip" encodes none of their rows twice'
         ),
     ),
     (

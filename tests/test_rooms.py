@@ -42,6 +42,7 @@ MAY_BE_LONG = {"errors.py"}
 
 READ_FILES = (
     "_core/threads.py",
+    "_core/processes/shared_file.py",
     "_storage/",
     "_cli/",
     "_images/files.py",
@@ -50,7 +51,8 @@ READ_FILES = (
 )
 """Who opens files: the storage those of a dataset, and the readers of sources those of a caller.
 
-Of the threads of a process, only the system's own files tell.
+Of the threads of a process, only the system's own files tell. Memory that processes share is a file
+without a name.
 """
 
 SCANS = "_dataset/scan.py"

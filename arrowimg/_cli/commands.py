@@ -66,6 +66,7 @@ def write(parsed: argparse.Namespace) -> int:
         keep_quarantined=parsed.keep_quarantined,
         max_error_fraction=parsed.max_error_fraction,
         storage_options=storage_options_of(parsed),
+        workers=parsed.workers,
     )
     return _say_file_group(group, parsed, started)
 

@@ -121,6 +121,7 @@ def _add_writing_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     write.add_argument("--subsampling", choices=("4:4:4", "4:2:2", "4:2:0"), default="4:2:0")
     write.add_argument("--reencode", action="store_true")
     write.add_argument("--threads", type=_whole)
+    write.add_argument("--workers", type=_at_least(1))
 
     adopt.add_arguments(_add_command(of_commands, "adopt", adopt.ADOPT, adopt.adopt))
 

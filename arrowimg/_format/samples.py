@@ -39,6 +39,8 @@ PICTURE_SCHEMA = pa.schema(
 )
 """What a sidecar says of each picture of a sample; of further ones, as a struct column."""
 
+_TABLES = ("stored", "metadata", "members", "pictures")
+
 
 class Samples(Struct, frozen=True):
     """Encoded rows.
@@ -63,6 +65,26 @@ class Samples(Struct, frozen=True):
     metadata: pa.Table
     members: pa.Table
     pictures: pa.Table = field(default_factory=lambda: pa.table({}))
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> Samples:
+        """Return the samples that `as_table` made a table of; nothing is copied."""
+        tables = []
+        for name in _TABLES:
+            fields = [field for field in table.schema if field.name.startswith(f"{name}.")]
+            schema = pa.schema([field.with_name(field.name.partition(".")[2]) for field in fields])
+            columns = [table[field.name] for field in fields]
+            tables.append(pa.Table.from_arrays(columns, schema=schema))
+        return cls(*tables)
+
+    def as_table(self) -> pa.Table:
+        """Return samples as one table: a name of the table before each column's; no copy."""
+        fields, columns = [], []
+        for name in _TABLES:
+            table: pa.Table = getattr(self, name)
+            fields += [field.with_name(f"{name}.{field.name}") for field in table.schema]
+            columns += table.columns
+        return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
     @property
     def num_rows(self) -> int:

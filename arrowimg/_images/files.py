@@ -167,6 +167,14 @@ def read_files(
         yield _table(rows)
 
 
+def file_nbytes(path: Path) -> int:
+    """Return the size of a file, 0 where it cannot be told."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def as_paths(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Return paths as a list.
 

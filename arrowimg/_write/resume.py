@@ -165,6 +165,11 @@ class CommittedRows:
         self.passed: list[Shard] = []
         self.error_codes: Counter[str] = Counter()
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether rows that are committed are passed over."""
+        return self._options.if_exists == "skip"
+
     def match(self, table: pa.Table) -> int:
         """Return how many rows of a batch, from the first, are committed.
 
@@ -175,7 +180,7 @@ class CommittedRows:
         ShardConflictError
             When a committed row has another id or path.
         """
-        if self._options.if_exists != "skip":
+        if not self.is_asked:
             return 0
         asked = list(Identity.of(table, self._options.image_column).row_names())
         number, row, ended = self._number, self._row, list[CommittedShard]()
@@ -214,8 +219,7 @@ class CommittedRows:
 
     def check_ended(self) -> None:
         """Raise `ShardConflictError` when a committed shard holds rows that were not asked for."""
-        is_trusted = self._options.if_exists == "skip"
-        if is_trusted and (self._row or self._shard(self._number) is not None):
+        if self.is_asked and (self._row or self._shard(self._number) is not None):
             self._refuse(self._number, "no more rows")
 
     def _shard(self, number: int) -> CommittedShard | None:

@@ -12,6 +12,7 @@ from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_keywords
 from arrowimg._storage.open import is_in_store, options_for
 from arrowimg._write.options import WriteKeywords, WriteOptions
+from arrowimg._write.processes.choice import check_workers
 from arrowimg._write.sources.columns import ChosenColumns
 from arrowimg._write.sources.file_columns import FILE_NAME, FileColumns
 from arrowimg._write.sources.join import check_known_ids, open_metadata
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _OTHERS = (
     *("options", "source", "metadata", "on", "captions", "labels", "rename", "drop"),
-    *("reserved_prefix", "split", "split_by", "progress", "storage_options"),
+    *("reserved_prefix", "split", "split_by", "progress", "storage_options", "workers"),
 )
 
 
@@ -52,6 +53,7 @@ def write_shards(  # noqa: PLR0913  # each is of its own
     split_by: str | None = None,
     progress: bool | None = None,
     storage_options: StorageOptions | None = None,
+    workers: int | None = None,
     **options: Unpack[WriteKeywords],
 ) -> FileGroupTask:
     """Write a source of images as tar shards with Parquet sidecars and a manifest.
@@ -103,6 +105,10 @@ def write_shards(  # noqa: PLR0913  # each is of its own
     storage_options
         What an object store is told, by the keys of object_store; see
         ``docs/how-to/object-stores.md``.
+    workers
+        So many processes of this machine read, encode and write: the same bytes, names and errors.
+        They read files by themselves; what is in memory, or joined to metadata, is copied to them;
+        splits share them. None: one. See ``docs/how-to/every-core.md``.
     **options
         As of `ShardWriter`.
 
@@ -126,6 +132,8 @@ def write_shards(  # noqa: PLR0913  # each is of its own
         When `output_dir` holds another dataset, or one of other options.
     StorageError
         When `output_dir` cannot be written to; shards before are there, the manifest is not.
+    WorkerError
+        When one of the processes died; whole shards are there, the manifest is not.
     ManifestError
         When `output_dir` has a manifest, or with ``if_exists="skip"`` a sidecar, that cannot be
         read.
@@ -142,6 +150,8 @@ def write_shards(  # noqa: PLR0913  # each is of its own
     # Of a source or metadata in a store they are too; then a folder to write to needs none.
     is_of_others = is_in_store(source) or is_in_store(metadata)
     told = None if is_of_others and not is_in_store(output_dir) else storage_options
+    check_workers(workers)
+    of_each = max(1, (workers or 1) // len(parts.names))
     writers = {
         name: ShardWriter(
             place_within(output_dir, name),
@@ -149,6 +159,7 @@ def write_shards(  # noqa: PLR0913  # each is of its own
             None,
             remove_image_data,
             storage_options=told,
+            workers=of_each,
             **options,
         )
         for name in parts.names
@@ -159,7 +170,9 @@ def write_shards(  # noqa: PLR0913  # each is of its own
         name: SourceRows(Source(each, storage_options, file_columns), frame, columns, image_columns)
         for name, each in parts.sources.items()
     }
-    _write_all(rows, writers, parts, frame, progress)
+    # To be split, rows have to be read here.
+    are_unread = of_each > 1 and parts.splits is None
+    _write_all(rows, writers, parts, frame, progress, are_unread=are_unread)
     passed_over = sum((it.source.passed_over for it in rows.values()), Counter[str]())
     groups = {name: writer.file_group for name, writer in writers.items()}
     group = groups[""] if "" in groups else joined_groups(groups, output_dir)
@@ -172,8 +185,16 @@ def _write_all(
     parts: Parts,
     metadata: MetadataFrame | None,
     progress: bool | None,  # noqa: FBT001  # as the caller has it
+    *,
+    are_unread: bool,
 ) -> None:
-    """Write the rows of each source to the writers that they belong to, and publish them."""
+    """Write the rows of each source to the writers that they belong to, and publish them.
+
+    Parameters
+    ----------
+    are_unread
+        True: the writers have workers that read.
+    """
     num_rows = [it.source.num_rows for it in rows.values()]
     total = None if None in num_rows else sum(filter(None, num_rows))
     with ExitStack() as stack, progress_bar(total, " images", progress) as bar:
@@ -184,7 +205,7 @@ def _write_all(
             common = batches.common_columns()
             for target in writers if parts.splits else [name]:
                 writers[target].expect(common, target)
-            for batch in batches.batches():
+            for batch in batches.unread() if are_unread else batches.batches():
                 for target, of_target in parts.parts(name, batch):
                     writers[target].write(of_target)
                 bar.update(batch.num_items)

@@ -17,14 +17,15 @@ from msgspec import Struct
 from arrowimg._core.option_checks import check_option
 from arrowimg._core.tables import rows_where, text_column
 from arrowimg._format.manifest import is_split_name
+from arrowimg._images.batch import ImageBatch
 from arrowimg._write.file_group import FileGroupTask
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from arrowimg._images.batch import ImageBatch
     from arrowimg._storage.base import Place
+    from arrowimg._write.sources.rows import UnreadRows
 
 _HASHES = 2**64
 
@@ -124,9 +125,16 @@ class Parts(Struct, frozen=True):
     sources: dict[str, object]
     splits: Splits | None = None
 
-    def parts(self, name: str, batch: ImageBatch) -> Iterable[tuple[str, ImageBatch]]:
-        """Return the rows of a batch of a source that are in each dataset."""
-        return [(name, batch)] if self.splits is None else self.splits.parts(batch)
+    def parts(
+        self, name: str, batch: ImageBatch | UnreadRows
+    ) -> Iterable[tuple[str, ImageBatch | UnreadRows]]:
+        """Return the rows of a batch of a source that are in each dataset.
+
+        Those that are not read yet are in one; none are split.
+        """
+        if self.splits is None or not isinstance(batch, ImageBatch):
+            return [(name, batch)]
+        return self.splits.parts(batch)
 
 
 def parts_of(source: object, split: Mapping[str, float] | None, split_by: str | None) -> Parts:

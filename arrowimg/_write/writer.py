@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Self, Unpack
@@ -13,7 +14,7 @@ from msgspec import structs
 from arrowimg._core.columns.common import CommonColumns
 from arrowimg._core.tables import as_table
 from arrowimg._core.threads import CallsUnderWay
-from arrowimg._dataset.duplicates import HashPartitions, check_partitions, id_hashes
+from arrowimg._dataset.duplicates import Hashes, HashPartitions, check_partitions, id_hashes
 from arrowimg._format.column_types import metadata_columns
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._images.batch import ImageBatch
@@ -25,14 +26,16 @@ from arrowimg._write.options import (
 )
 from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
 from arrowimg._write.prepare import check_batch, encode_batch, name_rows, picture_runs
+from arrowimg._write.processes.choice import check_workers
+from arrowimg._write.processes.feed import LineFeed, open_feed
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import CommittedRows
 from arrowimg._write.sources.join import join_metadata, open_metadata
+from arrowimg._write.sources.rows import UnreadRows
 from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     import numpy.typing as npt
 
@@ -69,6 +72,9 @@ class ShardWriter:
     storage_options
         What an object store is told, by the keys of object_store; see
         ``docs/how-to/object-stores.md``.
+    workers
+        So many processes encode and write; what is wrong with a batch is then raised by a later
+        call, and ends the writer (``docs/how-to/every-core.md``). None: only this process.
     **options
         See `WriteOptions`; or ``options=WriteOptions(...)`` as a whole, with its own defaults.
         Keywords beside it override it; `images_per_tar` and `remove_image_data` do so only where
@@ -96,6 +102,7 @@ class ShardWriter:
         remove_image_data: bool = True,  # noqa: FBT001, FBT002  # as in the stage
         *,
         storage_options: StorageOptions | None = None,
+        workers: int | None = None,
         **options: Unpack[WriteKeywords],
     ) -> None:
         self.output_dir = output_dir
@@ -104,7 +111,7 @@ class ShardWriter:
             images_per_tar,
             remove_image_data=remove_image_data,
             removed_by_default=True,
-            others=("output_dir", "metadata", "storage_options"),
+            others=("output_dir", "metadata", "storage_options", "workers"),
         )
         self._metadata: MetadataFrame | None = open_metadata(metadata)
         self._dataset = Dataset.at(output_dir, self.options, storage_options)
@@ -120,23 +127,25 @@ class ShardWriter:
         self._shards: list[Shard] = []
         self._sent: CallsUnderWay[Shard] = CallsUnderWay(_SENT_AT_ONCE)
         self._file_group: FileGroupTask | None = None
+        self._workers = check_workers(workers)
+        self._line: LineFeed | None = None
 
     def __enter__(self) -> Self:
         self._dataset = self._dataset.begin()
+        counted = (self._metadata, self._committed, self._count, self._check_error_fraction)
+        self._line = open_feed(self._workers, self._dataset, *counted)
         self._is_open = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with self._lock, self._id_hashes:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._lock, self._id_hashes, self._line or nullcontext():
             self._is_open = False
             try:
                 if kind is None:
                     self._finish()
+                elif self._line is not None and issubclass(kind, Exception):
+                    # What is wrong with rows that came before counts more than what came then.
+                    self._line.settle()
             finally:
                 self._sent.wait()
 
@@ -181,15 +190,19 @@ class ShardWriter:
         BrokenWriterError
             After an error, of memory for one, that came when some rows of a batch were committed.
         """
-        task = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
+        rows = batch if isinstance(batch, ImageBatch | UnreadRows) else ImageBatch(as_table(batch))
         with self._lock:
-            self._write(task)
+            if not self._is_open:
+                raise NotOpenError
+            if self._failure is not None:
+                raise BrokenWriterError(self._failure)
+            if self._line is not None:
+                self._line.feed(rows, self._columns)
+                return
+            for read in [rows] if isinstance(rows, ImageBatch) else rows.batches():
+                self._write(read)
 
     def _write(self, task: ImageBatch) -> None:
-        if not self._is_open:
-            raise NotOpenError
-        if self._failure is not None:
-            raise BrokenWriterError(self._failure)
         if not task.num_items:
             return
         joined = join_metadata(task, self._metadata)
@@ -260,17 +273,20 @@ class ShardWriter:
         self._columns = columns
         self._dataset = structs.replace(self._dataset, split=split)
 
-    def _confirm(
-        self, batch: ImageBatch, error_codes: Counter[str], columns: CommonColumns
-    ) -> None:
+    def _confirm(self, batch: ImageBatch, codes: Counter[str], columns: CommonColumns) -> None:
         """Count a batch as taken, now that nothing can refuse it any more."""
-        columns.log_changes(self._columns)
-        self._columns = columns
         if self._metadata is not None:
             self._metadata.confirm()
         self._committed.confirm()
-        self._id_hashes.add(id_hashes(batch.ids()))
-        self._num_rows += batch.num_items
+        self._count(id_hashes(batch.ids()), batch.num_items, codes, columns)
+
+    def _count(
+        self, hashes: Hashes, num_rows: int, error_codes: Counter[str], columns: CommonColumns
+    ) -> None:
+        columns.log_changes(self._columns)
+        self._columns = columns
+        self._id_hashes.add(hashes)
+        self._num_rows += num_rows
         self._error_codes.update(error_codes)
 
     def _check_error_fraction(self, rows_to_judge: int = 0) -> None:
@@ -281,9 +297,13 @@ class ShardWriter:
     def _finish(self) -> None:
         if self._failure is not None:
             raise BrokenWriterError(self._failure)
+        if self._line is not None:
+            self._line.settle()
         if self._metadata is not None:
             self._metadata.check_all_used()
         self._check_error_fraction()
+        if self._line is not None:
+            self._shards = self._line.finish()
         if self._pending:
             # After an error, these may be the rows of several shards.
             self._add([], np.empty(0, np.int64))

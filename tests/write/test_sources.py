@@ -285,9 +285,9 @@ class TestBytes:
         asked: list[int] = []
         iter_batches = pq.ParquetFile.iter_batches
 
-        def noting(file: pq.ParquetFile, num_rows: int) -> object:
+        def noting(file: pq.ParquetFile, num_rows: int, groups: list[int]) -> object:
             asked.append(num_rows)
-            return iter_batches(file, num_rows)
+            return iter_batches(file, num_rows, groups)
 
         monkeypatch.setattr(pq.ParquetFile, "iter_batches", noting)
         row = b"x" * (NBYTES_PER_BATCH // 4)

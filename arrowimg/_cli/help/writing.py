@@ -86,6 +86,7 @@ images:
   --subsampling S        colour kept: 4:4:4, 4:2:2 or 4:2:0 [4:2:0]
   --reencode             encode JPEG files again instead of copying them
   --threads N            threads that encode [one per core]
+  --workers N            processes that encode and write [by cores and source]
 
 output:
   --storage-option K=V   what an object store is told, for example

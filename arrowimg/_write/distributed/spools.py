@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from arrowimg._write.publish import Dataset
     from arrowimg._write.shard import Shard
 
-_TABLES = ("stored", "metadata", "members", "pictures")
 _ROWS_AT_ONCE = 64
 """Rows of a spool that are read at once."""
 
@@ -120,7 +119,8 @@ def write_spool(storage: Storage, batch: ImageBatch, options: WriteOptions) -> S
     rows = name_rows(batch.data, options, UNNAMED_PREFIX)
     checked = check_batch(rows, picture_runs(batch.data, options), options)
     parts = list(encode_batch(checked, options).parts)
-    table = _as_table(parts)
+    # In one chunk, since how many threads encoded the parts must not show.
+    table = canonical_table(pa.concat_tables([part.as_table() for part in parts]))
     retry_once(lambda: _write_once(storage, name, table, options))
     return _describe(name, parts)
 
@@ -181,7 +181,7 @@ def read_parts(storage: Storage, name: str, rows: slice | None = None) -> list[S
     with storage.open(name) as source, pa.ipc.open_file(source) as file:
         rows = rows or slice(0, file.num_record_batches * _ROWS_AT_ONCE)
         first, end = rows.start // _ROWS_AT_ONCE, -(-rows.stop // _ROWS_AT_ONCE)
-        return [_as_samples(_read_batch(file, number, rows)) for number in range(first, end)]
+        return [Samples.from_table(_read_batch(file, number, rows)) for number in range(first, end)]
 
 
 def _read_batch(file: pa.ipc.RecordBatchFileReader, number: int, rows: slice) -> pa.Table:
@@ -219,26 +219,3 @@ def _with_keys(samples: Samples, first_row: int, keys: KeyStyle) -> Samples:
     key_column = sample_key_column(image_ids, UNNAMED_PREFIX, first_row, keys)
     at = samples.stored.column_names.index("key")
     return structs.replace(samples, stored=samples.stored.set_column(at, "key", key_column))
-
-
-def _as_table(parts: list[Samples]) -> pa.Table:
-    """Return samples as one table: a name of the table before each column's.
-
-    In one chunk, since how many threads encoded the parts must not show.
-    """
-    fields, columns = [], []
-    for name in _TABLES:
-        table = pa.concat_tables([getattr(part, name) for part in parts])
-        fields += [field.with_name(f"{name}.{field.name}") for field in table.schema]
-        columns += table.columns
-    return canonical_table(pa.Table.from_arrays(columns, schema=pa.schema(fields)))
-
-
-def _as_samples(table: pa.Table) -> Samples:
-    tables = []
-    for name in _TABLES:
-        fields = [field for field in table.schema if field.name.startswith(f"{name}.")]
-        schema = pa.schema([field.with_name(field.name.partition(".")[2]) for field in fields])
-        columns = [table[field.name] for field in fields]
-        tables.append(pa.Table.from_arrays(columns, schema=schema))
-    return Samples(*tables)

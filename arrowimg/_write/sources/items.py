@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 from msgspec import Struct
@@ -16,6 +16,30 @@ from arrowimg._images.batch import ImageBatch
 from arrowimg._write.sources.table_files import NBYTES_PER_BATCH, ROWS_PER_BATCH
 
 _ROWS_OF_UNKNOWN_SIZE = 100
+
+
+class Piece(Protocol):
+    """Consecutive rows of an item that are yet to be read: small, and can be sent to a process."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        ...
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Read them.
+
+        Raises
+        ------
+        SourceError
+            When they cannot be read.
+        """
+        ...
 
 
 class Item(Struct, frozen=True):
@@ -31,12 +55,15 @@ class Item(Struct, frozen=True):
         Returns its columns; None where these are not known without reading rows.
     place
         Where it is, for errors.
+    pieces
+        Returns its rows as pieces that can be read elsewhere; None where only `tables` can.
     """
 
     tables: Callable[[], Iterator[pa.Table]]
     num_rows: int | None = None
     schema: Callable[[], pa.Schema] | None = None
     place: str = ""
+    pieces: Callable[[], Iterator[Piece]] | None = None
 
 
 def item_in_memory(source: Any) -> Item | None:  # noqa: ANN401, PLR0911  # a kind each

@@ -6,21 +6,19 @@ import glob
 import logging
 import os
 from collections import Counter
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-import pyarrow as pa
 from msgspec import Struct, field
 
-from arrowimg._core.tables import beside
 from arrowimg._dataset.adopt.find import names_tars
 from arrowimg._images.files import (
     IMAGE_SUFFIXES,
     find_files,
     find_images,
-    ids_of_files,
     is_picture,
-    read_files,
 )
 from arrowimg._storage.base import StorageOptions
 from arrowimg._storage.open import is_in_store
@@ -28,12 +26,19 @@ from arrowimg._write.sources import table_files
 from arrowimg._write.sources.file_columns import FileColumns
 from arrowimg._write.sources.items import Item
 from arrowimg._write.sources.partitions import partitions_of, with_partitions
+from arrowimg._write.sources.pieces.files import (
+    PictureFiles,
+    pieces_of_pictures,
+    pieces_of_table_file,
+)
 from arrowimg._write.sources.store_files import store_items
 from arrowimg._write.sources.tars import item_of_tars
 from arrowimg.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
 
 logger = logging.getLogger("arrowimg.sources")
 
@@ -91,19 +96,13 @@ class Reader(Struct, frozen=True):
     def item_of_pictures(self, files: Sequence[Path], folder: Path | None = None) -> Item:
         """Return picture files as an item, named below their folder where there is one."""
 
-        def read(name: str) -> bytes | None:
-            path = Path(name) if folder is None else folder / name
-            return path.read_bytes() if path.is_file() else None
+        def pieces() -> Iterator[PictureFiles]:
+            return pieces_of_pictures(files, folder, self.file_columns)
 
         def tables() -> Iterator[pa.Table]:
-            start = 0
-            for table in read_files(files, ids_of_files(list(files), folder)):
-                some = files[start : start + table.num_rows]
-                start += table.num_rows
-                names = [(it.relative_to(folder) if folder else it).as_posix() for it in some]
-                yield beside(table, pa.table(self.file_columns.columns(names, read)))
+            return chain.from_iterable(piece.tables() for piece in pieces())
 
-        return Item(tables, len(files))
+        return Item(tables, len(files), pieces=pieces)
 
     def _items_of_folder(self, folder: Path) -> list[Item]:
         captions = self.file_columns.captions
@@ -141,11 +140,14 @@ class Reader(Struct, frozen=True):
 
 def item_of_table_file(path: Path) -> Item:
     """Return a Parquet or Arrow file as an item."""
+    num_rows = table_files.count_rows(path)
     return Item(
         lambda: table_files.tables_of_file(path),
-        table_files.count_rows(path),
+        num_rows,
         lambda: table_files.read_schema(path),
         str(path),
+        # Of a stream, batches can only be read in turn.
+        None if num_rows is None else partial(pieces_of_table_file, path),
     )
 
 

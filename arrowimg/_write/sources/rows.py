@@ -4,18 +4,66 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+from msgspec import Struct
+
 from arrowimg._core.columns.common import CommonColumns
 from arrowimg._core.tables import beside
 from arrowimg._format.column_types import metadata_columns
 from arrowimg._images.batch import ImageBatch
+from arrowimg._write.sources.columns import ChosenColumns
+from arrowimg._write.sources.items import Piece
 from arrowimg._write.sources.join import join_metadata
+from arrowimg._write.sources.source import split_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from arrowimg._write.metadata import MetadataFrame
-    from arrowimg._write.sources.columns import ChosenColumns
     from arrowimg._write.sources.source import Source
+
+
+class UnreadRows(Struct, frozen=True):
+    """Rows of a source that are yet to be read, as they are written.
+
+    Attributes
+    ----------
+    piece
+        The rows.
+    columns
+        Which of their columns, under which names.
+    image_column
+        Name of the column of images.
+    """
+
+    piece: Piece
+    columns: ChosenColumns
+    image_column: str
+
+    @property
+    def num_items(self) -> int:
+        """How many rows there are."""
+        return self.piece.num_rows
+
+    @property
+    def names(self) -> pa.Table:
+        """No rows, with the columns of all."""
+        return self._chosen(pa.Table.from_batches([], self.piece.schema))
+
+    def batches(self) -> Iterator[ImageBatch]:
+        """Read them, in batches of bounded rows and bytes.
+
+        Raises
+        ------
+        SourceError
+            When they cannot be read.
+        """
+        for table in self.piece.tables():
+            for part in split_table(table):
+                yield ImageBatch(self._chosen(part))
+
+    def _chosen(self, table: pa.Table) -> pa.Table:
+        return self.columns.chosen(self.columns.renamed(table), self.image_column)
 
 
 class SourceRows:
@@ -90,6 +138,29 @@ class SourceRows:
             yield ImageBatch(self._columns.chosen(table, self._image_column))
             if self._metadata is not None:
                 self._metadata.confirm()
+
+    def unread(self) -> Iterator[ImageBatch | UnreadRows]:
+        """Yield the same rows, those of files unread, where no metadata is to be joined to them.
+
+        Raises
+        ------
+        SourceError, SchemaError, MetadataJoinError, OptionError
+            As `batches`.
+        """
+        if self._metadata is not None:
+            yield from self.batches()
+            return
+        is_first = True
+        for found in self.source.pieces():
+            schema = found.data.schema if isinstance(found, ImageBatch) else found.schema
+            if is_first:
+                self._check_present(schema.names)
+                is_first = False
+            if isinstance(found, ImageBatch):
+                table = self._columns.renamed(found.data)
+                yield ImageBatch(self._columns.chosen(table, self._image_column))
+            else:
+                yield UnreadRows(found, self._columns, self._image_column)
 
     def _check_present(self, names: list[str]) -> None:
         known = [name for _, schema in self.source.schemas() for name in schema.names]

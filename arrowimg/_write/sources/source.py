@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from arrowimg._storage.base import StorageOptions
+    from arrowimg._write.sources.items import Piece
 
 _EXPECTED = "a source of images (a table, a batch, a folder, paths, or an iterable of these)"
 
@@ -95,6 +96,21 @@ class Source:
             When the source is nothing that holds images, or cannot be read.
         """
         for item in self._items:
+            for table in item.tables():
+                yield from map(ImageBatch, split_table(table))
+
+    def pieces(self) -> Iterator[ImageBatch | Piece]:
+        """Yield the same rows; those of files as pieces that are yet to be read.
+
+        Raises
+        ------
+        SourceError
+            When the source is nothing that holds images, or cannot be read.
+        """
+        for item in self._items:
+            if item.pieces is not None:
+                yield from item.pieces()
+                continue
             for table in item.tables():
                 yield from map(ImageBatch, split_table(table))
 

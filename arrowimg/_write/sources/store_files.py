@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+from msgspec import Struct
 
 from arrowimg._core.threads import map_on_threads
 from arrowimg._images.files import IMAGE_SUFFIXES, ids_of_files
+from arrowimg._storage.base import Storage
 from arrowimg._storage.open import open_storage
+from arrowimg._write.sources.file_columns import FileColumns
 from arrowimg._write.sources.items import Item
 from arrowimg._write.sources.partitions import partitions_of, with_partitions
-from arrowimg._write.sources.table_files import PARQUET_SUFFIXES, parquet_tables
+from arrowimg._write.sources.pieces.files import PictureFiles
+from arrowimg._write.sources.table_files import (
+    PARQUET_SUFFIXES,
+    RowGroups,
+    parquet_tables,
+    row_groups_of,
+)
 from arrowimg.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from arrowimg._storage.base import Storage, StorageOptions
-    from arrowimg._write.sources.file_columns import FileColumns
+    from arrowimg._storage.base import StorageOptions
 
 _EXPECTED = (
     f"image files ({', '.join(sorted(IMAGE_SUFFIXES))}) below it, "
@@ -83,20 +92,28 @@ def store_items(
         is_there = name in present or (is_file and name in storage.names())
         return _content(storage, name) if is_there else None
 
-    def all_tables() -> Iterator[pa.Table]:
-        return _tables_of_pictures(storage, pictures, file_columns, read)
+    image_ids = ids_of_files([Path(name) for name in pictures])
 
-    return [Item(all_tables, len(pictures))], passed_over
+    def all_tables() -> Iterator[pa.Table]:
+        rows = zip(pictures, image_ids, strict=True)
+        return _tables_of_pictures(storage, rows, file_columns, read)
+
+    def pieces() -> Iterator[StorePictures]:
+        for start in range(0, len(pictures), _FILES_OF_A_TABLE):
+            some = slice(start, start + _FILES_OF_A_TABLE)
+            yield StorePictures(storage, pictures[some], image_ids[some], file_columns)
+
+    # Whether there are captions is known here only.
+    found_pieces = pieces if file_columns.captions is None else None
+    return [Item(all_tables, len(pictures), pieces=found_pieces)], passed_over
 
 
 def _tables_of_pictures(
     storage: Storage,
-    names: list[str],
+    rows: Iterable[tuple[str, str]],
     file_columns: FileColumns,
     read_beside: Callable[[str], bytes | None],
 ) -> Iterator[pa.Table]:
-    rows = zip(names, ids_of_files([Path(name) for name in names]), strict=True)
-
     def read(row: tuple[str, str]) -> tuple[str, str, bytes, dict[str, pa.Array]]:
         name, image_id = row
         columns = file_columns.columns([name], read_beside)
@@ -112,7 +129,78 @@ def _item_of_table(storage: Storage, name: str) -> Item:
         with closing(_tables_of(storage, name)) as tables:
             return next(tables).schema
 
-    return Item(lambda: _tables_of(storage, name), None, schema, storage.path_of(name))
+    def pieces() -> Iterator[StoreRows]:
+        with _opened(storage, name) as source, pq.ParquetFile(source) as file:
+            groups, columns = list(row_groups_of(file.metadata)), file.schema_arrow
+        yield from (StoreRows(storage, name, these, columns) for these in groups)
+
+    return Item(
+        lambda: _tables_of(storage, name), None, schema, storage.path_of(name), pieces=pieces
+    )
+
+
+class StoreRows(Struct, frozen=True):
+    """Row groups of a Parquet file in a store.
+
+    Attributes
+    ----------
+    storage
+        Where it is.
+    name
+        Of the file.
+    groups
+        Which of its row groups.
+    schema
+        The columns.
+    """
+
+    storage: Storage
+    name: str
+    groups: RowGroups
+    schema: pa.Schema
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return self.groups.num_rows
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Read them; a file that cannot be read is a `SourceError`."""
+        return _tables_of(self.storage, self.name, self.groups)
+
+
+class StorePictures(Struct, frozen=True):
+    """Pictures in a store, without captions.
+
+    Attributes
+    ----------
+    storage
+        Where they are.
+    names, image_ids
+        As many of each.
+    file_columns
+        What they bring along.
+    """
+
+    storage: Storage
+    names: list[str]
+    image_ids: list[str]
+    file_columns: FileColumns
+
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+        return len(self.names)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return PictureFiles([], [], None, self.file_columns).schema
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Read them; one that cannot be read is a `SourceError`."""
+        rows = zip(self.names, self.image_ids, strict=True)
+        return _tables_of_pictures(self.storage, rows, self.file_columns, lambda _: None)
 
 
 def _table(rows: list[tuple[str, str, bytes, dict[str, pa.Array]]]) -> pa.Table:
@@ -134,10 +222,16 @@ def _content(storage: Storage, name: str) -> bytes:
         raise SourceError(expected, str(error), storage.path_of(name)) from error
 
 
-def _tables_of(storage: Storage, name: str) -> Generator[pa.Table]:
+def _tables_of(storage: Storage, name: str, groups: RowGroups | None = None) -> Generator[pa.Table]:
+    with _opened(storage, name) as file:
+        yield from parquet_tables(file, groups)
+
+
+@contextmanager
+def _opened(storage: Storage, name: str) -> Iterator[IO[bytes]]:
     try:
         with storage.open(name) as file:
-            yield from parquet_tables(file)
+            yield file
     except (pa.ArrowException, OSError) as error:
         expected = "a Parquet file that can be read"
         raise SourceError(expected, str(error), storage.path_of(name)) from error

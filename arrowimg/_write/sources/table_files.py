@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Struct
 
 from arrowimg._core.tables import as_table
 from arrowimg.errors import SourceError
@@ -67,23 +68,25 @@ def tables_of_file(path: Path) -> Generator[pa.Table]:
     check_is_file(path, "a Parquet or Arrow file")
     if not is_table_file(path):
         raise no_table_file(path, "a Parquet or Arrow file")
-    is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
-    with _naming(path, "a Parquet file" if is_parquet else "an Arrow file or stream"):
-        yield from parquet_tables(path) if is_parquet else _ipc_tables(path)
+    with naming(path):
+        yield from parquet_tables(path) if is_parquet(path) else _ipc_tables(path)
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell whether a path's suffix is that of a Parquet file."""
+    return path.suffix.lower() in PARQUET_SUFFIXES
 
 
 def count_rows(path: Path) -> int | None:
     """Return how many rows a file has, None where that is not known without reading it."""
     if not is_table_file(path) or not path.is_file():
         return None
-    if path.suffix.lower() in PARQUET_SUFFIXES:
-        with _naming(path, "a Parquet file"):
+    if is_parquet(path):
+        with naming(path):
             return int(pq.read_metadata(path).num_rows)
     try:
-        with pa.memory_map(str(path)) as file:
-            reader = pa.ipc.open_file(file)
-            batches = map(reader.get_batch, range(reader.num_record_batches))
-            return sum(int(batch.num_rows) for batch in batches)
+        batches = arrow_batches(path)
+        return None if batches is None else sum(batch.num_rows for batch in batches)
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError):
         # A stream, or damaged: reading it will tell.
         return None
@@ -131,8 +134,9 @@ def _advice_for_nothing(path: str) -> str:
 
 
 @contextmanager
-def _naming(path: Path, expected: str) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Name the file that cannot be read, whatever PyArrow raises."""
+    expected = "a Parquet file" if is_parquet(path) else "an Arrow file or stream"
     try:
         yield
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
@@ -141,12 +145,51 @@ def _naming(path: Path, expected: str) -> Iterator[None]:
         raise SourceError(readable, found, str(path)) from error
 
 
-def parquet_tables(path: Path | IO[bytes]) -> Iterator[pa.Table]:
-    """Yield the rows of a Parquet file, by its path or open; the first table is empty."""
+class RowGroups(Struct, frozen=True):
+    """Consecutive row groups of a Parquet file, of about as many rows as a batch.
+
+    Attributes
+    ----------
+    numbers
+        Theirs.
+    num_rows
+        How many rows they have.
+    rows_at_once
+        How many of these are read at once.
+    """
+
+    numbers: list[int]
+    num_rows: int
+    rows_at_once: int
+
+
+def row_groups_of(metadata: pq.FileMetaData) -> Iterator[RowGroups]:
+    """Yield the row groups of a file, as many together as are a batch, or one that is larger."""
+    at_once = _rows_at_once(metadata)
+    numbers, num_rows = list[int](), 0
+    for number in range(metadata.num_row_groups):
+        numbers.append(number)
+        num_rows += metadata.row_group(number).num_rows
+        if num_rows >= at_once:
+            yield RowGroups(numbers, num_rows, at_once)
+            numbers, num_rows = [], 0
+    if num_rows:
+        yield RowGroups(numbers, num_rows, at_once)
+
+
+def parquet_tables(path: Path | IO[bytes], groups: RowGroups | None = None) -> Iterator[pa.Table]:
+    """Yield the rows of a Parquet file, by its path or open; the first table is empty.
+
+    Parameters
+    ----------
+    groups
+        Those of these row groups. None: of all.
+    """
     # Without these two, a reader of small batches keeps the whole file in memory.
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_NBYTES) as file:
         yield file.schema_arrow.empty_table()
-        yield from map(as_table, file.iter_batches(_rows_at_once(file.metadata)))
+        for these in row_groups_of(file.metadata) if groups is None else [groups]:
+            yield from map(as_table, file.iter_batches(these.rows_at_once, these.numbers))
 
 
 def _rows_at_once(metadata: pq.FileMetaData) -> int:
@@ -154,6 +197,46 @@ def _rows_at_once(metadata: pq.FileMetaData) -> int:
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     row_nbytes = max((it.total_byte_size / max(1, it.num_rows) for it in groups), default=0)
     return max(1, min(ROWS_PER_BATCH, int(NBYTES_PER_BATCH / max(1, row_nbytes))))
+
+
+class ArrowBatch(Struct, frozen=True):
+    """A record batch of an Arrow file.
+
+    Attributes
+    ----------
+    num_rows
+        Its rows.
+    is_in_place
+        True: rows of it can be mapped. False: it is compressed, and is read as a whole.
+    """
+
+    num_rows: int
+    is_in_place: bool
+
+
+def arrow_batches(path: Path) -> list[ArrowBatch] | None:
+    """Return the record batches of an Arrow file, None of a stream."""
+    with pa.memory_map(str(path)) as file:
+        mapped = file.read_buffer()
+        try:
+            reader = pa.ipc.open_file(mapped)
+        except pa.ArrowInvalid:
+            return None
+        batches = map(reader.get_batch, range(reader.num_record_batches))
+        return [ArrowBatch(int(it.num_rows), _is_within(it, mapped)) for it in batches]
+
+
+def _is_within(batch: pa.RecordBatch, mapped: pa.Buffer) -> bool:
+    buffers = (buffer for column in batch.columns for buffer in column.buffers())
+    address = next((it.address for it in buffers if it is not None and it.size), mapped.address)
+    return bool(0 <= address - mapped.address <= mapped.size)
+
+
+def arrow_rows(path: Path, number: int, rows: slice) -> pa.Table:
+    """Return some rows of a record batch of an Arrow file, mapped where it is not compressed."""
+    with pa.memory_map(str(path)) as file:
+        batch = pa.ipc.open_file(file).get_batch(number)
+        return _checked(batch.slice(rows.start, rows.stop - rows.start))
 
 
 def _ipc_tables(path: Path) -> Iterator[pa.Table]:

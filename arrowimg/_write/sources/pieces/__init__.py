@@ -1,0 +1,1 @@
+"""Pieces of sources: named, so that other processes can read them."""
