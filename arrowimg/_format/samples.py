@@ -16,7 +16,7 @@ from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.tar import sample_nbytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -157,9 +157,12 @@ class Samples(Struct, frozen=True):
         return {name: with_nulls(column, rows) for name, column in columns.items()}
 
 
-def extensions_of(member_names: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the last parts of the names of members, null where there is none."""
-    return pc.replace_substring_regex(member_names, r"^.*\.", "")
+def extensions_of(member_names: pa.ChunkedArray, kept: Sequence[str]) -> pa.ChunkedArray:
+    """Return the extension of each picture: one that is kept, else that of JPEG; null for none."""
+    last = pc.replace_substring_regex(member_names, r"^.*\.", "")
+    is_kept = pc.is_in(last, pa.array(kept, pa.string()))
+    jpg = pc.if_else(pc.is_valid(last), "jpg", pa.scalar(None, pa.string()))
+    return pc.if_else(is_kept, last, jpg)
 
 
 def _where(data: pa.LargeBinaryArray, condition: pa.BooleanArray) -> pa.LargeBinaryArray:

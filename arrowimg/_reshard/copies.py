@@ -165,7 +165,7 @@ class CopiedParts(Struct, frozen=True):
         stored = {
             "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
             IMAGE_DATA: fetch_pictures(rows.storage, table, check=is_rehashed),
-            "extension": extensions_of(table["member_name"]),
+            "extension": extensions_of(table["member_name"], self.options.keep),
             **{name: table[name] for name in _COPIED},
             "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
         }

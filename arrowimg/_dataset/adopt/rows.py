@@ -199,7 +199,9 @@ def _read_headers(
         if isinstance(header, Problem):
             errors[at] = header.code
         else:
-            shapes[at] = header.width, header.height, header.channels
+            # Those of JPEG tell which pictures can be copied into shards of our own.
+            channels = header.channels if header.format == "jpeg" else 0
+            shapes[at] = header.width, header.height, channels
     return shapes, errors
 
 
