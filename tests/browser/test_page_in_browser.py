@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 from view_data import write_hostile, write_varied
 
@@ -65,7 +67,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def look(browser: Any, page: Path, width: int = 1280, theme: str = "light") -> None:  # noqa: ANN401
-    """Open a page at a width and in a theme; whatever was logged before is forgotten."""
+    """Open a page at a width and in a theme; whatever was before is forgotten."""
+    browser.get("about:blank")
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     wanted = {"prefers-color-scheme": theme, "prefers-reduced-motion": "reduce"}
@@ -148,7 +151,9 @@ def test_a_filter_leaves_the_rows_that_fit(browser: Any, page: Path) -> None:  #
     found = eval(python, namespace).collect()  # noqa: S307  # what the page offers to copy
     assert set(ids) <= set(found["image_id"])
     assert found["image_id"].sort().to_list() == [f"id-{it:03}" for it in range(12)]
-    assert shell == f"arrowimg reshard '{dataset}' NEW --where '\"score\" < 0.1'"
+    assert shell == f"arrowimg reshard {shlex.quote(str(dataset))} NEW --where '\"score\" < 0.1'"
+    assert find(browser, "#again")[0].text.endswith(" --where '\"score\" < 0.1' -o out-filter.html")
+    assert find(browser, ".grid .value")[0].text.startswith("score: 0.0")
 
     find(browser, "#conditions button")[0].click()
     assert len(find(browser, ".grid .picture")) == 40
@@ -204,6 +209,95 @@ def test_sorting_puts_the_largest_first(browser: Any, page: Path) -> None:  # no
 
     ids = [it.text for it in find(browser, ".grid .id")]
     assert ids == sorted(ids, reverse=True)
+    assert len(ids) == len(browser.find_elements("css selector", ".grid .picture")) > 40
+    assert find(browser, ".grid .value")[0].text == "score: 0.9916667"
+
+
+def test_pictures_are_whole_wherever_they_are(browser: Any, page: Path) -> None:  # noqa: ANN401
+    look(browser, page)
+
+    outside = browser.execute_script("""
+        return [...document.querySelectorAll(".look img:not(.other)")].filter((image) => {
+          const [a, b] = [image, image.parentElement].map((it) => it.getBoundingClientRect());
+          const is_across = a.left >= b.left && a.right <= b.right;
+          const is_within = is_across && a.top >= b.top && a.bottom <= b.bottom;
+          return !is_within || getComputedStyle(image).objectFit !== "scale-down";
+        }).length
+    """)
+
+    assert outside == 0
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS.keys())
+def test_no_strip_has_to_be_scrolled(browser: Any, page: Path, width: int) -> None:  # noqa: ANN401
+    look(browser, page, width)
+
+    scrolled = browser.execute_script("""
+        const rows = [...document.querySelectorAll(".row")];
+        return rows.filter((it) => it.scrollWidth > it.clientWidth).length
+    """)
+
+    assert scrolled == 0
+
+
+def test_a_page_that_is_loaded_again_has_its_filter(browser: Any, page: Path) -> None:  # noqa: ANN401
+    look(browser, page)
+    set_value(browser, "#column", "caption")
+    set_value(browser, "#operator", "is null")
+    find(browser, "fieldset button")[0].click()
+    set_value(browser, "#sort", "score")
+    before = [it.text for it in find(browser, ".grid .id")]
+    find(browser, "nav a")[0].click()
+
+    browser.refresh()
+
+    assert (
+        [it.text for it in find(browser, ".grid .id")] == before == ["id-010", "id-011", "id-012"]
+    )
+    assert find(browser, "#conditions button")[0].text.startswith("caption is null")
+
+
+def test_a_number_is_found_with_and_without_its_commas(browser: Any, page: Path) -> None:  # noqa: ANN401
+    sizes = pl.read_parquet(page.parent / "out" / "*.parquet").drop_nulls("size")
+    image_id, size = sizes.filter(pl.col("size") > 1000).select("image_id", "size").row(1)
+    whole = page.with_name("whole.html")
+    if not whole.exists():
+        arrowimg.view(page.parent / "out", whole, sample=120)
+    look(browser, whole)
+
+    for words in (f"{size}", f"{size:,}"):
+        set_value(browser, "#search", words)
+        assert image_id in [it.text for it in find(browser, ".grid .id")]
+
+
+def test_the_count_says_what_the_page_does_not_have(browser: Any, page: Path) -> None:  # noqa: ANN401
+    look(browser, page)
+    set_value(browser, "#column", "caption")
+    set_value(browser, "#operator", "is not null")
+    find(browser, "fieldset button")[0].click()
+
+    assert find(browser, "#count")[0].text.endswith(" pictures of this page; 117 of all 120 rows")
+    set_value(browser, "#search", "caption 1")
+    assert find(browser, "#count")[0].text.endswith(", which does not have all of 120 rows")
+
+
+def test_keys_stay_in_the_row_that_was_clicked(browser: Any, page: Path) -> None:  # noqa: ANN401
+    look(browser, page)
+    set_value(browser, "#extreme", "score")
+    find(browser, ".strip .look")[0].click()
+
+    for expected in ("id-001", "id-002"):
+        find(browser, "#row")[0].send_keys("\ue014")  # the right arrow
+        assert find(browser, "#row-title")[0].text == expected
+
+
+def test_what_is_closed_prints(browser: Any, page: Path) -> None:  # noqa: ANN401
+    look(browser, page)
+    assert find(browser, "details dt") == []
+
+    browser.execute_script('dispatchEvent(new Event("beforeprint"))')
+
+    assert len(find(browser, "details dt")) > 5
 
 
 def test_a_click_shows_every_column_and_keys_lead_on(browser: Any, page: Path) -> None:  # noqa: ANN401
@@ -230,6 +324,7 @@ def test_extremes_of_any_column_are_shown(browser: Any, page: Path) -> None:  # 
     set_value(browser, "#extreme", "score")
 
     assert [it.text for it in find(browser, ".strip .id")][:3] == ["id-000", "id-001", "id-002"]
+    assert [it.text for it in find(browser, ".strip .value")][:2] == ["0", "0.008333"]
 
 
 def test_nothing_of_a_hostile_dataset_runs(browser: Any, hostile: Path) -> None:  # noqa: ANN401

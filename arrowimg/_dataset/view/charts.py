@@ -46,10 +46,12 @@ class Chart(Struct, frozen=True):
 def histogram(figure: Figure, other: Figure | None = None) -> Chart | None:
     """Return the histogram of a column, that of another dataset behind it.
 
-    None where the column has no number, or no row has one. The other's counts are of the same
-    steps.
+    None where the column has no number, no row has one, or all have the same. The other's counts
+    are of the same steps.
     """
-    if figure.least is None or figure.most is None or not any(figure.counts):
+    if figure.least is None or figure.most is None or figure.least == figure.most:
+        return None
+    if not any(figure.counts):
         return None
     step = (figure.most / NUM_BINS) - (figure.least / NUM_BINS)
     edges = [figure.least + step * at for at in range(NUM_BINS)] + [figure.most]

@@ -10,7 +10,7 @@ from msgspec import Struct
 from arrowimg._format.sidecar import RESERVED, TAR_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 ColumnKind: TypeAlias = Literal["number", "flag", "text", "time", "list", "vector", "other"]
 
@@ -66,6 +66,13 @@ def with_keys(rows: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
     Polars takes some names for patterns.
     """
     return rows.rename(_keys(schema)).with_row_index(ROW_NUMBER)
+
+
+def with_numbers(rows: pl.LazyFrame, numbers: Iterable[int]) -> pl.LazyFrame:
+    """Return the rows, of `with_keys`, that have these numbers."""
+    wanted = pl.Series(sorted(set(numbers)), dtype=pl.UInt32)
+    kind = rows.collect_schema()[ROW_NUMBER]
+    return rows.filter(pl.col(ROW_NUMBER).is_in(wanted.cast(kind).implode()))
 
 
 def comparable_kind(column: Column) -> ColumnKind:

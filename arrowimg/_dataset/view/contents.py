@@ -13,11 +13,12 @@ from arrowimg._dataset.folder import Listing, read_listing
 from arrowimg._dataset.report import Report
 from arrowimg._dataset.scan import scan
 from arrowimg._dataset.verify import verify
+from arrowimg._dataset.view.charts import measure_text
 from arrowimg._dataset.view.columns import columns_of, comparable_kind, user_columns, with_keys
 from arrowimg._dataset.view.compare import Side, compare
 from arrowimg._dataset.view.figures import figures_of
 from arrowimg._dataset.view.findings import findings_of
-from arrowimg._dataset.view.header import details_of, facts_of, notes_of, sql_of
+from arrowimg._dataset.view.header import alpha_of, details_of, facts_of, notes_of, sql_of
 from arrowimg._dataset.view.page import Contents, Strip
 from arrowimg._dataset.view.pictures import extreme_rows, read_pictures, sampled_rows
 from arrowimg._storage.adopted import Adopted
@@ -46,7 +47,7 @@ def contents_of(
     dataset = _dataset(output_dir, options, storage_options)
     side, columns = dataset.side, [figure.column for figure in dataset.side.figures]
     rows, figures = side.rows, side.figures
-    findings = findings_of(rows, figures, dataset.report)
+    findings = findings_of(rows, figures, dataset.report, alpha_of(dataset.listing))
     sort, down = _order(options.sort, columns)
     num_rows = figures[0].num_rows
     grid = sampled_rows(rows, num_rows, options.sample, options.seed, sort, down=down)
@@ -55,7 +56,7 @@ def contents_of(
     of_user = ((it.name, comparable_kind(it), it.values) for it in user_columns(columns))
     shown = [first, *of_user, *others]
     wanted = [*grid, *(number for finding in findings for number in finding.examples)]
-    wanted += [number for strip in strips for number in (*strip.least, *strip.most)]
+    wanted += [number for strip in strips for number, _ in (*strip.least, *strip.most)]
     named = [(name, values) for name, _, values in shown]
     pictures = read_pictures(rows, wanted, named, options.thumbnail, side.told)
     comparison = None
@@ -72,9 +73,13 @@ def contents_of(
         figures=figures,
         strips=strips,
         columns=[(name, kind) for name, kind, _ in shown],
+        sort=(options.sort or "").removeprefix("-" if down else ""),
+        num_rows=num_rows,
         grid=grid,
         pictures=pictures,
-        notes=notes_of(findings, figures, grid, options, has_other=against is not None),
+        notes=notes_of(
+            findings, figures, grid, options, dataset.listing, has_other=against is not None
+        ),
         against=comparison,
     )
 
@@ -155,8 +160,17 @@ def _order(sort: str | None, columns: Sequence[Column]) -> tuple[pl.Expr | None,
 
 
 def _strips(rows: pl.LazyFrame, figures: Sequence[Figure]) -> list[Strip]:
-    measured = [it.column for it in figures if it.least is not None and it.least != it.most]
-    return [Strip(it, *extreme_rows(rows, it)) for it in measured[:_MOST_STRIPS]]
+    measured = [it for it in figures if it.least is not None and it.least != it.most]
+    return [
+        Strip(it.column, *(_labelled(it, ends) for ends in extreme_rows(rows, it.column)))
+        for it in measured[:_MOST_STRIPS]
+    ]
+
+
+def _labelled(figure: Figure, ends: Sequence[tuple[int, float]]) -> list[tuple[int, str]]:
+    column = figure.column
+    unit = f" {column.measured}" if column.measured and not column.is_ours else ""
+    return [(number, f"{measure_text(figure, value)}{unit}") for number, value in ends]
 
 
 def _described() -> list[tuple[str, ColumnKind, pl.Expr]]:

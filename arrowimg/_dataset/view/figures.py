@@ -18,7 +18,8 @@ NUM_BINS = 24
 _MOST_DISTINCT = 50_000
 _ROWS_OF_MANY = 100_000
 _TOP = 8
-_LETTERS = 80
+TOP_LETTERS = 80
+"""Letters of a most frequent value that are kept."""
 
 
 class Figure(Struct, frozen=True):
@@ -31,7 +32,9 @@ class Figure(Struct, frozen=True):
     num_rows, num_null, num_empty
         All rows; those without a value; those whose text has no letters, or is of spaces.
     num_distinct
-        About how many values there are.
+        How many values there are.
+    is_rounded
+        True: `num_distinct` is about right only, since there are so many rows.
     least, most, mean
         Of the column's measure, without what is not finite; None where there are none.
     counts
@@ -47,6 +50,7 @@ class Figure(Struct, frozen=True):
     num_null: int
     num_empty: int
     num_distinct: int
+    is_rounded: bool
     least: float | None
     most: float | None
     mean: float | None
@@ -72,6 +76,8 @@ def figures_of(rows: pl.LazyFrame, columns: Sequence[Column]) -> list[Figure]:
     ]
     counts = _binned(rows, columns, extents)
     num_rows = int(found["rows"][0])
+    if num_rows <= _ROWS_OF_MANY:
+        extents = _with_exact(rows, columns, extents)
     return [
         _figure(rows, column, num_rows, extent, counts[at])
         for at, (column, extent) in enumerate(zip(columns, extents, strict=True))
@@ -123,6 +129,22 @@ def _extents(columns: Sequence[Column]) -> list[pl.Expr]:
     return expressions
 
 
+def _with_exact(
+    rows: pl.LazyFrame, columns: Sequence[Column], extents: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the extents with numbers of values that are right: few rows take little memory."""
+    counted = {
+        str(at): column.values.drop_nulls().n_unique()
+        for at, column in enumerate(columns)
+        if "distinct" in extents[at]
+    }
+    found = _collect(rows.select(**counted)) if counted else pl.DataFrame()
+    return [
+        it | {"distinct": found[str(at)][0]} if str(at) in counted else it
+        for at, it in enumerate(extents)
+    ]
+
+
 def _finite(column: Column) -> pl.Expr:
     measure = pl.lit(None, pl.Float64) if column.measure is None else column.measure
     return pl.when(measure.is_finite()).then(measure)
@@ -172,6 +194,7 @@ def _figure(
         num_null=int(extent["null"]),
         num_empty=int(extent.get("empty") or 0),
         num_distinct=num_distinct,
+        is_rounded=num_rows > _ROWS_OF_MANY,
         least=least,
         most=most,
         mean=mean,
@@ -187,7 +210,7 @@ def _number(value: float | None) -> float | None:
 
 def _top_values(rows: pl.LazyFrame, column: Column) -> list[tuple[str, int]]:
     # Longer texts would be kept whole until all are counted.
-    value = column.values.cast(pl.String).str.head(_LETTERS)
+    value = column.values.cast(pl.String).str.head(TOP_LETTERS)
     counted = rows.select(value=value).drop_nulls().group_by("value").len("count")
     found = _collect(counted.top_k(_TOP, by="count")).sort(
         ["count", "value"], descending=[True, False]

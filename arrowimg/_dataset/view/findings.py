@@ -10,7 +10,7 @@ import polars as pl
 from msgspec import Struct
 
 from arrowimg._core.display.templates import shown_text
-from arrowimg._dataset.view.columns import ROW_NUMBER, user_columns
+from arrowimg._dataset.view.columns import ROW_NUMBER, user_columns, with_numbers
 
 if TYPE_CHECKING:
     from arrowimg._dataset.report import Report
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 6
 _LISTED = 10
+_COPIES = 8
+_COMPARED = 1000
 _HEADER_NBYTES = 640
 _LEAST_NBYTES_A_PIXEL = 0.02
 _MOST_ASPECT = 4
@@ -30,7 +32,10 @@ class Finding(Struct, frozen=True):
     Attributes
     ----------
     level
-        ``"bad"``: something is wrong. ``"odd"``: worth a look. ``"good"``: nothing was found.
+        ``"bad"``: something is wrong. ``"odd"``: worth a look. ``"note"``: good to know.
+        ``"good"``: nothing was found.
+    about
+        What was looked for, in a word or two.
     title
         What was found, in a line.
     lines
@@ -39,13 +44,17 @@ class Finding(Struct, frozen=True):
         Numbers of rows that show it.
     where
         The rows that show it, as SQL; empty where no expression says so.
+    num_rows
+        How many rows show it; 0 where that is not about rows.
     """
 
-    level: Literal["bad", "odd", "good"]
+    level: Literal["bad", "odd", "note", "good"]
+    about: str
     title: str
     lines: Sequence[str] = ()
     examples: Sequence[int] = ()
     where: str = ""
+    num_rows: int = 0
 
 
 def sql_name(name: str) -> str:
@@ -53,8 +62,10 @@ def sql_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def findings_of(rows: pl.LazyFrame, figures: Sequence[Figure], report: Report) -> list[Finding]:
-    """Return what is wrong first, then what is odd, then what was found to be well.
+def findings_of(
+    rows: pl.LazyFrame, figures: Sequence[Figure], report: Report, alpha: str
+) -> list[Finding]:
+    """Return what is wrong first, then what is odd, what is good to know, and what is well.
 
     Parameters
     ----------
@@ -64,15 +75,18 @@ def findings_of(rows: pl.LazyFrame, figures: Sequence[Figure], report: Report) -
         Of all columns.
     report
         Of `verify`.
+    alpha
+        Over what transparency was laid, as it was recorded.
     """
     found = [
         _files(report),
         *_errors(rows),
-        _duplicates(rows),
+        _duplicates(rows, figures),
         *_missing(rows, figures),
         *_odd(rows),
+        *_transcoded(rows, alpha),
     ]
-    order = {"bad": 0, "odd": 1, "good": 2}
+    order = {"bad": 0, "odd": 1, "note": 2, "good": 3}
     return sorted(found, key=lambda finding: order[finding.level])
 
 
@@ -80,25 +94,27 @@ def _files(report: Report) -> Finding:
     notices = [f"notice: {shown_text(notice, 200)}" for notice in report.notices[:_LISTED]]
     if report.is_sound:
         title = "Files: every shard has its size and counts, by a quick look that read no tar"
-        return Finding("odd" if notices else "good", title, notices)
+        return Finding("odd" if notices else "good", "files", title, notices)
     lines = [shown_text(damage, 300) for damage in report.damages[:_LISTED]]
     more = len(report.damages) - len(lines)
     lines += [f"and {more:,} more"] if more else []
-    return Finding("bad", f"Files: {len(report.damages):,} damages", [*lines, *notices])
+    return Finding("bad", "files", f"Files: {len(report.damages):,} damages", [*lines, *notices])
 
 
 def _errors(rows: pl.LazyFrame) -> list[Finding]:
     counted = rows.filter(pl.col("error").is_not_null()).group_by("error").len("count")
     codes = counted.collect().sort(["count", "error"], descending=[True, False])
     if not len(codes):
-        return [Finding("good", "Errors: every row has its picture")]
+        return [Finding("good", "errors", "Errors: every row has its picture")]
     return [
         Finding(
             "bad",
+            f"error {shown_text(code, 40)}",
             f"Error {shown_text(code, 40)}: {count:,} without a picture",
             _lines_of(rows, pl.col("error") == code),
             _first(rows, pl.col("error") == code),
             f"error = '{code.replace(chr(39), chr(39) * 2)}'",
+            count,
         )
         for code, count in codes.head(_LISTED).iter_rows()
     ]
@@ -112,24 +128,65 @@ def _lines_of(rows: pl.LazyFrame, condition: pl.Expr) -> list[str]:
     ]
 
 
-def _duplicates(rows: pl.LazyFrame) -> Finding:
+def _duplicates(rows: pl.LazyFrame, figures: Sequence[Figure]) -> Finding:
+    copies = _copies(rows)
+    if not copies.counts:
+        return Finding("good", "duplicates", "Duplicates: no two pictures have the same bytes")
+    num_pictures, num_rows = len(copies.counts), sum(copies.counts)
+    title = (
+        f"Duplicates: 1 picture is there {num_rows:,} times"
+        if num_pictures == 1
+        else f"Duplicates: {num_pictures:,} pictures are there more than once, in {num_rows:,} rows"
+    )
+    lines = _lines_of_copies(rows, figures, copies)
+    more = num_pictures - len(copies.rows)
+    lines += [f"and {more:,} more"] if more else []
+    examples = [number for group in copies.rows for number in group[:_COPIES]][:_COPIES]
+    where = 'COUNT("checksum") OVER (PARTITION BY "checksum") > 1'
+    return Finding("odd", "duplicates", title, lines, examples, where, num_rows)
+
+
+class _Copies(Struct, frozen=True):
+    """How often each picture is there that is there more than once, and the first rows of some."""
+
+    counts: list[int]
+    rows: list[list[int]]
+
+
+def _copies(rows: pl.LazyFrame) -> _Copies:
+    """Return the pictures that are there more than once, those first that are there most often."""
     present = rows.filter(pl.col("checksum").is_not_null())
     # Of each picture 12 bytes: checksums are hashes already.
     hashed = present.select(ROW_NUMBER, hash=pl.col("checksum").hash())
     found = hashed.collect(engine="streaming")
     hashes, numbers = found["hash"].to_numpy(), found[ROW_NUMBER].to_numpy()
     order = np.lexsort((numbers, hashes))
-    is_again = hashes[order][1:] == hashes[order][:-1]
-    if not is_again.any():
-        return Finding("good", "Duplicates: no two pictures have the same bytes")
-    again = np.flatnonzero(is_again) + 1
-    starts = again[np.concatenate([[True], np.diff(again) > 1])] - 1
-    pairs = [
-        int(numbers[order[at]]) for start in starts[: _EXAMPLES // 2] for at in (start, start + 1)
-    ]
-    title = f"Duplicates: {len(again):,} pictures have the very bytes of another"
-    detail = f"{len(starts):,} different pictures are there more than once; two of each are shown"
-    return Finding("odd", title, [detail], pairs)
+    is_first = np.concatenate([[True], hashes[order][1:] != hashes[order][:-1]])[: len(order)]
+    starts = np.flatnonzero(is_first)
+    counts = np.diff(starts, append=len(order))
+    starts, counts = starts[counts > 1], counts[counts > 1]
+    ranked = np.lexsort((numbers[order[starts]], -counts))
+    most = [slice(starts[at], starts[at] + min(counts[at], _COMPARED)) for at in ranked[:_LISTED]]
+    return _Copies(counts[ranked].tolist(), [numbers[order[it]].tolist() for it in most])
+
+
+def _lines_of_copies(rows: pl.LazyFrame, figures: Sequence[Figure], copies: _Copies) -> list[str]:
+    """Return the ids of equal pictures, and the user's columns in which their rows differ."""
+    columns = user_columns([figure.column for figure in figures])
+    compared = [it for it in columns if it.kind in {"number", "flag", "text", "time"}]
+    hashed = [it.values.hash().alias(str(at)) for at, it in enumerate(compared)]
+    chosen = with_numbers(rows, [number for group in copies.rows for number in group])
+    found = chosen.select(ROW_NUMBER, "image_id", *hashed).collect(engine="streaming")
+    lines = []
+    for count, group in zip(copies.counts, copies.rows, strict=False):
+        equal = found.filter(pl.col(ROW_NUMBER).is_in(group)).sort(ROW_NUMBER)
+        ids = ", ".join(shown_text(it, 60) for it in equal["image_id"].head(_COPIES))
+        more = f", and {count - _COPIES:,} more" if count > _COPIES else ""
+        differing = [it.name for at, it in enumerate(compared) if equal[str(at)].n_unique() > 1]
+        names = ", ".join(shown_text(name, 40) for name in differing[:_COPIES])
+        differ = f"; they differ in {names}" if names else ""
+        lines.append(f"{count:,} times: {ids}{more}{differ}")
+    return lines
 
 
 def _missing(rows: pl.LazyFrame, figures: Sequence[Figure]) -> list[Finding]:
@@ -149,9 +206,10 @@ def _missing(rows: pl.LazyFrame, figures: Sequence[Figure]) -> list[Finding]:
             f"Column {shown_text(column.name, 60)}: {missing:,} of {figure.num_rows:,} rows lack it"
         )
         counts = f"{figure.num_null:,} null, {figure.num_empty:,} without a letter"
-        found.append(Finding("odd", title, [counts], _first(rows, condition), where))
+        about, examples = f"no {shown_text(column.name, 40)}", _first(rows, condition)
+        found.append(Finding("odd", about, title, [counts], examples, where, missing))
     if not found and of_user:
-        return [Finding("good", "Columns: every row has a value in each")]
+        return [Finding("good", "columns", "Columns: every row has a value in each")]
     return found
 
 
@@ -181,11 +239,26 @@ def _odd(rows: pl.LazyFrame) -> list[Finding]:
     ]
     counts = rows.select([condition.sum().alias(name) for name, condition, *_ in kinds]).collect()
     return [
-        Finding("odd", f"{name}: {count:,}", [detail], _first(rows, condition), where)
+        Finding("odd", name, f"{name}: {count:,}", [detail], _first(rows, condition), where, count)
         if (count := counts[name][0])
-        else Finding("good", f"{name}: none")
+        else Finding("good", name, f"{name}: none")
         for name, condition, detail, where in kinds
     ]
+
+
+def _transcoded(rows: pl.LazyFrame, alpha: str) -> list[Finding]:
+    condition = pl.col("action") == "transcoded"
+    count = rows.select(condition.sum()).collect().item()
+    if not count:
+        return []
+    title = f"Transcoded: {count:,} {'picture' if count == 1 else 'pictures'} became JPEG"
+    detail = (
+        "none of them had alpha, which was refused"
+        if alpha == "error"
+        else f"alpha was laid over {alpha}; which of them had it, the sidecars do not say"
+    )
+    examples, where = _first(rows, condition), "action = 'transcoded'"
+    return [Finding("note", "transcoded", title, [detail], examples, where, count)]
 
 
 def _first(rows: pl.LazyFrame, condition: pl.Expr) -> list[int]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Storage
 
 
+_OF_ALL = "Bytes, shards and the quick verify are those of the whole dataset."
+
+
 def facts_of(
     figures: Sequence[Figure], listing: Listing, report: Report, storage: Storage
 ) -> list[tuple[str, str]]:
@@ -61,6 +64,12 @@ def details_of(
     ]
 
 
+def alpha_of(listing: Listing) -> str:
+    """Return over what transparency was laid, as the options say that were recorded."""
+    said = {str(it.get("pixels", {}).get("alpha")) for _, it in listing.records}
+    return shown_text(" or ".join(sorted(said - {"None"})) or "a colour that is not recorded")
+
+
 def _spelled(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_spelled(it)}" for name, it in value.items()) or "none"
@@ -72,15 +81,19 @@ def notes_of(
     figures: Sequence[Figure],
     grid: list[int],
     options: ViewOptions,
+    listing: Listing,
     *,
     has_other: bool,
 ) -> dict[str, str]:
     """Return the sentences that stand below the titles of the page."""
+    has_where = options.where is not None
     bad, odd = (sum(it.level == level for it in findings) for level in ("bad", "odd"))
     wrong = f"{bad} {'thing is' if bad == 1 else 'things are'} wrong" if bad else "Nothing is wrong"
     look = f"{odd} {'is' if odd == 1 else 'are'} worth a look" if odd else "nothing is odd"
     rows = f"{figures[0].num_rows:,} rows"
-    chosen = f"where {sql_of(options.where)}" if options.where is not None else "of the dataset"
+    chosen = f"where {shown_text(options.where, 200)}" if has_where else "of the dataset"
+    whole = f"{sum(shard.num_rows for shard in listing.shards):,}"
+    among = f"Of these {rows}: {wrong[0].lower()}{wrong[1:]}" if has_where else wrong
     how = (
         f"the first by {shown_text(options.sort, 60)}"
         if options.sort
@@ -88,8 +101,11 @@ def notes_of(
     )
     heights = " The highest bars of both are as high." if has_other else ""
     return {
-        "verdict": f"{wrong}, {look}. This was quick: 'arrowimg verify' compares every byte.",
-        "spread": f"All {rows} {shown_text(chosen, 200)}, by their sidecars.{heights}",
+        "only": f"Only rows {chosen}: {figures[0].num_rows:,} of {whole}. {_OF_ALL}"
+        if has_where
+        else "",
+        "verdict": f"{among}, {look}. This was quick: 'arrowimg verify' compares every byte.",
+        "spread": f"All {rows} {chosen}, by their sidecars.{heights}",
         "shown": f"{len(grid):,} of {rows}, {how}. A click shows every column.",
         "made": "Made by arrowimg view. This page holds all that it shows, and loads nothing.",
     }

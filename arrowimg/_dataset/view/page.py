@@ -17,8 +17,9 @@ from arrowimg._core.version import __version__
 from arrowimg._dataset.view.charts import histogram, number_text, shares
 from arrowimg._dataset.view.columns import Column, ColumnKind
 from arrowimg._dataset.view.compare import Comparison
-from arrowimg._dataset.view.figures import Figure
+from arrowimg._dataset.view.figures import TOP_LETTERS, Figure
 from arrowimg._dataset.view.findings import Finding, sql_name
+from arrowimg._dataset.view.options import ViewOptions
 from arrowimg._dataset.view.pictures import Picture
 
 if TYPE_CHECKING:
@@ -28,14 +29,16 @@ if TYPE_CHECKING:
 _PACKAGE = "arrowimg._dataset.view"
 _NAME_LETTERS = 200
 _EXACT = 100
+_SAMPLE = ViewOptions().sample
+_MOST_SAMPLE = 1000
 
 
 class Strip(Struct, frozen=True):
-    """The rows of the least and of the largest values of a column."""
+    """The rows of the least and of the largest values of a column, with these values."""
 
     column: Column
-    least: list[int]
-    most: list[int]
+    least: list[tuple[int, str]]
+    most: list[tuple[int, str]]
 
 
 class Contents(Struct, frozen=True):
@@ -55,6 +58,10 @@ class Contents(Struct, frozen=True):
         Extremes.
     columns
         Name, SQL and kind of each column that a row is shown with.
+    sort
+        The column that the grid is in the order of; empty: drawn by lot.
+    num_rows
+        All rows, of which some are shown.
     grid
         Numbers of the rows of the sample, in order.
     pictures
@@ -74,6 +81,8 @@ class Contents(Struct, frozen=True):
     figures: list[Figure]
     strips: list[Strip]
     columns: list[tuple[str, ColumnKind]]
+    sort: str
+    num_rows: int
     grid: list[int]
     pictures: dict[int, Picture]
     notes: Mapping[str, str]
@@ -95,7 +104,7 @@ def page_html(contents: Contents, max_bytes: int) -> str:
 def _in_order(contents: Contents) -> list[int]:
     """Return the rows of examples and the sample, then those of the strips."""
     of_findings = [number for finding in contents.findings for number in finding.examples]
-    of_strips = [number for it in contents.strips for number in (*it.least, *it.most)]
+    of_strips = [number for it in contents.strips for number, _ in (*it.least, *it.most)]
     wanted = dict.fromkeys([*of_findings[:60], *contents.grid, *of_findings, *of_strips])
     return [number for number in wanted if number in contents.pictures]
 
@@ -118,7 +127,7 @@ def _html(contents: Contents, numbers: Sequence[int]) -> str:
             "style": style,
             "script": script,
             "title": contents.title,
-            "facts": contents.facts,
+            "facts": [_tile(label, value, contents.findings) for label, value in contents.facts],
             "details": contents.details,
             "findings": [_finding(it, contents, there) for it in contents.findings],
             "cards": _cards(contents),
@@ -128,6 +137,7 @@ def _html(contents: Contents, numbers: Sequence[int]) -> str:
                 *(_figure(contents, number, is_extra=True) for number in extra),
             ],
             "against": contents.against,
+            "sort": contents.sort,
             "data": _data(contents, [*grid, *extra]),
             **notes,
         },
@@ -145,20 +155,44 @@ def _policy(style: str, script: str) -> str:
     )
 
 
+def _tile(label: str, value: str, findings: Sequence[Finding]) -> dict[str, str]:
+    """Return a fact of the head, with a link to what is wrong with it."""
+    about = {"errors": "error ", "quick verify": "files"}.get(label, "none")
+    wrong = (
+        at for at, it in enumerate(findings) if it.level == "bad" and it.about.startswith(about)
+    )
+    at = next(wrong, None)
+    return {"label": label, "value": value, "link": "" if at is None else f"#finding-{at}"}
+
+
 def _finding(finding: Finding, contents: Contents, there: set[int]) -> dict[str, Any]:
     is_said = (
         finding.where and len(finding.where) <= 2 * _NAME_LETTERS and finding.where.isprintable()
     )
     where = finding.where if is_said else ""
     both = f"({contents.where}) AND ({where})" if contents.where and where else where
+    page = _file_name(f"{contents.title} {finding.about}")
+    command = ["arrowimg", "view", contents.path, "--where", both, "-o", page]
+    if finding.num_rows > _SAMPLE:
+        command += ["--sample", str(min(finding.num_rows, _MOST_SAMPLE))]
     return {
         "level": finding.level,
         "title": finding.title,
         "lines": finding.lines,
         "examples": [number for number in finding.examples if number in there],
-        "where": where,
-        "command": f"arrowimg view {shlex.quote(contents.path)} --where {shlex.quote(both)}",
+        "command": " ".join(map(_quoted, command)) if where else "",
     }
+
+
+def _quoted(words: str) -> str:
+    """Return words as a shell takes them; between double quotes where that reads better."""
+    is_plain = "'" in words and not set(words) & set('"$`\\!')
+    return f'"{words}"' if is_plain else shlex.quote(words)
+
+
+def _file_name(words: str) -> str:
+    """Return the name of a page about something, of letters that no system minds."""
+    return f"{re.sub(r'[^a-z0-9]+', '-', words[:80].lower()).strip('-')}.html"
 
 
 def _cards(contents: Contents) -> list[dict[str, Any]]:
@@ -170,7 +204,7 @@ def _card(figure: Figure, other: Figure | None) -> dict[str, Any]:
     column, tops = figure.column, dict(other.top) if other else {}
     most = max([count for _, count in figure.top] + [*tops.values()], default=0)
     rows = figure.num_rows or 1
-    about = "about " if figure.num_distinct > _EXACT else ""
+    about = "about " if figure.is_rounded and figure.num_distinct > _EXACT else ""
     notes = [f"{about}{figure.num_distinct:,} different values"] if figure.num_distinct > 1 else []
     if figure.num_null:
         notes.append(f"{figure.num_null:,} null ({100 * figure.num_null / rows:.3g} %)")
@@ -196,7 +230,7 @@ def _card(figure: Figure, other: Figure | None) -> dict[str, Any]:
 
 def _of(column: Column) -> str:
     dtype = shown_text(re.sub(r"\w+=|'", "", column.dtype), 40)
-    return f"{column.measured} of {dtype}" if column.measured else dtype
+    return f"{dtype}, by {column.measured}" if column.measured else dtype
 
 
 def _plain_number(text: str) -> str:
@@ -211,8 +245,8 @@ def _strip(strip: Strip, there: set[int]) -> dict[str, Any]:
         "measured": f"{column.measured} of {name}"
         if column.measured and not column.is_ours
         else name,
-        "least": [number for number in strip.least if number in there],
-        "most": [number for number in strip.most if number in there],
+        "least": [(number, label) for number, label in strip.least if number in there],
+        "most": [(number, label) for number, label in strip.most if number in there],
     }
 
 
@@ -238,20 +272,42 @@ def _caption(contents: Contents, picture: Picture) -> str:
 
 def _data(contents: Contents, numbers: Sequence[int]) -> str:
     """Return what the script knows, as JSON that no HTML parser takes for anything else."""
+    figures = {it.column.name: it for it in contents.figures if not it.column.is_ours}
     columns = [
         {
             "name": shown_text(name, 80),
             "kind": kind,
             "sql": sql_name(name) if len(name) <= _NAME_LETTERS and name.isprintable() else "",
+            "nulls": figures[name].num_null if name in figures else None,
+            "counts": _counts(figures[name]) if name in figures else {},
         }
         for name, kind in contents.columns
     ]
+    names = [name for name, _ in contents.columns]
     rows = {str(number): contents.pictures[number].values for number in numbers}
-    document = {"path": contents.path, "where": contents.where, "columns": columns, "rows": rows}
+    document = {
+        "path": contents.path,
+        "where": contents.where,
+        "file": _file_name(f"{contents.title} filter"),
+        "sort": names.index(contents.sort) if contents.sort in names else None,
+        "total": contents.num_rows,
+        "sample": _MOST_SAMPLE,
+        "columns": columns,
+        "rows": rows,
+    }
     encoded = msgspec.json.encode(document).decode()
     for letter in "<>&\u2028\u2029":
         encoded = encoded.replace(letter, f"\\u{ord(letter):04x}")
     return encoded
+
+
+def _counts(figure: Figure) -> dict[str, int]:
+    """Return how many rows have each of the values whose rows were all counted."""
+    return (
+        {}
+        if figure.is_top_of_some
+        else {it: count for it, count in figure.top if len(it) < TOP_LETTERS}
+    )
 
 
 def facts_text(value: float) -> str:

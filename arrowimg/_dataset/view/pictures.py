@@ -15,11 +15,13 @@ from arrowimg._core.display.templates import shown_text
 from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg._core.texts import shown_values
 from arrowimg._dataset.fetch import fetch_images
-from arrowimg._dataset.view.columns import ROW_NUMBER
+from arrowimg._dataset.view.columns import ROW_NUMBER, with_numbers
 from arrowimg._format.keys import sample_key
 from arrowimg._format.names import quarantine_name, shard_of
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.tar_reader import TarMember, read_members
+from arrowimg._images.codec.thumbnails import Thumbnail
+from arrowimg._images.formats.jpeg import END_OF_IMAGE
 from arrowimg._images.grid.thumbnails import data_uri, thumbnails
 from arrowimg._images.headers import sniff_format
 from arrowimg._storage.open import open_files
@@ -36,6 +38,7 @@ _LETTERS = 400
 _ITEMS = 16
 _SAFE_INTEGER = 2**53
 _SHOWN_NBYTES = 12
+_SHOWN_LETTERS = 160
 _MOST_KEPT_NBYTES = 8 * 2**20
 
 
@@ -83,8 +86,10 @@ def sampled_rows(
     return [int(numbers[int(at)]) for at in drawn]
 
 
-def extreme_rows(rows: pl.LazyFrame, column: Column) -> tuple[list[int], list[int]]:
-    """Return the numbers of the rows of the least and of the largest values of a column."""
+def extreme_rows(
+    rows: pl.LazyFrame, column: Column
+) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
+    """Return numbers and measures of the rows of the least and the largest values of a column."""
     measure = column.measure
     values = rows.select(ROW_NUMBER, key=measure).filter(
         pl.col("key").is_finite(), pl.col("key").is_not_null()
@@ -92,9 +97,16 @@ def extreme_rows(rows: pl.LazyFrame, column: Column) -> tuple[list[int], list[in
     least = values.bottom_k(EXTREMES, by=["key", ROW_NUMBER])
     most = values.top_k(EXTREMES, by=["key", ROW_NUMBER])
     return (
-        _numbers(least.sort(["key", ROW_NUMBER])),
-        _numbers(most.sort(["key", ROW_NUMBER], descending=[True, False])),
+        _measured(least.sort(["key", ROW_NUMBER])),
+        _measured(most.sort(["key", ROW_NUMBER], descending=[True, False])),
     )
+
+
+def _measured(frame: pl.LazyFrame) -> list[tuple[int, float]]:
+    found = frame.collect(engine="streaming")
+    return [
+        (int(number), float(key)) for number, key in found.select(ROW_NUMBER, "key").iter_rows()
+    ]
 
 
 def _numbers(frame: pl.LazyFrame) -> list[int]:
@@ -121,11 +133,7 @@ def read_pictures(
     told
         What the object store is told that the tars are in.
     """
-    wanted = pl.Series(sorted(set(numbers)), dtype=pl.UInt32).cast(
-        rows.collect_schema()[ROW_NUMBER]
-    )
-    chosen = rows.filter(pl.col(ROW_NUMBER).is_in(wanted.implode()))
-    found = chosen.collect(engine="streaming").sort(ROW_NUMBER)
+    found = with_numbers(rows, numbers).collect(engine="streaming").sort(ROW_NUMBER)
     images, kept = _fetch(found, told), _quarantined(found, told)
     shown = found.select([values.alias(str(at)) for at, (_, values) in enumerate(columns)])
     values = [_shown_column(shown[str(at)]) for at in range(len(columns))]
@@ -159,18 +167,25 @@ def _picture(
 def _of_kept(picture: Picture, kept: tuple[int, bytes], side: int) -> Picture:
     """Return the picture of a bad row, with what was kept of it; it shows, if it is a picture."""
     nbytes, data = kept
-    begin = data[:_SHOWN_NBYTES].hex(" ")
-    problem = f"{nbytes:,} bytes are kept, which begin {begin}" if data else "0 bytes are kept"
-    (shown,) = thumbnails([memoryview(data)], side)
-    if shown is None or isinstance(shown, Problem):
-        return structs.replace(picture, problem=problem)
-    return structs.replace(
-        picture,
-        thumbnail=data_uri(shown),
-        width=shown.width,
-        height=shown.height,
-        problem=f"not written; {problem}",
-    )
+    problem = f"{nbytes:,} bytes are kept, {_told_of(data)}" if data else "0 bytes are kept"
+    # Of a JPEG that was cut off, a decoder gives what is there, if only it ends.
+    for file, what in ((data, "not written"), (data + END_OF_IMAGE, "cut off, not written")):
+        (shown,) = thumbnails([memoryview(file)], side)
+        if isinstance(shown, Thumbnail):
+            size = {"width": shown.width, "height": shown.height}
+            return structs.replace(
+                picture, thumbnail=data_uri(shown), problem=f"{what}; {problem}", **size
+            )
+    return structs.replace(picture, problem=problem)
+
+
+def _told_of(data: bytes) -> str:
+    """Return how bytes begin: in letters where they are text, or else in hexadecimal."""
+    text = data[:_SHOWN_LETTERS].decode("utf-8", "ignore")
+    is_text = data.startswith(text.encode()) and len(text.encode()) > len(data[:_SHOWN_LETTERS]) - 4
+    if is_text and all(letter.isprintable() or letter in "\t\r\n" for letter in text):
+        return f"a text: {shown_text(text)}"
+    return f"which begin {data[:_SHOWN_NBYTES].hex(' ')}"
 
 
 def _quarantined(

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -88,7 +89,8 @@ def test_the_page_says_what_is_wrong(varied: Path) -> None:
     text = Document(arrowimg.view(varied).html).text
 
     assert "Error missing: 1 without a picture" in text
-    assert "Duplicates: 1 pictures have the very bytes of another" in text
+    assert "Duplicates: 1 picture is there 2 times" in text
+    assert "2 times: id-004, id-005; they differ in caption, score, label, is_test" in text
     assert "Column caption: 4 of 60 rows lack it" in text
     assert "3 null, 1 without a letter" in text
     assert "Blank pictures: 1" in text
@@ -161,10 +163,10 @@ def test_of_bad_rows_the_bytes_that_were_kept_are_shown(tmp_path: Path) -> None:
     html = arrowimg.view(tmp_path / "out").html
     shown = {it["aria-label"]: it for it in Document(html).all("button") if "aria-label" in it}
 
-    png, text = "89 50 4e 47 0d 0a 1a 0a 00 00 00 0d", "6e 6f 20 70 69 63 74 75 72 65"
+    png = "89 50 4e 47 0d 0a 1a 0a 00 00 00 0d"
     for name, problem in (
         ("cut/off", f"60 bytes are kept, which begin {png}"),
-        ("text", f"10 bytes are kept, which begin {text}"),
+        ("text", "10 bytes are kept, a text: no picture"),
         ("none", "no picture"),
         ("too large", f"not written; {len(files[3] or b'')} bytes are kept, which begin {png}"),
     ):
@@ -172,6 +174,110 @@ def test_of_bad_rows_the_bytes_that_were_kept_are_shown(tmp_path: Path) -> None:
     thumbnails = {str(it["src"]).partition(",")[2] for it in Document(html).all("img")}
     (thumbnail,) = [np.asarray(Image.open(io.BytesIO(base64.b64decode(it)))) for it in thumbnails]
     assert np.abs(thumbnail.astype(int) - (200, 30, 30)).max() < 10
+
+
+def test_of_a_jpeg_that_was_cut_off_what_is_there_is_shown(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    pixels = np.zeros((160, 80, 3), np.uint8)
+    pixels[:] = (30, 200, 30)
+    Image.fromarray(pixels).save(whole, "JPEG", quality=95)
+    cut = whole.getvalue()[:-10]
+    arrowimg.write_shards(
+        pl.DataFrame({"image_id": ["cut"], "image_data": [cut]}),
+        tmp_path / "out",
+        on_error="quarantine",
+        keep_quarantined=True,
+    )
+
+    page = Document(arrowimg.view(tmp_path / "out").html)
+    (source,) = {str(it["src"]) for it in page.all("img")}
+    shown = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")
+
+    assert f"cut off, not written; {len(cut)} bytes are kept" in page.text
+    red, green, _ = shown.getpixel((20, 20))  # type: ignore[misc]  # of RGB
+    assert (red < 60, green > 160) == (True, True)
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a dataset of 260 rows: one picture four times, one twice, the rest once."""
+    pictures = photographs(260)
+    for at in (100, 101, 102):
+        pictures[at] = pictures[7]
+    pictures[3] = pictures[2]
+    files = list[bytes]()
+    for picture in pictures:
+        sink = io.BytesIO()
+        Image.fromarray(picture).save(sink, "PNG")
+        files.append(sink.getvalue())
+    ids, captions = [f"id-{at:03}" for at in range(260)], ["the same", *[None] * 259]
+    folder = tmp_path_factory.mktemp("repeated") / "out"
+    frame = pl.DataFrame({"image_id": ids, "image_data": files, "caption": captions, "one": 1})
+    arrowimg.write_shards(frame, folder, progress=False)
+    return folder
+
+
+def test_pictures_that_are_there_most_often_come_first(repeated: Path) -> None:
+    text = Document(arrowimg.view(repeated).html).text
+
+    assert "Duplicates: 2 pictures are there more than once, in 6 rows" in text
+    assert "4 times: id-007, id-100, id-101, id-102 2 times: id-002, id-003" in text
+
+
+def test_what_was_transcoded_is_a_note_with_the_colour_below_alpha(repeated: Path) -> None:
+    text = Document(arrowimg.view(repeated).html).text
+
+    assert "Transcoded: 260 pictures became JPEG alpha was laid over white" in text
+    assert "Nothing is wrong, 2 are worth a look." in text
+
+
+def test_a_column_of_one_value_has_no_histogram(repeated: Path) -> None:
+    html = arrowimg.view(repeated).html
+    cards = {it.partition("</bdi>")[0]: it for it in html.split("<h3><bdi>")[1:]}
+
+    assert "<svg class" not in cards["one"].partition("</article>")[0]
+    assert "<svg class" in cards["width"].partition("</article>")[0]
+
+
+def test_values_are_counted_exactly_where_rows_are_few(repeated: Path) -> None:
+    sizes = pl.read_parquet(repeated / "*.parquet")["size"].n_unique()
+
+    assert f"{sizes} different values" in Document(arrowimg.view(repeated).html).text
+
+
+def test_the_command_of_a_finding_shows_all_its_rows(
+    repeated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buttons = Document(arrowimg.view(repeated).html).all("button")
+    commands = [shlex.split(str(it["data-copy"])) for it in buttons if "data-copy" in it]
+    monkeypatch.chdir(tmp_path)
+
+    for command in commands:
+        assert main(command[1:]) == 0
+
+    pages = {it.name: ids_in(it.read_text(encoding="utf-8")) for it in tmp_path.iterdir()}
+    assert {name: len(ids) for name, ids in pages.items()} == {
+        "out-duplicates.html": 6,
+        "out-no-caption.html": 259,
+        "out-transcoded.html": 260,
+    }
+    again = ["id-002", "id-003", "id-007", "id-100", "id-101", "id-102"]
+    assert sorted(pages["out-duplicates.html"]) == again
+
+
+def test_a_filter_is_said_at_the_top(repeated: Path) -> None:
+    text = Document(arrowimg.view(repeated, where="image_id < 'id-002'").html).text
+
+    assert "Only rows where image_id < 'id-002': 2 of 260." in text
+    assert "Of these 2 rows: nothing is wrong" in text
+
+
+def test_errors_lead_to_what_is_wrong(varied: Path) -> None:
+    html = arrowimg.view(varied).html
+
+    assert '<div class="bad"><dt>errors</dt><dd><a href="#finding-0">1</a></dd></div>' in html
+    finding = html.partition('id="finding-0"')[2].partition("</li>")[0]
+    assert "Error missing: 1 without a picture" in finding
 
 
 def test_rows_are_drawn_by_lot_and_the_seed_says_which(varied: Path) -> None:

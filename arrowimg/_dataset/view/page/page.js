@@ -19,12 +19,21 @@ const shown = (value) => (value === null ? "null" : typeof value === "number" ? 
 const number = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(7))));
 const valueOf = (figure, at) => data.rows[figure.dataset.row][at];
 
+function tell(figure, values) {
+  const caption = figure.querySelector("figcaption");
+  for (const it of caption.querySelectorAll(".value")) it.remove();
+  for (const words of values) make("bdi", words, caption).className = "value";
+}
+
 // Strips and examples are copies of the grid's pictures.
 for (const row of document.querySelectorAll(".row[data-rows]")) {
-  for (const name of row.dataset.rows.split(" ")) {
-    const figure = figureOf.get(name);
-    if (figure) row.append(figure.cloneNode(true));
-  }
+  const labels = row.dataset.labels?.split("|");
+  row.dataset.rows.split(" ").forEach((name, at) => {
+    if (!figureOf.has(name)) return;
+    const figure = figureOf.get(name).cloneNode(true);
+    row.append(figure);
+    if (labels) tell(figure, [labels[at]]);
+  });
   for (const figure of row.children) figure.classList.remove("extra");
 }
 
@@ -44,14 +53,17 @@ const text = (value) => `'${String(value).replaceAll("'", "''")}'`;
 const spelled = (column, kind) => (kind === "time" ? `CAST(${column} AS VARCHAR)` : column);
 const literal = (value, kind) =>
   kind === "number" || kind === "flag" ? String(value) : text(kind === "time" ? value.replace("T", " ") : value);
-const quoted = (words) => `'${words.replaceAll("'", "'\\''")}'`;
+function quoted(words) {
+  if (/^[\w@%+=:,./-]+$/.test(words)) return words;
+  return words.includes("'") && !/["$`\\!]/.test(words) ? `"${words}"` : `'${words.replaceAll("'", `'"'"'`)}'`;
+}
 const fits = (operator, kind) => !operator.kinds || operator.kinds.includes(kind);
 
 const searched = new Map();
 function wordsOf(figure) {
   const row = figure.dataset.row;
   if (!searched.has(row)) {
-    const words = [figure.querySelector(".id").textContent, ...data.rows[row].map(shown)];
+    const words = [figure.querySelector(".id").textContent, ...data.rows[row].flatMap((value) => [shown(value), String(value)])];
     searched.set(row, words.join("\n").toLowerCase());
   }
   return searched.get(row);
@@ -70,25 +82,48 @@ function expression() {
   return parts.join(" AND ");
 }
 
+// How many rows of the whole dataset fit, where the page knows it.
+function whole() {
+  if (figures.length === data.total) return null;
+  const [{ at, operator, value }, ...others] = conditions;
+  const { nulls, counts } = data.columns[at];
+  if (others.length || $("search").value.trim()) return null;
+  if (operator.alone && nulls !== null) return operator.test(null) ? nulls : data.total - nulls;
+  return operator.name === "=" && Object.hasOwn(counts, value) ? counts[value] : null;
+}
+
+function found(count) {
+  const rows = figures.length === data.total ? `all ${number(data.total)} rows` : `${number(figures.length)} pictures of this page`;
+  const all = conditions.length ? whole() : null;
+  const more = all !== null ? `; ${number(all)} of all ${number(data.total)} rows` : `, which does not have all of ${number(data.total)} rows`;
+  return `${number(count)} of ${rows}${figures.length === data.total ? "" : more}`;
+}
+
 function refresh() {
   const words = $("search").value.trim().toLowerCase();
-  const is_all = !words && !conditions.length;
+  const sorted = $("sort").value;
+  const is_all = !words && !conditions.length && !sorted;
+  const told = new Set(conditions.map(({ at }) => at));
+  if (sorted) told.add(Number(sorted));
+  else if (data.sort !== null) told.add(data.sort);
   let count = 0;
   grid.classList.toggle("hides", is_all);
   for (const figure of figures) {
     const is_shown = is_all || ((!words || wordsOf(figure).includes(words)) && passes(figure));
     figure.hidden = !is_shown;
+    if (is_shown) tell(figure, [...told].map((at) => `${data.columns[at].name}: ${shown(valueOf(figure, at))}`));
     count += is_shown && !(is_all && figure.classList.contains("extra"));
   }
   const beside = figures.length - figures.filter((it) => !it.classList.contains("extra")).length;
   $("count").textContent = is_all
-    ? `${number(count)} pictures` + (beside ? `; search and filter look at ${number(beside)} more, those of the strips and examples` : "")
-    : `${number(count)} of ${number(figures.length)} pictures of this page`;
+    ? `${number(count)} pictures` + (beside ? `; sort, search and filter look at ${number(beside)} more, those of the strips and examples` : "")
+    : found(count);
   document.querySelector(".filter").hidden = !conditions.length;
   const where = expression();
   $("python").textContent = `arrowimg.scan(${JSON.stringify(data.path)}).filter(pl.sql_expr(${JSON.stringify(where)}))`;
   $("shell").textContent = `arrowimg reshard ${quoted(data.path)} NEW --where ${quoted(where)}`;
-  $("again").textContent = `arrowimg view ${quoted(data.path)} --where ${quoted(where)}`;
+  $("again").textContent = `arrowimg view ${quoted(data.path)} --where ${quoted(where)} -o ${data.file}${data.total > 200 ? ` --sample ${Math.min(data.total, data.sample)}` : ""}`;
+  keep();
   $("conditions").replaceChildren(
     ...conditions.map((condition, at) => {
       const item = make("li");
@@ -120,6 +155,26 @@ function order() {
     });
   } else if (sign < 0) sorted.reverse();
   grid.append(...sorted);
+  refresh();
+}
+
+// A page that is loaded again has its filter still; what another page left is not taken.
+function keep() {
+  const kept = conditions.map(({ at, operator, value }) => [at, operator.name, value]);
+  const state = { search: $("search").value, sort: $("sort").value, down: $("down").checked, kept };
+  try {
+    history.replaceState(state, "");
+  } catch {
+    // A frame in a notebook has no history.
+  }
+}
+
+function restore() {
+  const state = history.state;
+  if (!state) return;
+  for (const name of ["search", "sort"]) $(name).value = state[name];
+  $("down").checked = state.down;
+  for (const [at, name, value] of state.kept) conditions.push({ at, operator: operators.find((it) => it.name === name), value });
 }
 
 function read(raw, kind) {
@@ -158,8 +213,8 @@ function add(event) {
 
 const dialog = $("row");
 let current = null;
-function open(row) {
-  current = figureOf.get(row);
+function open(figure) {
+  current = figure;
   $("row-title").textContent = current.querySelector(".id").textContent;
   const large = dialog.querySelector(".large");
   const stack = make("div");
@@ -199,9 +254,9 @@ function open(row) {
 }
 
 function step(by) {
-  const there = [...grid.children].filter((it) => it.offsetParent !== null || it === current);
+  const there = [...current.parentElement.children].filter((it) => it.offsetParent !== null || it === current);
   const next = there[(there.indexOf(current) + by + there.length) % there.length];
-  open(next.dataset.row);
+  open(next);
 }
 
 async function copy(button) {
@@ -229,7 +284,7 @@ for (const [at, column] of data.columns.entries()) {
 document.addEventListener("click", (event) => {
   const look = event.target.closest(".look");
   const button = event.target.closest(".copy");
-  if (look) open(look.closest("figure").dataset.row);
+  if (look) open(look.closest("figure"));
   if (button) copy(button);
 });
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
@@ -251,5 +306,10 @@ $("extreme")?.addEventListener("change", (event) => {
   document.querySelectorAll(".ends-of").forEach((it, at) => (it.hidden = at !== Number(event.target.value)));
 });
 for (const part of document.querySelectorAll(".tools, .extremes")) part.hidden = false;
+// What is closed prints, too.
+const closed = [...document.querySelectorAll("details:not([open])")];
+addEventListener("beforeprint", () => closed.forEach((it) => (it.open = true)));
+addEventListener("hashchange", keep);
 offerOperators();
-refresh();
+restore();
+order();
