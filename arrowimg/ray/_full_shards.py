@@ -190,7 +190,7 @@ def _plan(
 def _encode(
     batch: pa.Table, spools: Storage, metadata: SentMetadata | None, options: WriteOptions
 ) -> pa.Table:
-    images = read_block(batch, options.image_column, received_metadata(metadata))
+    images = read_block(batch, [*options.rules], received_metadata(metadata))
     spool = write_spool(spools, images, options)
     return pa.Table.from_pylist([msgspec.to_builtins(spool)], _SPOOL_SCHEMA)
 

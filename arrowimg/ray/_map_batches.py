@@ -79,7 +79,7 @@ class BatchWriter:
             option, expected = "if_exists", '"verify", "skip" or "overwrite" in Ray'
             raise OptionError(option, expected, "error")
         self._stage = make_stage(output_dir, chosen, storage_options)
-        self._image_column = chosen.image_column
+        self._image_columns = [*chosen.rules]
         self._metadata = received_metadata(metadata)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -90,7 +90,7 @@ class BatchWriter:
         pyarrow.Table
             One row per file: the columns of `FileGroupTask.data`.
         """
-        return self._stage.process(read_block(batch, self._image_column, self._metadata)).data
+        return self._stage.process(read_block(batch, self._image_columns, self._metadata)).data
 
 
 def write_batch(

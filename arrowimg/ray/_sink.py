@@ -104,8 +104,8 @@ class ShardSink(ray.data.Datasink[pa.Table]):
         """Write the blocks of one task; returns one row per file."""
         del ctx  # a retried task has the same number, a task of another run has it too
         metadata = received_metadata(self._metadata)
-        name = self._options.image_column
-        batches = (read_block(table, name, metadata) for table in _read_tables(blocks))
+        names = [*self._options.rules]
+        batches = (read_block(table, names, metadata) for table in _read_tables(blocks))
         groups = [self._stage.process(batch) for batch in batches]
         return pa.concat_tables([FILE_GROUP_SCHEMA.empty_table(), *(it.data for it in groups)])
 

@@ -14,6 +14,8 @@ from arrowimg._write.stage import ImageWriterStage
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arrowimg._storage.base import Place, StorageOptions
     from arrowimg._write.distributed.worker_metadata import MetadataSource
 
@@ -67,7 +69,9 @@ def make_stage(
 
 
 def read_block(
-    table: pa.Table, image_column: str = "image_data", metadata: MetadataSource | None = None
+    table: pa.Table,
+    image_columns: Sequence[str] = ("image_data",),
+    metadata: MetadataSource | None = None,
 ) -> ImageBatch:
     """Return a block as a batch, with the metadata of its ids.
 
@@ -91,11 +95,10 @@ def read_block(
             expected = "metadata for every image_id"
             raise MetadataJoinError(expected, without)
         table = table.drop_columns([JOINED])
-    kind = table.schema.field(image_column).type if image_column in table.column_names else None
-    if getattr(kind, "extension_name", None) == _RAGGED:
-        at = table.column_names.index(image_column)
-        chunks = [_without_first_axis(chunk.storage) for chunk in table[at].chunks]
-        table = table.set_column(at, image_column, pa.chunked_array(chunks))
+    for at, field in enumerate(table.schema):
+        if field.name in image_columns and getattr(field.type, "extension_name", None) == _RAGGED:
+            chunks = [_without_first_axis(chunk.storage) for chunk in table[at].chunks]
+            table = table.set_column(at, field.name, pa.chunked_array(chunks))
     return ImageBatch(table if metadata is None else with_metadata(table, metadata.take))
 
 
