@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import ReadyStore, StorageOptions
 
 
+_OF_PICTURE = ("member_name", "offset", "size", "checksum")
 _MOST_NBYTES = 2**53
 """Of a file, far from where sums of two numbers overflow."""
 
@@ -115,13 +116,17 @@ def _rows_of_picture(rows: pl.DataFrame, name: str) -> pl.DataFrame:
         When the column is not there, or says of no pictures where they are.
     """
     dtype = _column(rows, name).dtype
-    said = [it.name for it in dtype.fields] if isinstance(dtype, pl.Struct) else []
-    missing = [it for it in ("offset", "size", "checksum", "member_name") if it not in said]
-    if missing:
+    if not is_picture_type(dtype):
         expected = "places of pictures, as arrowimg.scan has them of columns named in images="
         raise SchemaError(name, expected, str(dtype))
-    fields = [pl.col(name).struct.field(it) for it in said]
+    fields = [pl.col(name).struct.field(it) for it in _OF_PICTURE]
     return rows.select(_column(rows, TAR_PATH), *fields)
+
+
+def is_picture_type(dtype: pl.DataType) -> bool:
+    """Tell whether a column of this type says where further pictures are."""
+    said = {it.name for it in dtype.fields} if isinstance(dtype, pl.Struct) else set()
+    return said.issuperset(_OF_PICTURE)
 
 
 def _as_frame(frame: object) -> pl.DataFrame:

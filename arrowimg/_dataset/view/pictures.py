@@ -14,11 +14,12 @@ from arrowimg._core.binary import binary_views
 from arrowimg._core.display.templates import shown_text
 from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg._core.texts import shown_values
-from arrowimg._dataset.fetch import fetch_images
+from arrowimg._dataset.fetch import fetch_images, is_picture_type
 from arrowimg._dataset.view.columns import ROW_NUMBER, with_numbers
 from arrowimg._format.keys import sample_key
 from arrowimg._format.names import quarantine_name, shard_of
 from arrowimg._format.parquet import IMAGE_DATA
+from arrowimg._format.sidecar import TAR_PATH
 from arrowimg._format.tar_reader import TarMember, read_members
 from arrowimg._images.codec.thumbnails import Thumbnail
 from arrowimg._images.formats.jpeg import END_OF_IMAGE
@@ -137,7 +138,8 @@ def read_pictures(
     images, kept = _fetch(found, told), _quarantined(found, told)
     shown = found.select([values.alias(str(at)) for at, (_, values) in enumerate(columns)])
     values = [_shown_column(shown[str(at)]) for at in range(len(columns))]
-    others = _other_pictures(shown, len(found), [name for name, _ in columns], side)
+    names = [name for name, _ in columns]
+    others = _other_pictures(_with_files(shown, found[TAR_PATH], told), len(found), names, side)
     made = thumbnails(images, side)
     pictures = {
         number: _picture(number, image_id, [it[at] for it in values], thumbnail, others[at])
@@ -216,21 +218,33 @@ def _quarantined(
     return found
 
 
+def _with_files(
+    shown: pl.DataFrame, tar_paths: pl.Series, told: StorageOptions | ReadyStore | None
+) -> pl.DataFrame:
+    """Return columns, those that say where further pictures are as the bytes of these."""
+    for column in shown.get_columns():
+        if is_picture_type(column.dtype):
+            found = _fetch(pl.DataFrame([tar_paths, column]), told, column.name)
+            files = [it.tobytes() if isinstance(it, memoryview) else None for it in found]
+            shown = shown.with_columns(pl.Series(column.name, files, pl.Binary))
+    return shown
+
+
 def _fetch(
-    rows: pl.DataFrame, told: StorageOptions | ReadyStore | None
+    rows: pl.DataFrame, told: StorageOptions | ReadyStore | None, name: str = IMAGE_DATA
 ) -> list[memoryview | Problem | None]:
     """Return the file of each row; where they cannot all be read, each by itself."""
     try:
-        return _files_of(fetch_images(rows, storage_options=told)[IMAGE_DATA])
+        return _files_of(fetch_images(rows, images=[name], storage_options=told)[name])
     except (ArrowimgError, OSError):
-        return [_fetch_one(rows[at : at + 1], told) for at in range(len(rows))]
+        return [_fetch_one(rows[at : at + 1], told, name) for at in range(len(rows))]
 
 
 def _fetch_one(
-    row: pl.DataFrame, told: StorageOptions | ReadyStore | None
+    row: pl.DataFrame, told: StorageOptions | ReadyStore | None, name: str
 ) -> memoryview | Problem | None:
     try:
-        return _files_of(fetch_images(row, storage_options=told)[IMAGE_DATA])[0]
+        return _files_of(fetch_images(row, images=[name], storage_options=told)[name])[0]
     except (ArrowimgError, OSError) as error:
         return Problem(ErrorCode.UNREADABLE, str(error).splitlines()[0])
 
@@ -263,11 +277,21 @@ def _shown_column(column: pl.Series) -> list[Any]:
     """Return values as JSON has them, those that are long cut."""
     if column.dtype == pl.String:
         return [_cut(it) for it in column.str.head(_LETTERS + 1)]
+    if is_picture_type(column.dtype):
+        return [None if it is None else _said(it) for it in column]
     if column.dtype == pl.Binary:
         return [None if it is None else f"{len(it):,} bytes" for it in column]
     arrow = pa.chunked_array([column.to_arrow()])
     kind = plain_type(arrow.type)
     return [_cut(value) for value in shown_values(plain_column(arrow, kind))]
+
+
+def _said(picture: dict[str, Any]) -> str:
+    """Return in a few words what a row says of a further picture."""
+    if picture["member_name"] is None:
+        return f"no picture: {picture.get('error')}"
+    sides = f"{picture.get('width')} x {picture.get('height')} pixels"
+    return shown_text(f"{picture['member_name']}: {sides}, {picture['size']:,} bytes", _LETTERS)
 
 
 def _cut(value: Any) -> Any:  # noqa: ANN401  # of any kind that columns hold

@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from PIL import Image
+from segmentation_data import MASKS, PICTURES, segmentation_set
 from view_data import HOSTILE, photographs, write_hostile, write_varied
 
 import arrowimg
@@ -138,6 +139,26 @@ def test_every_row_of_a_small_dataset_is_there_with_its_columns(varied: Path) ->
         "flag",
         "list",
     ]
+
+
+def test_further_pictures_are_shown_from_where_they_are_in_the_tar(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"images": PICTURES, "progress": False}
+    arrowimg.write_shards(segmentation_set(), tmp_path, **options)
+    row = arrowimg.scan(tmp_path).collect().row(4, named=True)
+    tar = tmp_path / "images-000000.tar"
+    data = bytearray(tar.read_bytes())
+    data[row["mask"]["offset"] + 50] ^= 1
+
+    whole = arrowimg.view(tmp_path).html
+    tar.write_bytes(data)
+    damaged = arrowimg.view(tmp_path).html
+
+    shown = [
+        [it for it in Document(html).all("img") if "data-name" in it] for html in (whole, damaged)
+    ]
+    assert [len(it) for it in shown] == [6, 5]
+    assert {it["data-name"] for it in shown[0]} == {"mask"}
+    assert f"id4.mask.png: 32 x 24 pixels, {len(MASKS[4])} bytes" in whole
 
 
 def test_masks_are_shown_beside_their_pictures(varied: Path) -> None:
