@@ -84,6 +84,7 @@ def reshard(parsed: argparse.Namespace) -> int:
         parsed.images_per_tar,
         None if parsed.metadata is None else read_table(parsed.metadata),
         shuffle_seed=parsed.shuffle_seed,
+        workers=parsed.workers,
         progress=False if parsed.quiet else None,
         storage_options=storage_options_of(parsed),
         **_copy_options(parsed),

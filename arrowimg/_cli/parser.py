@@ -138,6 +138,7 @@ def _add_copying_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     reshard.add_argument("--where", metavar="SQL")
     reshard.add_argument("--metadata")
     reshard.add_argument("--shuffle-seed", type=_whole)
+    reshard.add_argument("--workers", type=_at_least(1))
 
     merge = _add_command(of_commands, "merge", MERGE, commands.merge)
     merge.add_argument("sources", metavar="SOURCE", nargs="+")

@@ -49,6 +49,7 @@ _FLAGS = {
     "subsampling": "--subsampling",
     "thumbnail": "--thumbnail",
     "where": "--where",
+    "workers": "--workers",
 }
 """The option of the command line for a keyword of Python's."""
 

@@ -11,37 +11,33 @@ import pyarrow as pa
 from arrowimg._core.columns.common import CommonColumns
 from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_keywords, check_option, is_int
-from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._format.column_types import written_columns
 from arrowimg._format.members import check_members
 from arrowimg._format.sidecar import check_names
-from arrowimg._reshard.copies import CopiedParts, SidecarRows, fill_shards, plan_copies
+from arrowimg._reshard.copies import fill_shards, plan_copies
 from arrowimg._reshard.options import ReshardKeywords, stored_options
+from arrowimg._reshard.shards import Copying, write_copies
 from arrowimg._reshard.source import RowMasks, Selection, SourceRows, check_copied, open_sources
 from arrowimg._storage.open import is_in_store, open_storage, options_for, place_as_text
 from arrowimg._write.options import WriteOptions
+from arrowimg._write.processes.choice import check_workers
 from arrowimg._write.publish import Dataset
-from arrowimg._write.resume import check_no_more_shards, committed_shard
+from arrowimg._write.resume import check_no_more_shards
 from arrowimg._write.shard import Shard
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy.typing as npt
     import polars as pl
 
     from arrowimg._storage.base import Place, Storage, StorageOptions
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.metadata import MetadataFrame
-    from arrowimg._write.plan import PlannedShard
 
 NamedPlace: TypeAlias = "tuple[str, Storage]"
 """How a caller calls a place, and the place."""
 
 _STORAGE_OPTIONS = ("storage_options", "new_storage_options")
-_MOST_THREADS = 4
-"""Each holds a shard in memory, and disks have had enough of fewer."""
 
 
 def reshard(  # noqa: PLR0913  # each is of its own
@@ -55,6 +51,7 @@ def reshard(  # noqa: PLR0913  # each is of its own
     progress: bool | None = None,
     storage_options: StorageOptions | None = None,
     new_storage_options: StorageOptions | None = None,
+    workers: int | None = None,
     **options: Unpack[ReshardKeywords],
 ) -> FileGroupTask:
     """Write the rows of a dataset, or those that are wanted, as a new one; nothing is decoded.
@@ -85,6 +82,8 @@ def reshard(  # noqa: PLR0913  # each is of its own
         What the object store of `output_dir` is told, and that of `new_dir`; see `scan`.
     new_storage_options
         What that of `new_dir` is told, where it is another. None: `storage_options`.
+    workers
+        So many processes copy; the bytes are the same. None: threads of this one.
     **options
         ``members``, ``keys``, ``checksum``, ``max_bytes_per_tar``, ``remove_image_data``,
         ``if_exists`` and ``durability``, see `WriteOptions`. Of the first five, what is not given
@@ -129,11 +128,12 @@ def reshard(  # noqa: PLR0913  # each is of its own
         "an int of at least 0, or None",
         shuffle_seed,
     )
-    others = ("output_dir", "new_dir", "where", "metadata", "shuffle_seed", "progress")
+    others = ("output_dir", "new_dir", "where", "metadata", "shuffle_seed", "progress", "workers")
     check_keywords(options, WriteOptions, (*others, *_STORAGE_OPTIONS))
+    check_workers(workers)
     stated = {"images_per_tar": images_per_tar, **options}
     sources, new = _open_places([output_dir], new_dir, storage_options, new_storage_options)
-    return _copy(sources, new, stated, progress, where, metadata, shuffle_seed)
+    return _copy(sources, new, stated, progress, where, metadata, shuffle_seed, workers=workers)
 
 
 def merge(
@@ -230,7 +230,7 @@ def _open_places(
     return folders, (shown, new)
 
 
-def _copy(
+def _copy(  # noqa: PLR0913  # each is of its own
     sources: Sequence[Storage],
     new: NamedPlace,
     stated: dict[str, Any],
@@ -238,6 +238,8 @@ def _copy(
     where: pl.Expr | str | None = None,
     metadata: object = None,
     shuffle_seed: int | None = None,
+    *,
+    workers: int | None = None,
 ) -> FileGroupTask:
     """Check everything that can be checked before a picture is read, then write."""
     source = open_sources(sources)
@@ -252,7 +254,7 @@ def _copy(
     check_copied(source, selection.masks)
     order = None if shuffle_seed is None else _order(selection.num_rows, shuffle_seed)
     plan = plan_copies(selection, options, order)
-    return _write(selection, options, order, plan, new, progress)
+    return _write(selection, options, order, plan, new, progress, workers)
 
 
 def _write(
@@ -262,12 +264,18 @@ def _write(
     plan: list[slice],
     new: NamedPlace,
     progress: bool | None,  # noqa: FBT001  # as the caller has it
+    workers: int | None,
 ) -> FileGroupTask:
     shown, storage = new
     place = storage.with_durability(options.durability)
     dataset = Dataset(shown, options, place, split=selection.source.split).begin()
     dataset.check_room(len(plan))
-    shards = _write_copies(dataset, fill_shards(selection, order, plan), selection, progress)
+    copying = Copying(dataset, selection.metadata_names)
+    shards = list[Shard]()
+    with progress_bar(selection.num_rows, " images", progress) as bar:
+        for shard in write_copies(copying, fill_shards(selection, order, plan), workers):
+            shards.append(shard)
+            bar.update(shard.tar.num_rows)
     check_no_more_shards(dataset.storage, len(plan), options)
     return dataset.publish(shards, selection.source.columns.widened)
 
@@ -301,25 +309,3 @@ def _new_columns(metadata: object, source: SourceRows) -> MetadataFrame:
     ids = [it for shard in source.shards for it in shard.read(["image_id"])["image_id"].chunks]
     frame.check_ids(pa.chunked_array(ids, pa.string()))
     return frame
-
-
-def _write_copies(
-    dataset: Dataset,
-    planned: Iterator[PlannedShard[SidecarRows]],
-    selection: Selection,
-    progress: bool | None,  # noqa: FBT001  # as the caller has it
-) -> list[Shard]:
-    """Write shards side by side."""
-
-    def write(shard: PlannedShard[SidecarRows]) -> Shard:
-        parts = CopiedParts(shard, selection.metadata_names, dataset.options)
-        found = committed_shard(dataset.storage, shard.number, parts.row_names, dataset.options)
-        return found or dataset.write(shard.number, parts, parts.check)
-
-    threads = min(usable_cores(), _MOST_THREADS)
-    shards = list[Shard]()
-    with progress_bar(selection.num_rows, " images", progress) as bar:
-        for shard in map_on_threads(write, planned, threads, threads):
-            shards.append(shard)
-            bar.update(shard.tar.num_rows)
-    return shards

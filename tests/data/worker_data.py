@@ -36,6 +36,9 @@ class PoolOfNone:
     def __enter__(self) -> Self:
         return self
 
+    def __exit__(self, *_: object) -> None:
+        self.close(is_waiting=True)
+
     def put(self, schema: pa.Schema, tables: Sequence[pa.Table]) -> Region:
         region = self._file.put(schema, tables)
         self.regions.append(region)

@@ -150,6 +150,17 @@ def test_an_arrow_stream_file_gives_the_same_samples(tmp_path: Path) -> None:
     assert rows_of(path) == EXPECTED
 
 
+def test_an_arrow_file_of_tensors_that_state_an_order_of_axes_is_read(tmp_path: Path) -> None:
+    pixels = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ones((3, 4, 5, 3), np.uint8))
+    pictures = pa.table({"image_data": pixels})
+    with pa.ipc.new_file(tmp_path / "images.arrow", pictures.schema) as writer:
+        writer.write_table(pictures)
+
+    (batch,) = read_batches(tmp_path / "images.arrow")
+
+    assert batch.data == pictures
+
+
 class TestImageFiles:
     def test_a_folder_gives_its_pictures_sorted_named_below_it(self, tmp_path: Path) -> None:
         for name in ("z.png", "a.JPG", "deep/b.png", ".hidden.png", ".git/c.png", "notes.txt"):

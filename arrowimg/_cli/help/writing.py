@@ -121,6 +121,7 @@ options:
   --metadata FILE        Parquet or Arrow file of new columns, joined by image_id;
                          --where may name them
   --shuffle-seed N       in a random order, the same for the same N [their order]
+  --workers N            processes that copy [threads of one]
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
   --storage-option K=V   what an object store is told, for example

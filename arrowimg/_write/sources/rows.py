@@ -110,7 +110,7 @@ class SourceRows:
         """
         common = CommonColumns()
         for place, schema in self.source.schemas():
-            table = self._columns.renamed(schema.empty_table())
+            table = self._columns.renamed(pa.Table.from_batches([], schema))
             if self._metadata is not None:
                 table = beside(table, self._metadata.columns.schema.empty_table())
             table = self._columns.chosen(table, self._image_column)

@@ -187,7 +187,7 @@ def parquet_tables(path: Path | IO[bytes], groups: RowGroups | None = None) -> I
     """
     # Without these two, a reader of small batches keeps the whole file in memory.
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_NBYTES) as file:
-        yield file.schema_arrow.empty_table()
+        yield pa.Table.from_batches([], file.schema_arrow)
         for these in row_groups_of(file.metadata) if groups is None else [groups]:
             yield from map(as_table, file.iter_batches(these.rows_at_once, these.numbers))
 
@@ -246,10 +246,10 @@ def _ipc_tables(path: Path) -> Iterator[pa.Table]:
         except pa.ArrowInvalid:
             file.seek(0)
             stream = pa.ipc.open_stream(file)
-            yield stream.schema.empty_table()
+            yield pa.Table.from_batches([], stream.schema)
             yield from map(_checked, stream)
         else:
-            yield reader.schema.empty_table()
+            yield pa.Table.from_batches([], reader.schema)
             for at in range(reader.num_record_batches):
                 yield _checked(reader.get_batch(at))
 

@@ -1,0 +1,121 @@
+"""The new shards, written side by side: by threads, or by processes."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from msgspec import Struct
+
+from arrowimg._core.processes.pool import Ticket, WorkerPool
+from arrowimg._core.processes.shared_file import Region
+from arrowimg._core.threads import map_on_threads, usable_cores
+from arrowimg._reshard.copies import CopiedParts, SidecarRows
+from arrowimg._storage.base import Storage
+from arrowimg._write.plan import PlannedShard
+from arrowimg._write.processes.choice import usable_workers
+from arrowimg._write.publish import Dataset
+from arrowimg._write.resume import committed_shard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from arrowimg._core.processes.pool import Desk
+    from arrowimg._write.shard import Shard
+
+_MOST_THREADS = 4
+"""Each holds a shard in memory, and disks have had enough of fewer."""
+
+_WRITTEN_AHEAD = 2
+"""Shards that a worker is to write."""
+
+
+class Copying(Struct, frozen=True):
+    """What all new shards need.
+
+    Attributes
+    ----------
+    target
+        Where they are written.
+    metadata_names
+        The user's columns.
+    """
+
+    target: Dataset
+    metadata_names: list[str]
+
+    def write(self, shard: PlannedShard[SidecarRows]) -> Shard:
+        """Write a shard, unless it is there and is to be trusted."""
+        options = self.target.options
+        parts = CopiedParts(shard, self.metadata_names, options)
+        found = committed_shard(self.target.storage, shard.number, parts.row_names, options)
+        return found or self.target.write(shard.number, parts, parts.check)
+
+
+class CopyShard(Struct, frozen=True):
+    """Write one shard.
+
+    Attributes
+    ----------
+    shard
+        Without its rows.
+    parts
+        Where these are, and where their tars are.
+    """
+
+    shard: PlannedShard[SidecarRows]
+    parts: list[tuple[Storage, Region]]
+
+    def run(self, desk: Desk) -> Shard:
+        """Do it."""
+        copying: Copying = desk.context
+        rows = [
+            SidecarRows(storage, pa.concat_tables(desk.get(region)))
+            for storage, region in self.parts
+        ]
+        return copying.write(PlannedShard(self.shard.number, self.shard.first_row, rows))
+
+
+def write_copies(
+    copying: Copying, planned: Iterator[PlannedShard[SidecarRows]], workers: int | None
+) -> Iterator[Shard]:
+    """Yield the new shards, in order, as they are written.
+
+    Parameters
+    ----------
+    workers
+        How many processes write them; None: threads of this one.
+    """
+    usable = usable_workers(workers or 1, copying)
+    if usable > 1:
+        return _by_processes(copying, planned, usable)
+    threads = min(usable_cores(), _MOST_THREADS)
+    return map_on_threads(copying.write, planned, threads, threads)
+
+
+def _by_processes(
+    copying: Copying, planned: Iterator[PlannedShard[SidecarRows]], workers: int
+) -> Iterator[Shard]:
+    with ExitStack() as stack:
+        pool = stack.enter_context(WorkerPool(workers, copying))
+        started: deque[tuple[Ticket[Shard], list[Region]]] = deque()
+
+        def result() -> Shard:
+            ticket, regions = started.popleft()
+            shard = pool.result(ticket)
+            for region in regions:
+                pool.release(region)
+            return shard
+
+        for shard in planned:
+            if len(started) >= _WRITTEN_AHEAD * workers:
+                yield result()
+            parts = [
+                (rows.storage, pool.put(rows.table.schema, [rows.table])) for rows in shard.parts
+            ]
+            bare = PlannedShard[SidecarRows](shard.number, shard.first_row, [])
+            started.append((pool.start(CopyShard(bare, parts)), [region for _, region in parts]))
+        while started:
+            yield result()

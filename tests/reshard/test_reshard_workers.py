@@ -1,0 +1,95 @@
+"""Processes copy what threads copy: the same files, the same errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from file_data import FILES, JPEG
+from folders import content
+from worker_data import PoolOfNone
+
+import arrowimg
+from arrowimg.errors import ArrowimgError, ChecksumError, OptionError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = 90
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """Return a dataset, some of its rows bad."""
+    table = pa.table(
+        {
+            "image_id": [f"i{row}" for row in range(ROWS)],
+            "image_data": [FILES[row % 13] if row % 9 == 0 else JPEG for row in range(ROWS)],
+            "word": pa.array([f"w{row % 5}" for row in range(ROWS)]).dictionary_encode(),
+        }
+    )
+    arrowimg.write_shards(
+        table, tmp_path / "whole", 20, on_error="quarantine", members={"txt": "word"}
+    )
+    return tmp_path / "whole"
+
+
+def outcome(whole: Path, name: str, **options: Any) -> object:  # noqa: ANN401  # of reshard
+    folder = whole.with_name(name)
+    try:
+        group = arrowimg.reshard(whole, folder, progress=False, **options)
+    except ArrowimgError as error:
+        return type(error), str(error)
+    return content(folder), group.data["checksum"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"images_per_tar": 7, "where": "error is null"},
+        {"images_per_tar": 13, "shuffle_seed": 1, "checksum": "sha256"},
+        {"max_bytes_per_tar": 60_000},
+    ],
+)
+def test_what_processes_copy_has_the_bytes_of_one(
+    options: dict[str, Any], whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = list[PoolOfNone]()
+
+    def make(count: int, context: object) -> PoolOfNone:
+        pools.append(PoolOfNone(count, context))
+        return pools[-1]
+
+    monkeypatch.setattr("arrowimg._reshard.shards.WorkerPool", make)
+
+    assert outcome(whole, "three", workers=3, **options) == outcome(whole, "one", **options)
+    assert [pool.regions for pool in pools] == [[]]
+
+
+def test_real_processes_copy(whole: Path) -> None:
+    assert outcome(whole, "two", workers=2, images_per_tar=7) == outcome(
+        whole, "one", images_per_tar=7
+    )
+
+
+def test_a_damaged_picture_is_the_error_of_one(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arrowimg._reshard.shards.WorkerPool", PoolOfNone)
+    tar = whole / "images-000001.tar"
+    data = bytearray(tar.read_bytes())
+    data[600:640] = b"x" * 40
+    tar.write_bytes(data)
+
+    found = outcome(whole, "two", workers=2)
+
+    assert found == outcome(whole, "one")
+    assert isinstance(found, tuple)
+    assert found[0] is ChecksumError
+
+
+def test_what_is_no_number_of_processes_is_refused(whole: Path) -> None:
+    with pytest.raises(OptionError, match="workers"):
+        arrowimg.reshard(whole, whole.with_name("out"), workers=0)
