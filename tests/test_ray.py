@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from folders import content
+from segmentation_data import LABELS, MASKS, PHOTOGRAPHS, values_of
 from writer_data import IDS, dataset, in_batches, windows
 
 import arrowimg
@@ -384,3 +385,21 @@ def test_importing_arrowimg_does_not_import_ray() -> None:
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert fresh.stdout == "False\n"
+
+
+@pytest.mark.parametrize("kind", ["ragged", "files"])
+def test_further_pictures_are_written(tmp_path: Path, ray: ModuleType, kind: str) -> None:
+    masks = [LABELS[: 9 + row % 3] if kind == "ragged" else MASKS[row] for row in range(7)]
+    rows = [
+        {"image_id": f"id{row}", "image": PHOTOGRAPHS[row], "mask": masks[row]} for row in range(7)
+    ]
+
+    arrowimg.ray.write_shards(
+        ray.data.from_items(rows), tmp_path, 3, images={"jpg": "image", "mask.png": "mask"}
+    )
+
+    found = arrowimg.fetch_images(arrowimg.scan(tmp_path), images=["mask", "image_data"])
+    assert found["image_data"].to_list() == PHOTOGRAPHS
+    for mask, data in zip(masks, found["mask"], strict=True):
+        assert data == mask if kind == "files" else np.array_equal(values_of(data), mask)
+    assert arrowimg.verify(tmp_path, "decode").is_sound
