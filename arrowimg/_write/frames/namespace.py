@@ -30,6 +30,7 @@ class FrameKeywords(WriteKeywords, total=False):
     split: Mapping[str, float]
     split_by: str | None
     progress: bool | None
+    workers: int | None
     storage_options: StorageOptions | None
 
 
