@@ -28,7 +28,7 @@ from arrowimg._format.samples import PICTURE_SCHEMA
 from arrowimg._format.sidecar import UNREADABLE, Footer, is_sidecar, no_sidecar, parse_footer
 from arrowimg._storage.base import Storage
 from arrowimg._storage.ranges import Places, read_pictures
-from arrowimg.errors import ArrowimgError, ManifestError
+from arrowimg.errors import ArrowimgError, ManifestError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -251,7 +251,16 @@ class ListedShard(Struct, frozen=True):
 
 
 def rows_of_picture(rows: pa.Table, name: str) -> pa.Table:
-    """Return what rows say of a further picture, as columns of those of the picture of all."""
+    """Return what rows say of a further picture, as columns of those of the picture of all.
+
+    Raises
+    ------
+    SchemaError
+        When they say nothing of it, though the options of the dataset name it.
+    """
+    if name not in rows.column_names:
+        expected = "a column that says where further pictures are"
+        raise SchemaError(name, expected, f"columns {rows.column_names}")
     columns = {it: pc.struct_field(rows[name], it) for it in PICTURE_SCHEMA.names}
     return pa.table({"tar_file": rows["tar_file"], **columns})
 

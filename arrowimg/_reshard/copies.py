@@ -24,7 +24,7 @@ from arrowimg._format.tar import END_OF_ARCHIVE, sample_nbytes, tar_nbytes
 from arrowimg._storage.base import Storage
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
-from arrowimg.errors import ChecksumError, OptionError
+from arrowimg.errors import ChecksumError, OptionError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,7 +187,13 @@ def plan_copies(
     ------
     OptionError
         When a sample does not fit `max_bytes_per_tar`.
+    SchemaError
+        When the column of a further picture is not there.
     """
+    for name in picture_names(options.recorded()).values() if selection.source.shards else ():
+        if name not in selection.schema.names:
+            expected = "a column that says where further pictures are"
+            raise SchemaError(name, expected, f"columns {selection.schema.names}")
     sized = _row_nbytes(selection, options)
     nbytes, most = np.concatenate([np.zeros(0, np.int64), *sized]), options.max_members_nbytes
     if most is not None and nbytes.max(initial=0) > most:

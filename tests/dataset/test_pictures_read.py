@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from file_data import JPEG, SMALL, save
+from hostile_data import footer_of, forge, forge_footer
 from PIL import Image
 from segmentation_data import (
     KINDS,
@@ -32,7 +34,7 @@ from arrowimg import (
     verify,
     write_shards,
 )
-from arrowimg.errors import ChecksumError, OptionError, SchemaError
+from arrowimg.errors import ChecksumError, ManifestError, OptionError, SchemaError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -253,6 +255,60 @@ class TestCopies:
         assert scan(tmp_path / "new").collect()["member_name"].to_list() == [
             *("a.png", "b.webp", "c.jpg")
         ]
+
+
+class TestLies:
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("offset", 2**40),
+            ("offset", -512),
+            ("offset", None),
+            ("size", 2**62),
+            ("size", None),
+            ("checksum", b"short"),
+            ("member_name", None),
+            ("width", None),
+        ],
+    )
+    def test_places_lead_to_ranges_in_the_tar_only(
+        self, out: Path, tmp_path: Path, field: str, value: object
+    ) -> None:
+        sidecar = out / "images-000000.parquet"
+        table = pq.read_table(sidecar)
+        said = table["mask"].to_pylist()
+        said[1] = {**said[1], field: value}
+        at = table.column_names.index("mask")
+        forge(
+            sidecar, table.set_column(at, table.field("mask"), pa.array(said, table["mask"].type))
+        )
+        (out / "manifest.json").unlink()
+
+        with pytest.raises(ManifestError, match=r"images-000000\.parquet"):
+            list(read_batches(out))
+        with pytest.raises(ManifestError, match=r"images-000000\.parquet"):
+            reshard(out, tmp_path / "new", progress=False)
+        assert not verify(out, progress=False).is_sound
+
+    def test_a_column_that_is_not_there_is_told(self, out: Path, tmp_path: Path) -> None:
+        for sidecar in sorted(out.glob("*.parquet")):
+            forge(sidecar, pq.read_table(sidecar).drop_columns(["mask"]))
+        (out / "manifest.json").unlink()
+
+        with pytest.raises((ManifestError, SchemaError), match="mask"):
+            list(read_batches(out))
+        with pytest.raises((ManifestError, SchemaError), match="mask"):
+            reshard(out, tmp_path / "new", progress=False)
+        assert not verify(out, progress=False).is_sound
+
+    @pytest.mark.parametrize("images", [{"mask.png": 5}, {"../x": {"column": "mask"}}, ["mask"]])
+    def test_options_that_cannot_be_are_refused(self, out: Path, images: object) -> None:
+        sidecar = out / "images-000000.parquet"
+        forge_footer(sidecar, options={**footer_of(sidecar)["options"], "images": images})
+        (out / "manifest.json").unlink()
+
+        with pytest.raises(ManifestError):
+            list(read_batches(out))
 
 
 def names_in(path: str) -> list[str]:
