@@ -158,11 +158,11 @@ def _policy(style: str, script: str) -> str:
 def _tile(label: str, value: str, findings: Sequence[Finding]) -> dict[str, str]:
     """Return a fact of the head, with a link to what is wrong with it."""
     about = {"errors": "error ", "quick verify": "files"}.get(label, "none")
-    wrong = (
-        at for at, it in enumerate(findings) if it.level == "bad" and it.about.startswith(about)
-    )
-    at = next(wrong, None)
-    return {"label": label, "value": value, "link": "" if at is None else f"#finding-{at}"}
+    levels = {at: it.level for at, it in enumerate(findings) if it.about.startswith(about)}
+    bad = [at for at, level in levels.items() if level == "bad"]
+    is_good = "good" in levels.values() and not bad
+    level, link = ("bad", f"#finding-{bad[0]}") if bad else ("good" if is_good else "", "")
+    return {"label": label, "value": value, "level": level, "link": link}
 
 
 def _finding(finding: Finding, contents: Contents, there: set[int]) -> dict[str, Any]:
@@ -173,13 +173,15 @@ def _finding(finding: Finding, contents: Contents, there: set[int]) -> dict[str,
     both = f"({contents.where}) AND ({where})" if contents.where and where else where
     page = _file_name(f"{contents.title} {finding.about}")
     command = ["arrowimg", "view", contents.path, "--where", both, "-o", page]
+    is_bounded = finding.num_rows > _MOST_SAMPLE
     if finding.num_rows > _SAMPLE:
-        command += ["--sample", str(min(finding.num_rows, _MOST_SAMPLE))]
+        command += ["--sample", str(_MOST_SAMPLE if is_bounded else finding.num_rows)]
     return {
         "level": finding.level,
         "title": finding.title,
         "lines": finding.lines,
         "examples": [number for number in finding.examples if number in there],
+        "says": f"{_MOST_SAMPLE:,} of them:" if is_bounded else "All of them:",
         "command": " ".join(map(_quoted, command)) if where else "",
     }
 

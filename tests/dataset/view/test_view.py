@@ -297,6 +297,7 @@ def test_errors_lead_to_what_is_wrong(varied: Path) -> None:
     html = arrowimg.view(varied).html
 
     assert '<div class="bad"><dt>errors</dt><dd><a href="#finding-0">1</a></dd></div>' in html
+    assert '<div class="good"><dt>quick verify</dt><dd>sound</dd></div>' in html
     finding = html.partition('id="finding-0"')[2].partition("</li>")[0]
     assert "Error missing: 1 without a picture" in finding
 

@@ -228,6 +228,8 @@ function open(figure) {
     copy.removeAttribute("height");
     stack.append(copy);
   } else make("p", current.querySelector(".none").textContent, stack);
+  const mark = current.querySelector(".mark");
+  if (mark) make("p", mark.textContent, large);
   for (const other of others) {
     const copy = other.cloneNode();
     copy.className = "";
