@@ -37,6 +37,15 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def granted_cores() -> int:
+    """Return how many cores this process should use, in a container no more than it was given."""
+    cores = usable_cores()
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    return cores
+
+
 def map_on_threads(
     function: Callable[[Item], Result],
     items: Iterable[Item],

@@ -12,7 +12,7 @@ from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_keywords
 from arrowimg._storage.open import is_in_store, options_for
 from arrowimg._write.options import WriteKeywords, WriteOptions
-from arrowimg._write.processes.choice import check_workers
+from arrowimg._write.processes.choice import check_workers, chosen_workers
 from arrowimg._write.sources.columns import ChosenColumns
 from arrowimg._write.sources.file_columns import FILE_NAME, FileColumns
 from arrowimg._write.sources.join import check_known_ids, open_metadata
@@ -108,7 +108,8 @@ def write_shards(  # noqa: PLR0913  # each is of its own
     workers
         So many processes of this machine read, encode and write: the same bytes, names and errors.
         They read files by themselves; what is in memory, or joined to metadata, is copied to them;
-        splits share them. None: one. See ``docs/how-to/every-core.md``.
+        splits share them. None: as many as there are cores, where these are more than threads can
+        use and a source of files is large; else one. See ``docs/how-to/every-core.md``.
     **options
         As of `ShardWriter`.
 
@@ -151,28 +152,33 @@ def write_shards(  # noqa: PLR0913  # each is of its own
     is_of_others = is_in_store(source) or is_in_store(metadata)
     told = None if is_of_others and not is_in_store(output_dir) else storage_options
     check_workers(workers)
+
+    def made_writers(of_each: int) -> dict[str, ShardWriter]:
+        return {
+            name: ShardWriter(
+                place_within(output_dir, name),
+                images_per_tar,
+                None,
+                remove_image_data,
+                storage_options=told,
+                workers=of_each,
+                **options,
+            )
+            for name in parts.names
+        }
+
     of_each = max(1, (workers or 1) // len(parts.names))
-    writers = {
-        name: ShardWriter(
-            place_within(output_dir, name),
-            images_per_tar,
-            None,
-            remove_image_data,
-            storage_options=told,
-            workers=of_each,
-            **options,
-        )
-        for name in parts.names
-    }
+    writers = made_writers(of_each)
     image_columns = [*writers[parts.names[0]].options.rules]
     file_columns = FileColumns(captions, labels, frame is not None and frame.left == FILE_NAME)
     rows = {
         name: SourceRows(Source(each, storage_options, file_columns), frame, columns, image_columns)
         for name, each in parts.sources.items()
     }
-    # To be split, rows have to be read here.
-    are_unread = of_each > 1 and parts.splits is None
-    _write_all(rows, writers, parts, frame, progress, are_unread=are_unread)
+    if workers is None and frame is None and parts.names == [""]:
+        of_each = chosen_workers(rows[""].source.num_rows, rows[""].source.nbytes)
+        writers = made_writers(of_each) if of_each > 1 else writers
+    _write_all(rows, writers, parts, frame, progress, have_workers=of_each > 1)
     passed_over = sum((it.source.passed_over for it in rows.values()), Counter[str]())
     groups = {name: writer.file_group for name, writer in writers.items()}
     group = groups[""] if "" in groups else joined_groups(groups, output_dir)
@@ -186,14 +192,14 @@ def _write_all(
     metadata: MetadataFrame | None,
     progress: bool | None,  # noqa: FBT001  # as the caller has it
     *,
-    are_unread: bool,
+    have_workers: bool,
 ) -> None:
     """Write the rows of each source to the writers that they belong to, and publish them.
 
     Parameters
     ----------
-    are_unread
-        True: the writers have workers that read.
+    have_workers
+        True: the writers have workers, which can read by themselves.
     """
     num_rows = [it.source.num_rows for it in rows.values()]
     total = None if None in num_rows else sum(filter(None, num_rows))
@@ -205,6 +211,8 @@ def _write_all(
             common = batches.common_columns()
             for target in writers if parts.splits else [name]:
                 writers[target].expect(common, target)
+            # To be split, rows have to be read here.
+            are_unread = have_workers and parts.splits is None
             for batch in batches.unread() if are_unread else batches.batches():
                 for target, of_target in parts.parts(name, batch):
                     writers[target].write(of_target)

@@ -57,6 +57,8 @@ class Item(Struct, frozen=True):
         Where it is, for errors.
     pieces
         Returns its rows as pieces that can be read elsewhere; None where only `tables` can.
+    nbytes
+        Of its files, about; None where that is not known.
     """
 
     tables: Callable[[], Iterator[pa.Table]]
@@ -64,6 +66,7 @@ class Item(Struct, frozen=True):
     schema: Callable[[], pa.Schema] | None = None
     place: str = ""
     pieces: Callable[[], Iterator[Piece]] | None = None
+    nbytes: int | None = None
 
 
 def item_in_memory(source: Any) -> Item | None:  # noqa: ANN401, PLR0911  # a kind each

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from arrowimg._dataset.adopt.find import names_tars
 from arrowimg._images.files import (
     IMAGE_SUFFIXES,
+    file_nbytes,
     find_files,
     find_images,
     is_picture,
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("arrowimg.sources")
 
 EXPECTED = "a folder of images, a Parquet or Arrow file, tars, or an image file"
+_FILES_WEIGHED = 100
+"""Of picture files, so many are asked for their size."""
+
 _MARKS = frozenset("*?[")
 _TABLE_SUFFIXES = frozenset({*table_files.PARQUET_SUFFIXES, *table_files.IPC_SUFFIXES})
 
@@ -102,7 +106,9 @@ class Reader(Struct, frozen=True):
         def tables() -> Iterator[pa.Table]:
             return chain.from_iterable(piece.tables() for piece in pieces())
 
-        return Item(tables, len(files), pieces=pieces)
+        some = files[:: max(1, len(files) // _FILES_WEIGHED)]
+        nbytes = sum(map(file_nbytes, some)) * len(files) // max(1, len(some))
+        return Item(tables, len(files), pieces=pieces, nbytes=nbytes)
 
     def _items_of_folder(self, folder: Path) -> list[Item]:
         captions = self.file_columns.captions
@@ -148,6 +154,7 @@ def item_of_table_file(path: Path) -> Item:
         str(path),
         # Of a stream, batches can only be read in turn.
         None if num_rows is None else partial(pieces_of_table_file, path),
+        file_nbytes(path),
     )
 
 

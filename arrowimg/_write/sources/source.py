@@ -64,6 +64,13 @@ class Source:
         self.num_rows = sum(known) if len(known) == len(counts) else None
 
     @property
+    def nbytes(self) -> int | None:
+        """Bytes of its files, about; None where others than files are among its items."""
+        sizes = [item.nbytes for item in self._items if item.pieces is not None]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(self._items) else None
+
+    @property
     def passed_over(self) -> Counter[str]:
         """Number of files and folders left out by rule, by reason. Grows as folders are read."""
         return self._reader.passed_over
