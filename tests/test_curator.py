@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from adopted_check import adopt_and_check
 from folders import content
 from writer_data import windows
 
@@ -240,6 +241,21 @@ class TestInPipelines:
         monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         monkeypatch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
         monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "data"), prepend=os.pathsep)
+
+    def test_what_curators_own_writer_wrote_is_adopted(self, tmp_path: Path) -> None:
+        from curator_tools import image_batches
+        from nemo_curator.stages.image.io.image_writer import ImageWriterStage
+
+        stage = ImageWriterStage(str(tmp_path), images_per_tar=7)
+        batches = image_batches()
+        for batch in batches:
+            stage.process(batch)
+
+        rows = adopt_and_check(tmp_path)
+
+        stated = {it.image_id: it.image_path for batch in batches for it in batch.data}
+        assert dict(rows.select("image_id", "original_path").rows()) == stated
+        assert "metadata" in rows.columns
 
     def test_it_writes_what_curators_own_writer_writes(self, tmp_path: Path) -> None:
         from curator_tools import MakeImages, image_batches, run

@@ -169,6 +169,11 @@ class CopiedParts(Struct, frozen=True):
             **{name: table[name] for name in _COPIED},
             "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
         }
+        is_adopted = pc.equal(table["action"], "adopted")
+        if pc.any(is_adopted).as_py():
+            # JPEG files of others, whatever they called them.
+            for name, ours in (("extension", "jpg"), ("action", "copied")):
+                stored[name] = pc.if_else(is_adopted, ours, stored[name])
         metadata = table.select(self.metadata_names)
         members = extra_members(metadata, self.options.members)
         pictures = {

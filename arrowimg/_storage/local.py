@@ -153,6 +153,7 @@ class LocalStorage:
             When there is something else than a regular file.
         """
         try:
+            self._check_inside(name)
             found = (self._folder / name).lstat()
         except ValueError as error:  # a name that no file can have
             raise FileNotFoundError(ENOENT, os.strerror(ENOENT), name) from error

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING
 import datasets
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pytest
 import webdataset
 import xxhash
 from adopt_data import picture, samples, stored_members, tar_of, write_tars
+from adopted_check import adopt_and_check
 from PIL import Image
 
 import arrowimg
-from arrowimg.errors import DatasetConflictError, ManifestError, OptionError, SourceError
+from arrowimg.errors import (
+    DatasetConflictError,
+    ManifestError,
+    OptionError,
+    SchemaError,
+    SourceError,
+)
 
 if TYPE_CHECKING:
     from arrowimg._dataset.index.formats import IndexFormat
@@ -85,6 +93,19 @@ def test_widths_and_heights_are_those_that_pillow_reads(tmp_path: Path) -> None:
         assert row["action"] == "adopted"
 
 
+def test_what_webdataset_wrote_is_adopted(tmp_path: Path) -> None:
+    pattern = str(tmp_path / "%05d.tar")
+    with webdataset.ShardWriter(pattern, maxcount=3, verbose=0) as writer:
+        for number in range(8):
+            sample = {"jpg": picture(number), "json": {"n": number}, "cls": number, "txt": "ü"}
+            writer.write({"__key__": f"class/{number}", **sample})
+
+    rows = adopt_and_check(tmp_path)
+
+    assert rows["image_id"].to_list() == [f"class/{number}" for number in range(8)]
+    assert rows.select("n", "cls", "txt").rows() == [(at, at, "ü") for at in range(8)]
+
+
 def test_sql_over_the_sidecars_finds_pictures_that_are_fetched(tars: Path) -> None:
     arrowimg.adopt(f"{tars}/*.tar")
 
@@ -105,6 +126,7 @@ def test_all_operations_that_read_a_dataset_read_it(tars: Path, tmp_path: Path) 
     assert batch.data["image_data"].to_pylist() == [picture(number) for number in range(8)]
     arrowimg.reshard(tars, tmp_path / "new", "score > 0.5", members={"txt": "caption"})
     new = arrowimg.scan(tmp_path / "new").collect()
+    assert new["action"].unique().to_list() == ["copied"]
     assert new["caption"].to_list() == [f"picture {number}" for number in range(4, 8)]
     assert arrowimg.fetch_images(new)["image_data"].to_list() == [picture(at) for at in range(4, 8)]
     assert arrowimg.verify(tmp_path / "new", "decode").is_sound
@@ -314,3 +336,33 @@ def test_indexes_of_tars_elsewhere_say_where(tars: Path, tmp_path: Path) -> None
     assert [shard["url"] for shard in shards] == [str(tars / f"0000{at}.tar") for at in range(2)]
     with pytest.raises(OptionError, match="in another place"):
         arrowimg.export_index(place, ["hf"])
+
+
+def test_copies_are_jpeg_files_whatever_others_called_them(tmp_path: Path) -> None:
+    members = [("a.JPEG", picture(1)), ("b.jpg", picture(2, "PNG")), ("c.png", picture(3))]
+    tars = write_tars(tmp_path / "tars", members)
+    arrowimg.adopt(tars)
+
+    with pytest.raises(SchemaError, match=r"JPEG files.*b\.jpg in 00000\.tar.*channels is not"):
+        arrowimg.reshard(tars, tmp_path / "new")
+    arrowimg.reshard(tars, tmp_path / "new", "channels is not null")
+
+    rows = arrowimg.fetch_images(arrowimg.scan(tmp_path / "new"))
+    assert rows.select("member_name", "image_data").rows() == [
+        ("a.jpg", picture(1)),
+        ("c.jpg", picture(3)),
+    ]
+    assert arrowimg.verify(tmp_path / "new", "decode").is_sound
+    arrowimg.export_index(tmp_path / "new", ["dali", "energon", "fsspec"])
+
+
+def test_tars_of_others_merge_with_datasets_of_ours(tars: Path, tmp_path: Path) -> None:
+    arrowimg.adopt(tars)
+    columns = {"image_id": ["x"], "image_data": [picture(20)], "caption": ["ours"]}
+    arrowimg.write_shards(pa.table(columns), tmp_path / "ours")
+
+    arrowimg.merge([tars, tmp_path / "ours"], tmp_path / "all")
+
+    rows = arrowimg.scan(tmp_path / "all").collect()
+    assert rows["caption"].to_list() == [*(f"picture {at}" for at in range(8)), "ours"]
+    assert arrowimg.verify(tmp_path / "all").is_sound

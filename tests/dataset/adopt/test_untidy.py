@@ -140,10 +140,10 @@ def test_archives_of_gnu_tar_are_as_tarfile_sees_them(form: str, tmp_path: Path)
         sparse.truncate(10**6)
     tars = tmp_path / "tars"
     tars.mkdir()
-    command = ["tar", f"--format={form}", "--sort=name", "-cf", tars / "a.tar"]
+    command = ["tar", f"--format={form}", "--sort=name", "-cf", str(tars / "a.tar")]
     if form in ("gnu", "pax", "oldgnu"):
         command.append("--sparse")
-    subprocess.run([*command, "-C", tmp_path / "files", "."], check=True)
+    subprocess.run([*command, "-C", str(tmp_path / "files"), "."], check=True)
 
     arrowimg.adopt(tars)
 
