@@ -71,18 +71,17 @@ def map_on_threads(
     if threads == 1:
         yield from map(function, items)
         return
-    pool = _pool(threads, purpose)
-    started: deque[Future[Result]] = deque()
+    calls: CallsUnderWay[Result] = CallsUnderWay(threads, purpose)
     try:
         for item in items:
-            if len(started) >= ahead:
-                yield started.popleft().result()
-            started.append(pool.submit(function, item))
-        while started:
-            yield started.popleft().result()
+            if len(calls) >= ahead:
+                yield calls.result()
+            calls.start(functools.partial(function, item))
+        while calls:
+            yield calls.result()
     finally:
         # Nothing goes on for a caller that is gone, be it by an error.
-        wait([future for future in started if not future.cancel()])
+        calls.cancel()
 
 
 class CallsUnderWay(Generic[Result]):
@@ -91,24 +90,21 @@ class CallsUnderWay(Generic[Result]):
     Parameters
     ----------
     threads
-        How many are under way at once.
+        How many are worked on at once; any number may be started.
+    purpose
+        What the threads are kept for, see `map_on_threads`.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    def __init__(self, threads: int, purpose: Purpose = "send") -> None:
+        self._threads, self._purpose = threads, purpose
         self._calls: deque[tuple[Callable[[], Result], Future[Result] | None]] = deque()
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    @property
-    def is_full(self) -> bool:
-        """True: a result has to be taken before the next call."""
-        return len(self._calls) >= self._threads
-
     def start(self, function: Callable[[], Result]) -> None:
         """Start a call."""
-        self._calls.append((function, _pool(self._threads, "send").submit(function)))
+        self._calls.append((function, _pool(self._threads, self._purpose).submit(function)))
 
     def result(self) -> Result:
         """Wait for the call that was started first, and return what it returns.
@@ -127,6 +123,10 @@ class CallsUnderWay(Generic[Result]):
     def wait(self) -> None:
         """Wait until no call is under way."""
         wait([future for _, future in self._calls if future is not None])
+
+    def cancel(self) -> None:
+        """Wait until no call is under way; those that nobody works on yet are not made."""
+        wait([future for _, future in self._calls if future is not None and not future.cancel()])
 
 
 @functools.cache

@@ -38,7 +38,7 @@ from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows, picture_runs
 from arrowimg._write.publish import open_output
 from arrowimg._write.resume import committed_batch
-from arrowimg._write.shard import Shard, write_shard
+from arrowimg._write.shard import Shard, shards_at_once, write_shard
 from arrowimg.errors import ImageError, OptionError, RowProblem
 
 if TYPE_CHECKING:
@@ -246,12 +246,13 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
             # The offsets in the indexes would lead into the middle of other pictures.
             storage.remove(indexes_among(storage.names()))
         stream = PartStream(batch.parts)
+        at_once = min(len(plan), shards_at_once(self.options.threads, is_copied=batch.is_copied))
 
         def planned() -> Iterator[tuple[str, Iterable[Samples]]]:
             for number, rows in enumerate(plan):
                 parts = stream.take(rows.stop - rows.start)
                 name = batch_shard_name(base_name, number)
-                yield name, list(parts) if batch.is_copied else ReplayedParts(parts)
+                yield name, ReplayedParts(parts) if at_once == 1 else list(parts)
 
         def write(shard: tuple[str, Iterable[Samples]]) -> Shard:
             written = write_shard(storage, *shard, self.options, len(plan))
@@ -261,9 +262,7 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
                 logger.info("%s: %d images, %d rows, %d bytes", tar.path, *counts)
             return written
 
-        # While one shard is written its successor is encoded; copied files leave the threads free.
-        at_once = self.options.threads if batch.is_copied else 1
-        return list(map_on_threads(write, planned(), at_once, at_once))
+        return list(map_on_threads(write, planned(), at_once, at_once, "send"))
 
     def _encode_image_to_bytes(self, image: npt.NDArray[Any]) -> tuple[bytes, str]:
         """Return one picture, the same bytes as `process` writes, and ``".jpg"``, its suffix."""

@@ -294,7 +294,7 @@ class TestCallsUnderWay:
 
         calls.start(second)
 
-        assert calls.is_full
+        assert len(calls) == 2
         assert [calls.result(), calls.result()] == ["first", "second"]
         assert not calls
 
