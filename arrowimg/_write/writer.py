@@ -30,7 +30,6 @@ from arrowimg._write.processes.choice import check_workers
 from arrowimg._write.processes.feed import LineFeed, open_feed
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import CommittedRows
-from arrowimg._write.shard import Shard, shards_at_once
 from arrowimg._write.sources.join import join_metadata, open_metadata
 from arrowimg._write.sources.rows import UnreadRows
 from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Place, StorageOptions
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.metadata import MetadataFrame
+    from arrowimg._write.shard import Shard
 
 
 _SENT_AT_ONCE = 3
@@ -125,7 +125,7 @@ class ShardWriter:
         self._error_codes: Counter[str] = Counter()
         self._id_hashes = HashPartitions()
         self._shards: list[Shard] = []
-        self._sent: CallsUnderWay[Shard] = CallsUnderWay(max(_SENT_AT_ONCE, self.options.threads))
+        self._sent: CallsUnderWay[Shard] = CallsUnderWay(_SENT_AT_ONCE)
         self._file_group: FileGroupTask | None = None
         self._workers = check_workers(workers)
         self._line: LineFeed | None = None
@@ -225,15 +225,9 @@ class ShardWriter:
         if not self._has_new_rows():
             self._committed.check_more_rows_fit()
         self._check_error_fraction(ROWS_TO_JUDGE)
-        self._add(encoded.parts, encoded.tar_nbytes, is_copied=encoded.is_copied)
+        self._add(encoded.parts, encoded.tar_nbytes)
 
-    def _add(
-        self,
-        added: Iterable[Samples],
-        tar_nbytes: npt.NDArray[np.int64],
-        *,
-        is_copied: bool = False,
-    ) -> None:
+    def _add(self, added: Iterable[Samples], tar_nbytes: npt.NDArray[np.int64]) -> None:
         """Write every shard that is full now, and keep the rest."""
         pending_nbytes = [part.tar_nbytes() for part in self._pending]
         plan = plan_shards(
@@ -241,8 +235,6 @@ class ShardWriter:
             self.options.images_per_tar,
             self.options.max_members_nbytes,
         )
-        side_by_side = shards_at_once(self.options.threads, is_copied=is_copied)
-        at_once = self._at_once(min(len(plan) - 1, side_by_side))
         stream = PartStream(chain(self._pending, added))
         parts = ReplayedParts(iter(()))
         # Until it is known what became of each row, the writer must not go on.
@@ -251,7 +243,7 @@ class ShardWriter:
         try:
             for rows in plan[:-1]:
                 parts = ReplayedParts(stream.take(rows.stop - rows.start))
-                self._write_shard(parts, at_once)
+                self._write_shard(parts)
                 left -= rows.stop - rows.start
                 parts = ReplayedParts(iter(()))
             self._pending = stream.rest()
@@ -262,9 +254,6 @@ class ShardWriter:
             self._failure = f"{type(error).__name__}: {error}" if is_lost else None
             raise
         self._failure = None
-        if not self._dataset.storage.promises.is_remote:
-            # A call of `write` commits every shard that it fills.
-            self._take_sent()
 
     def _has_new_rows(self) -> bool:
         """Tell whether rows came that no writer before this one committed."""
@@ -305,13 +294,6 @@ class ShardWriter:
             codes = self._error_codes + self._committed.error_codes
             check_error_fraction(codes, self._num_rows, self.options)
 
-    def _at_once(self, locally: int) -> int:
-        return _SENT_AT_ONCE if self._dataset.storage.promises.is_remote else locally
-
-    def _take_sent(self) -> None:
-        while self._sent:
-            self._shards.append(self._sent.result())
-
     def _finish(self) -> None:
         if self._failure is not None:
             raise BrokenWriterError(self._failure)
@@ -325,8 +307,9 @@ class ShardWriter:
         if self._pending:
             # After an error, these may be the rows of several shards.
             self._add([], np.empty(0, np.int64))
-            self._write_shard(self._pending, self._at_once(1))
-        self._take_sent()
+            self._write_shard(self._pending)
+        while self._sent:
+            self._shards.append(self._sent.result())
         if not self._shards:
             self._committed.check_ended()
         shards = [*self._committed.passed, *self._shards]
@@ -334,14 +317,14 @@ class ShardWriter:
         check_partitions(self._id_hashes, sidecars, self._dataset.storage)
         self._file_group = self._dataset.publish(shards, self._columns.widened)
 
-    def _write_shard(self, parts: Iterable[Samples], at_once: int) -> None:
-        """Write a shard, or start to, once fewer than `at_once` are under way."""
-        dataset = self._dataset
-        while len(self._sent) >= at_once:
-            self._shards.append(self._sent.result())
-        number = len(self._committed.passed) + len(self._shards) + len(self._sent)
-        if at_once == 1 and not dataset.storage.promises.is_remote:
+    def _write_shard(self, parts: Iterable[Samples]) -> None:
+        """Write a shard; to an object store, start to, once one of those before it is there."""
+        dataset, number = self._dataset, len(self._committed.passed) + len(self._shards)
+        if not dataset.storage.promises.is_remote:
             self._shards.append(dataset.write(number, parts))
             return
+        number += len(self._sent)
+        while len(self._sent) >= _SENT_AT_ONCE:
+            self._shards.append(self._sent.result())
         samples = list(parts)
         self._sent.start(lambda: dataset.write(number, samples))
