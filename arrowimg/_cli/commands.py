@@ -74,7 +74,6 @@ def write(parsed: argparse.Namespace) -> int:
 def reshard(parsed: argparse.Namespace) -> int:
     """Copy a dataset, or some of it."""
     from arrowimg._reshard.reshard import reshard as copy
-    from arrowimg._write.sources.table_files import read_table
 
     started = time.perf_counter()
     group = copy(
@@ -82,7 +81,10 @@ def reshard(parsed: argparse.Namespace) -> int:
         parsed.out,
         parsed.where,
         parsed.images_per_tar,
-        None if parsed.metadata is None else read_table(parsed.metadata),
+        parsed.metadata,
+        on=parsed.on,
+        split=dict(parsed.split) if parsed.split else None,
+        split_by=parsed.split_by,
         shuffle_seed=parsed.shuffle_seed,
         workers=parsed.workers,
         progress=False if parsed.quiet else None,

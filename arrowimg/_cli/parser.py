@@ -7,7 +7,7 @@ import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from arrowimg._cli import adopt, commands
+from arrowimg._cli import adopt, commands, values
 from arrowimg._cli.help import (
     DEMO,
     GC,
@@ -25,9 +25,6 @@ from arrowimg.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from arrowimg._dataset.index.formats import IndexFormat
-    from arrowimg._images.rules import ImageColumn
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,39 +92,39 @@ def _add_writing_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     write = _add_command(of_commands, "write", WRITE, commands.write)
     write.add_argument("source", metavar="SOURCE")
     _add_output_arguments(write)
-    write.add_argument("--max-bytes-per-tar", type=_whole)
+    write.add_argument("--max-bytes-per-tar", type=values.whole)
     write.add_argument("--checksum", choices=("xxh3_128", "sha256"), default="xxh3_128")
-    write.add_argument("--members", type=_member, action="append", default=[])
+    write.add_argument("--members", type=values.member, action="append", default=[])
     write.add_argument("--metadata")
-    write.add_argument("--on", type=_on)
+    write.add_argument("--on", type=values.on)
     write.add_argument("--captions", metavar="SUFFIX")
     write.add_argument("--labels", choices=("folder",))
-    write.add_argument("--rename", type=_renamed, action="append", default=[])
+    write.add_argument("--rename", type=values.renamed, action="append", default=[])
     write.add_argument("--drop", action="append", default=[])
     write.add_argument("--reserved-prefix")
-    write.add_argument("--split", type=_fractions)
+    write.add_argument("--split", type=values.fractions)
     write.add_argument("--split-by")
     write.add_argument("--keep-image-data", action="store_true")
     write.add_argument("--image-column", default="image_data")
-    write.add_argument("--image", type=_image, action="append", default=[])
-    write.add_argument("--keep", type=_kept, default=())
+    write.add_argument("--image", type=values.image, action="append", default=[])
+    write.add_argument("--keep", type=values.kept, default=())
     write.add_argument("--on-error", choices=("raise", "quarantine"), default="raise")
     write.add_argument("--keep-quarantined", action="store_true")
     write.add_argument("--max-error-fraction", type=float)
     write.add_argument(
         "--if-exists", choices=("verify", "skip", "overwrite", "error"), default="verify"
     )
-    write.add_argument("--quality", type=_whole, default=92)
+    write.add_argument("--quality", type=values.whole, default=92)
     write.add_argument("--subsampling", choices=("4:4:4", "4:2:2", "4:2:0"), default="4:2:0")
     write.add_argument("--reencode", action="store_true")
-    write.add_argument("--threads", type=_whole)
-    write.add_argument("--workers", type=_at_least(1))
+    write.add_argument("--threads", type=values.whole)
+    write.add_argument("--workers", type=values.at_least(1))
 
     adopt.add_arguments(_add_command(of_commands, "adopt", adopt.ADOPT, adopt.adopt))
 
     demo = _add_command(of_commands, "demo", DEMO, commands.demo)
     _add_output_arguments(demo)
-    demo.add_argument("--num-images", type=_at_least(1), default=3000)
+    demo.add_argument("--num-images", type=values.at_least(1), default=3000)
 
 
 def _add_copying_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse's type is private
@@ -137,8 +134,11 @@ def _add_copying_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     reshard.add_argument("--tars")
     reshard.add_argument("--where", metavar="SQL")
     reshard.add_argument("--metadata")
-    reshard.add_argument("--shuffle-seed", type=_whole)
-    reshard.add_argument("--workers", type=_at_least(1))
+    reshard.add_argument("--on", type=values.on)
+    reshard.add_argument("--split", type=values.fractions)
+    reshard.add_argument("--split-by")
+    reshard.add_argument("--shuffle-seed", type=values.whole)
+    reshard.add_argument("--workers", type=values.at_least(1))
 
     merge = _add_command(of_commands, "merge", MERGE, commands.merge)
     merge.add_argument("sources", metavar="SOURCE", nargs="+")
@@ -149,7 +149,7 @@ def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     inspect = _add_command(of_commands, "inspect", INSPECT, commands.inspect)
     inspect.add_argument("out", metavar="OUT")
     inspect.add_argument("--tars")
-    inspect.add_argument("--rows", type=_at_least(0), default=5)
+    inspect.add_argument("--rows", type=values.at_least(0), default=5)
     inspect.add_argument("--plot", action=argparse.BooleanOptionalAction)
     inspect.add_argument("--json", action="store_true")
 
@@ -167,13 +167,13 @@ def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     index = _add_command(of_commands, "index", INDEX, commands.index)
     index.add_argument("out", metavar="OUT")
     index.add_argument("--tars")
-    index.add_argument("--for", type=_formats, dest="formats", default=["webdataset"])
+    index.add_argument("--for", type=values.formats, dest="formats", default=["webdataset"])
     index.add_argument("--json", action="store_true")
 
     gc = _add_command(of_commands, "gc", GC, commands.gc)
     gc.add_argument("out", metavar="OUT")
     gc.add_argument("--delete", action="store_true")
-    gc.add_argument("--older-than", type=_days, default=7)
+    gc.add_argument("--older-than", type=values.days, default=7)
     gc.add_argument("--json", action="store_true")
 
 
@@ -183,10 +183,10 @@ def _add_view_arguments(view: argparse.ArgumentParser) -> None:
     view.add_argument("-o", "--output")
     view.add_argument("--where", metavar="SQL")
     view.add_argument("--sort")
-    view.add_argument("--sample", type=_whole, default=200)
-    view.add_argument("--seed", type=_whole, default=0)
-    view.add_argument("--thumbnail", type=_whole, default=160)
-    view.add_argument("--max-bytes", type=_whole, default=8_000_000)
+    view.add_argument("--sample", type=values.whole, default=200)
+    view.add_argument("--seed", type=values.whole, default=0)
+    view.add_argument("--thumbnail", type=values.whole, default=160)
+    view.add_argument("--max-bytes", type=values.whole, default=8_000_000)
     view.add_argument("--against", metavar="B")
     view.add_argument("--open", action="store_true")
     view.add_argument("-q", "--quiet", action="store_true")
@@ -203,7 +203,7 @@ def _add_command(
     parser.set_defaults(command=command, parser=parser)
     parser.add_argument(
         "--storage-option",
-        type=_storage_option,
+        type=values.storage_option,
         action="append",
         default=[],
         dest="storage_options",
@@ -214,14 +214,14 @@ def _add_command(
 
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT")
-    parser.add_argument("--images-per-tar", type=_at_least(1), default=1000)
+    parser.add_argument("--images-per-tar", type=values.at_least(1), default=1000)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("-q", "--quiet", action="store_true")
 
 
 def _add_copy_arguments(parser: argparse.ArgumentParser) -> None:
     _add_output_arguments(parser)
-    parser.add_argument("--max-bytes-per-tar", type=_whole, default=argparse.SUPPRESS)
+    parser.add_argument("--max-bytes-per-tar", type=values.whole, default=argparse.SUPPRESS)
     parser.add_argument("--checksum", choices=("xxh3_128", "sha256"), default=argparse.SUPPRESS)
     parser.add_argument(
         "--if-exists", choices=("verify", "skip", "overwrite", "error"), default="verify"
@@ -231,100 +231,3 @@ def _add_copy_arguments(parser: argparse.ArgumentParser) -> None:
 def _meant(name: str, names: Iterable[str]) -> str:
     close = get_close_matches(name, list(names), 1)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        message = f"expected a whole number, found {text!r}"
-        raise argparse.ArgumentTypeError(message) from None
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = _whole(text)
-        if value < least:
-            message = f"expected a whole number of at least {least}, found {text}"
-            raise argparse.ArgumentTypeError(message)
-        return value
-
-    return number
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1
-    if not 0 <= days < float("inf"):
-        message = f"expected a number of days, 0 or more, found {text!r}"
-        raise argparse.ArgumentTypeError(message)
-    return days
-
-
-def _member(text: str) -> tuple[str, str | list[str]]:
-    extension, equals, columns = text.partition("=")
-    if not (extension and equals and columns):
-        message = f"expected EXTENSION=COLUMN[,COLUMN...], found {text!r}"
-        raise argparse.ArgumentTypeError(message)
-    names = columns.split(",")
-    return extension, names if extension == "json" or len(names) > 1 else names[0]
-
-
-def _image(text: str) -> tuple[str, str | ImageColumn]:
-    from arrowimg._images.rules import ImageColumn, is_encoded
-
-    extension, equals, column = text.partition("=")
-    if not (extension and equals and column):
-        message = f"expected EXTENSION=COLUMN, found {text!r}"
-        raise argparse.ArgumentTypeError(message)
-    return extension, column if is_encoded(extension) else ImageColumn(column, keep=True)
-
-
-def _kept(text: str) -> list[str]:
-    return text.split(",")
-
-
-def _renamed(text: str) -> tuple[str, str]:
-    old, equals, new = text.partition("=")
-    if not (old and equals and new):
-        message = f"expected OLD=NEW, found {text!r}"
-        raise argparse.ArgumentTypeError(message)
-    return old, new
-
-
-def _on(text: str) -> str | tuple[str, str]:
-    left, equals, right = text.partition("=")
-    if not left or (equals and not right):
-        message = f"expected COLUMN, or COLUMN=COLUMN, found {text!r}"
-        raise argparse.ArgumentTypeError(message)
-    return (left, right) if equals else left
-
-
-def _fractions(text: str) -> list[tuple[str, float]]:
-    pairs = [part.partition("=") for part in text.split(",")]
-    try:
-        return [(name, float(value)) for name, _, value in pairs]
-    except ValueError:
-        message = f"expected NAME=FRACTION,NAME=FRACTION..., found {text!r}"
-        raise argparse.ArgumentTypeError(message) from None
-
-
-def _storage_option(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        # Not what was said: it may be a password.
-        message = "expected KEY=VALUE"
-        raise argparse.ArgumentTypeError(message)
-    return key, value
-
-
-def _formats(text: str) -> list[IndexFormat]:
-    from arrowimg._dataset.index.formats import FORMATS
-
-    formats = [known for name in text.split(",") for known in FORMATS if known == name]
-    if len(formats) < len(text.split(",")):
-        message = f"expected some of {','.join(FORMATS)}, found {text!r}"
-        raise argparse.ArgumentTypeError(message)
-    return formats

@@ -24,7 +24,9 @@ _MOST_LINES = 200
 _VALUE_LENGTH = 80
 
 _FLAGS = {
+    "captions": "--captions",
     "checksum": "--checksum",
+    "drop": "--drop",
     "encode_threads": "--threads",
     "formats": "--for",
     "if_exists": "--if-exists",
@@ -38,14 +40,19 @@ _FLAGS = {
     "max_error_fraction": "--max-error-fraction",
     "members": "--members",
     "older_than_days": "--older-than",
+    "on": "--on",
     "on_error": "--on-error",
     "output_dir": "OUT",
     "page": "--output",
     "quality": "--quality",
+    "rename": "--rename",
+    "reserved_prefix": "--reserved-prefix",
     "sample": "--sample",
     "seed": "--seed",
     "shuffle_seed": "--shuffle-seed",
     "sort": "--sort",
+    "split": "--split",
+    "split_by": "--split-by",
     "subsampling": "--subsampling",
     "thumbnail": "--thumbnail",
     "where": "--where",
@@ -53,7 +60,7 @@ _FLAGS = {
 }
 """The option of the command line for a keyword of Python's."""
 
-_OF_DATASETS = frozenset({"formats", "sort", "where"})
+_OF_DATASETS = frozenset({"drop", "formats", "rename", "sort", "where"})
 """Options whose value is right or wrong for a dataset."""
 
 _COMMAND = re.compile(r"\barrowimg\.(verify|reshard|merge)\b")

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
 import pyarrow as pa
 
 from arrowimg._core.columns.common import CommonColumns
-from arrowimg._core.display.progress import progress_bar
 from arrowimg._core.option_checks import check_keywords, check_option, is_int
-from arrowimg._format.column_types import written_columns
 from arrowimg._format.members import check_members
-from arrowimg._format.sidecar import check_names
-from arrowimg._reshard.copies import fill_shards, plan_copies
+from arrowimg._reshard.copying import (
+    Wanted,
+    new_columns,
+    select_rows,
+    split_masks,
+    write_selection,
+)
 from arrowimg._reshard.options import ReshardKeywords, stored_options
-from arrowimg._reshard.shards import Copying, write_copies
-from arrowimg._reshard.source import RowMasks, Selection, SourceRows, check_copied, open_sources
+from arrowimg._reshard.source import Selection, check_copied, open_sources
 from arrowimg._storage.open import is_in_store, open_storage, options_for, place_as_text
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.processes.choice import check_workers
-from arrowimg._write.publish import Dataset
-from arrowimg._write.resume import check_no_more_shards
-from arrowimg._write.shard import Shard
-from arrowimg.errors import SchemaError
+from arrowimg._write.splits import joined_groups, splits_from
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import polars as pl
 
+    from arrowimg._reshard.copying import NamedPlace
     from arrowimg._storage.base import Place, Storage, StorageOptions
     from arrowimg._write.file_group import FileGroupTask
-    from arrowimg._write.metadata import MetadataFrame
-
-NamedPlace: TypeAlias = "tuple[str, Storage]"
-"""How a caller calls a place, and the place."""
+    from arrowimg._write.sources.join import On
 
 _STORAGE_OPTIONS = ("storage_options", "new_storage_options")
 
@@ -47,6 +42,9 @@ def reshard(  # noqa: PLR0913  # each is of its own
     images_per_tar: int = 1000,
     metadata: object = None,
     *,
+    on: On = None,
+    split: Mapping[str, float] | None = None,
+    split_by: str | None = None,
     shuffle_seed: int | None = None,
     progress: bool | None = None,
     storage_options: StorageOptions | None = None,
@@ -72,8 +70,14 @@ def reshard(  # noqa: PLR0913  # each is of its own
     images_per_tar
         Every tar but the last holds this many pictures, unless `max_bytes_per_tar` ends it before.
     metadata
-        New columns: a Polars frame, or anything that speaks Arrow, joined by ``image_id``, one row
-        to one row of the dataset, before `where`.
+        New columns: a Polars frame, anything that speaks Arrow, or the path or URL of a file, as of
+        `write_shards`; joined one row to one row of the dataset, before `where`.
+    on
+        What they are joined on: a column of both sides, or a pair, that of the dataset and that of
+        the new columns. None: ``image_id``.
+    split, split_by
+        As of `write_shards`: each split of the rows that are wanted is a dataset of its own, in a
+        folder of its name below `new_dir`.
     shuffle_seed
         Rows in a random order, the same for the same seed (PCG64). None: in their order.
     progress
@@ -128,12 +132,15 @@ def reshard(  # noqa: PLR0913  # each is of its own
         "an int of at least 0, or None",
         shuffle_seed,
     )
-    others = ("output_dir", "new_dir", "where", "metadata", "shuffle_seed", "progress", "workers")
-    check_keywords(options, WriteOptions, (*others, *_STORAGE_OPTIONS))
+    others = ("output_dir", "new_dir", "where", "metadata", "on", "split", "split_by")
+    others = (*others, "shuffle_seed", "progress", "workers", *_STORAGE_OPTIONS)
+    check_keywords(options, WriteOptions, others)
     check_workers(workers)
+    splits = splits_from(split, split_by)
     stated = {"images_per_tar": images_per_tar, **options}
     sources, new = _open_places([output_dir], new_dir, storage_options, new_storage_options)
-    return _copy(sources, new, stated, progress, where, metadata, shuffle_seed, workers=workers)
+    wanted = Wanted(where, metadata, on, storage_options, splits, shuffle_seed, workers)
+    return _copy(sources, new, stated, progress, wanted)
 
 
 def merge(
@@ -196,7 +203,7 @@ def merge(
     folders, new = _open_places(
         sources, new_dir, storage_options, new_storage_options, argument="sources"
     )
-    return _copy(folders, new, {"images_per_tar": images_per_tar, **options}, progress)
+    return _copy(folders, new, {"images_per_tar": images_per_tar, **options}, progress, Wanted())
 
 
 def _open_places(
@@ -230,82 +237,37 @@ def _open_places(
     return folders, (shown, new)
 
 
-def _copy(  # noqa: PLR0913  # each is of its own
+def _copy(  # each is of its own
     sources: Sequence[Storage],
     new: NamedPlace,
     stated: dict[str, Any],
     progress: bool | None,  # noqa: FBT001  # as the caller has it
-    where: pl.Expr | str | None = None,
-    metadata: object = None,
-    shuffle_seed: int | None = None,
-    *,
-    workers: int | None = None,
+    wanted: Wanted,
 ) -> FileGroupTask:
     """Check everything that can be checked before a picture is read, then write."""
     source = open_sources(sources)
     source.columns.log_changes(CommonColumns())
     options = stored_options(source.records, stated)
-    frame = None if metadata is None else _new_columns(metadata, source)
-    selection = Selection(source, _select(source, where, frame), frame)
+    frame = new_columns(wanted, source)
+    masks = select_rows(source, wanted.where, frame)
+    selection = Selection(source, masks, frame)
     if source.shards:
         schema = selection.schema
         columns = [schema.field(name) for name in selection.metadata_names]
         check_members(pa.schema(columns), options.members)
-    check_copied(source, selection.masks)
-    order = None if shuffle_seed is None else _order(selection.num_rows, shuffle_seed)
-    plan = plan_copies(selection, options, order)
-    return _write(selection, options, order, plan, new, progress, workers)
-
-
-def _write(
-    selection: Selection,
-    options: WriteOptions,
-    order: npt.NDArray[np.int64] | None,
-    plan: list[slice],
-    new: NamedPlace,
-    progress: bool | None,  # noqa: FBT001  # as the caller has it
-    workers: int | None,
-) -> FileGroupTask:
+    check_copied(source, masks)
+    if wanted.splits is None:
+        return write_selection(selection, options, wanted, new, source.split, progress)
     shown, storage = new
-    place = storage.with_durability(options.durability)
-    dataset = Dataset(shown, options, place, split=selection.source.split).begin()
-    dataset.check_room(len(plan))
-    copying = Copying(dataset, selection.metadata_names)
-    shards = list[Shard]()
-    with progress_bar(selection.num_rows, " images", progress) as bar:
-        for shard in write_copies(copying, fill_shards(selection, order, plan), workers):
-            shards.append(shard)
-            bar.update(shard.tar.num_rows)
-    check_no_more_shards(dataset.storage, len(plan), options)
-    return dataset.publish(shards, selection.source.columns.widened)
-
-
-def _order(num_rows: int, seed: int) -> npt.NDArray[np.int64]:
-    return np.random.Generator(np.random.PCG64(seed)).permutation(num_rows)
-
-
-def _select(
-    source: SourceRows, where: pl.Expr | str | None, metadata: MetadataFrame | None
-) -> RowMasks:
-    if where is None:
-        return [np.ones(shard.num_rows, np.bool_) for shard in source.shards]
-    from arrowimg._reshard.where import rows_where  # noqa: PLC0415  # imports Polars
-
-    return rows_where(source, where, metadata)
-
-
-def _new_columns(metadata: object, source: SourceRows) -> MetadataFrame:
-    """Return new columns, checked against the names and the ids that are there."""
-    from arrowimg._write.metadata import MetadataFrame  # noqa: PLC0415  # imports Polars
-
-    frame = MetadataFrame(metadata)
-    check_names(frame.columns.column_names)
-    written_columns(frame.columns)
-    present = set(source.schema.names)
-    for name in frame.columns.column_names:
-        if name in present:
-            expected, advice = "the name of a new column", f"rename it, say to 'new_{name}'"
-            raise SchemaError(name, expected, "a column of the dataset", advice)
-    ids = [it for shard in source.shards for it in shard.read(["image_id"])["image_id"].chunks]
-    frame.check_ids(pa.chunked_array(ids, pa.string()))
-    return frame
+    groups = {
+        name: write_selection(
+            Selection(source, of_split, frame),
+            options,
+            wanted,
+            (f"{shown.rstrip('/')}/{name}", storage.at(name)),
+            name,
+            progress,
+        )
+        for name, of_split in split_masks(selection, wanted.splits)
+    }
+    return joined_groups(groups, shown)

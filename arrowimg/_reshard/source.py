@@ -177,8 +177,6 @@ class Selection(Struct, frozen=True):
             if self.metadata is None:
                 rows = shard.read(ours)
             else:
-                from arrowimg._write.metadata import with_metadata  # noqa: PLC0415  # imports Polars
-
-                rows = shard.read(list(dict.fromkeys(["image_id", *ours])))
-                rows = with_metadata(rows, self.metadata.take).select(names)
+                rows = shard.read(list(dict.fromkeys([self.metadata.left, *ours])))
+                rows = self.metadata.join(rows).select(names)
             yield shard, rows if is_wanted.all() else rows.filter(pa.array(is_wanted))

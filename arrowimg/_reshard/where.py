@@ -11,7 +11,6 @@ import polars as pl
 import pyarrow as pa
 
 from arrowimg._core.threads import check_polars_threads
-from arrowimg._write.metadata import with_metadata
 from arrowimg.errors import OptionError
 
 if TYPE_CHECKING:
@@ -115,9 +114,12 @@ def _names_in(
 
 def _read(shard: ListedShard, names: Sequence[str], metadata: MetadataFrame | None) -> pa.Table:
     joined = set(metadata.columns.column_names) if metadata else set()
-    rows = shard.read([name for name in names if name not in joined])
+    ours = [name for name in names if name not in joined]
+    # What is joined on may not be what is named.
+    keys = [metadata.left] if metadata and metadata.left not in ours else []
+    rows = shard.read([*ours, *keys])
     # Without new columns nothing is looked up.
-    return with_metadata(rows, metadata.take).select(names) if metadata else rows
+    return metadata.join(rows).select(names) if metadata else rows
 
 
 def _refuse(where: object, found: str, cause: BaseException | None = None) -> NoReturn:

@@ -77,15 +77,21 @@ class Splits(Struct, frozen=True):
         SchemaError
             When the column is not there, holds neither strings nor integers, or a null.
         """
-        numbers = self._numbers(batch.data)
+        numbers = self.numbers(batch.data)
         for number, name in enumerate(self.fractions):
             is_in = numbers == number
             if is_in.any():
                 rows = batch.data if is_in.all() else rows_where(batch.data, is_in)
                 yield name, type(batch)(rows)
 
-    def _numbers(self, table: pa.Table) -> npt.NDArray[np.int64]:
-        """Return the number of each row's split: (N,)."""
+    def numbers(self, table: pa.Table) -> npt.NDArray[np.int64]:
+        """Return the number of each row's split: (N,).
+
+        Raises
+        ------
+        SchemaError
+            As `parts`.
+        """
         if self.column not in table.column_names:
             raise SchemaError(self.column, "a column to split by", f"columns {table.column_names}")
         texts = text_column(table[self.column], self.column)
@@ -137,6 +143,18 @@ class Parts(Struct, frozen=True):
         return self.splits.parts(batch)
 
 
+def splits_from(split: Mapping[str, float] | None, split_by: str | None) -> Splits | None:
+    """Return how rows are split, None where they are not.
+
+    Raises
+    ------
+    OptionError
+        When that cannot be.
+    """
+    check_option(split is not None or split_by is None, "split_by", "None without split", split_by)
+    return None if split is None else Splits(split, split_by or "image_id")
+
+
 def parts_of(source: object, split: Mapping[str, float] | None, split_by: str | None) -> Parts:
     """Return the datasets that a source becomes: one, or one for each split.
 
@@ -145,8 +163,7 @@ def parts_of(source: object, split: Mapping[str, float] | None, split_by: str | 
     OptionError
         When splits are none, or would be splits of splits.
     """
-    splits = None if split is None else Splits(split, split_by or "image_id")
-    check_option(splits or split_by is None, "split_by", "None without split", split_by)
+    splits = splits_from(split, split_by)
     is_dict = isinstance(source, Mapping) and type(source).__module__.split(".")[0] == "datasets"
     if not is_dict or not source:
         return Parts(list(splits.fractions) if splits else [""], {"": source}, splits)

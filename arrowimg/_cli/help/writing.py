@@ -118,8 +118,13 @@ options:
   --images-per-tar N     images in every tar but the last [1000]
   --max-bytes-per-tar N  most bytes in one tar [as in OUT]
   --checksum NAME        how files and images are hashed: xxh3_128, sha256 [as in OUT]
-  --metadata FILE        Parquet or Arrow file of new columns, joined by image_id;
-                         --where may name them
+  --metadata FILE        CSV, JSON lines, Parquet or Arrow file of new columns, joined
+                         by image_id; --where may name them
+  --on COLUMN            what it is joined on; LEFT=RIGHT where OUT and FILE call it
+                         otherwise [image_id]
+  --split FRACTIONS      several datasets, in folders of NEW, for example
+                         train=0.9,val=0.1; by a hash of the id
+  --split-by COLUMN      by a hash of this column: rows of one value stay together
   --shuffle-seed N       in a random order, the same for the same N [their order]
   --workers N            processes that copy [threads of one]
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
