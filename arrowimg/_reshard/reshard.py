@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from arrowimg._write.sources.join import On
 
 _STORAGE_OPTIONS = ("storage_options", "new_storage_options")
+_OTHERS = (
+    *("output_dir", "new_dir", "where", "metadata", "on", "split", "split_by", "shuffle_seed"),
+    *("progress", "workers", *_STORAGE_OPTIONS),
+)
 
 
 def reshard(  # noqa: PLR0913  # each is of its own
@@ -132,9 +136,7 @@ def reshard(  # noqa: PLR0913  # each is of its own
         "an int of at least 0, or None",
         shuffle_seed,
     )
-    others = ("output_dir", "new_dir", "where", "metadata", "on", "split", "split_by")
-    others = (*others, "shuffle_seed", "progress", "workers", *_STORAGE_OPTIONS)
-    check_keywords(options, WriteOptions, others)
+    check_keywords(options, WriteOptions, _OTHERS)
     check_workers(workers)
     splits = splits_from(split, split_by)
     stated = {"images_per_tar": images_per_tar, **options}
