@@ -344,3 +344,30 @@ def test_sources_in_a_store_give_the_same_as_those_in_a_folder(
         pl.testing.assert_frame_equal(found, expected)
     with pytest.raises(arrowimg.errors.SourceError, match="none among 0 files"):
         arrowimg.write_shards(f"{store.url}/nothing", tmp_path / "x", storage_options=store.told)
+
+
+def test_captions_and_metadata_in_a_store_are_read(store: Place, tmp_path: Path) -> None:
+    if isinstance(store.bucket, MemoryBucket):
+        pytest.skip("no library reads sources out of our memory")
+    assert store.bucket is not None
+    prefix = f"{store.url.partition('://operations/')[2]}/beside"
+    picture = rows()["image_data"].drop_null()[0].as_py()
+    for name in ("cat/01.jpg", "dog/02.jpg"):
+        store.bucket.put(f"{prefix}/{name}", picture)
+    store.bucket.put(f"{prefix}/dog/02.txt", b"a dog\n")
+    store.bucket.put(f"{prefix}/metadata.csv", b"file_name,n\ndog/02.jpg,2\ncat/01.jpg,1\n")
+    url = f"{store.url}/beside"
+
+    for number, metadata in enumerate((url, f"{url}/metadata.csv")):
+        group = arrowimg.write_shards(
+            url,
+            tmp_path / str(number),
+            metadata=metadata,
+            captions="txt",
+            labels="folder",
+            storage_options=store.told,
+        )
+
+        frame = arrowimg.scan(tmp_path / str(number)).select("label", "caption", "n").collect()
+        assert frame.rows() == [("cat", None, 1), ("dog", "a dog", 2)]
+        assert group.metadata["passed_over"] == {"suffix .csv": 1}
