@@ -1,0 +1,55 @@
+"""The command that adopts tars, and those that are told where the tars are."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from adopt_data import samples, write_tars
+
+from arrowimg._cli.main import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def tars(tmp_path: Path) -> Path:
+    return write_tars(tmp_path / "tars", samples(range(3)), [("a.txt", b"alone")])
+
+
+def test_tars_are_adopted_and_what_is_odd_is_said(
+    tars: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["adopt", f"{tars}/*.tar"]) == 0
+    assert capsys.readouterr().out == "3 images in 2 tars, 1 row with an error (1 missing)\n"
+    assert main(["adopt", f"{tars}/*.tar", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["num_unchanged"], printed["error_codes"]) == (2, {"missing": 1})
+    assert main(["verify", str(tars), "--decode"]) == 0
+
+
+def test_the_other_commands_are_told_where_the_tars_are(
+    tars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index, new = str(tmp_path / "index"), str(tmp_path / "new")
+    assert main(["adopt", str(tars), "--out", index, "--members", "txt"]) == 0
+
+    assert main(["inspect", index]) == 1
+    assert "its tars were elsewhere" in capsys.readouterr().err
+    for arguments in (["inspect", index], ["verify", index], ["index", index, "--for", "wids"]):
+        assert main([*arguments, "--tars", str(tars)]) == 0
+    assert main(["reshard", index, new, "--tars", str(tars)]) == 0
+    assert main(["verify", new]) == 0
+
+
+def test_a_clash_and_a_packed_tar_are_one_line_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tars = write_tars(tmp_path / "tars", samples([0], n=1), samples([1], n="x"))
+
+    assert main(["adopt", str(tars)]) == 1
+    assert main(["adopt", "a.tar.gz"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("arrowimg: error:") for line in lines] == [True, True]
