@@ -29,8 +29,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workers")
     columns = {"image_id": [f"i{row}" for row in range(ROWS)], "image_data": [JPEG] * ROWS}
     pq.write_table(pa.table(columns), folder / "images.parquet", row_group_size=50)
-    options = {"reencode": True, "progress": False}
-    arrowimg.write_shards(folder / "images.parquet", folder / "one", 70, **options)
+    source = folder / "images.parquet"
+    arrowimg.write_shards(source, folder / "one", 70, reencode=True, progress=False)
     return folder
 
 
