@@ -78,12 +78,12 @@ class TarWriter:
         nbytes = member_nbytes(columns)
         begins = self._tar.nbytes + nbytes.cumsum().reshape(nbytes.shape) - nbytes + BLOCK
         files = {it: samples.files(it) for it in (IMAGE_DATA, *samples.pictures.column_names)}
-        views = {name: _views([column for _, column in each]) for name, each in files.items()}
         checksums: dict[str, list[bytes]] = {name: [] for name in files}
         for rows in self._written([member_names(keys, it) for it in extensions], columns):
-            for name, each in views.items():
+            for name, each in files.items():
+                some = [column.slice(rows.start, rows.stop - rows.start) for _, column in each]
                 # Now, since what was written just now is in the processor's cache.
-                checksums[name] += map(self._digest, (it for it in each[rows] if it is not None))
+                checksums[name] += map(self._digest, _values(some))
         chosen = {name: [extensions.index(it) for it, _ in each] for name, each in files.items()}
         offsets = {name: begins[:, at][nbytes[:, at] > 0] for name, at in chosen.items()}
         return {name: PicturePlaces(offsets[name], checksums[name]) for name in files}
@@ -127,12 +127,12 @@ class TarWriter:
                 yield slice(first + rows.start, first + rows.stop)
 
 
-def _views(columns: Sequence[pa.LargeBinaryArray]) -> Sequence[memoryview | None]:
-    """Return the value of each row, which is in one of the columns at most; None where in none."""
+def _values(columns: Sequence[pa.LargeBinaryArray]) -> list[memoryview]:
+    """Return views of the values, row by row; each row has one in one of the columns at most."""
     if len(columns) == 1 and not columns[0].null_count:
         return binary_views(columns[0])
     found: dict[int, memoryview] = {}
     for column in columns:
         views = binary_views(column)
         found |= {row: views[row] for row in np.flatnonzero(is_valid(column)).tolist()}
-    return [found.get(row) for row in range(len(columns[0]) if columns else 0)]
+    return [found[row] for row in sorted(found)]
