@@ -61,7 +61,12 @@ class MetadataFrame:
         self.left, self.names = left, table.column_names
         if self.names.count(right) != 1:
             expected = "a column of strings or integers in metadata"
-            advice = f'pass on=("{left}", <its name>)' if self.names else ""
+            advice = (
+                f'pass on=("{left}", COLUMN), --on {left}=COLUMN on the command line, with the '
+                "column of metadata"
+                if self.names
+                else ""
+            )
             raise SchemaError(right, expected, str(self.names), advice)
         self.columns = table.drop_columns([right])
         self._rows = _text_ids(text_column(table[right], right)).with_row_index(_ROW)
@@ -155,16 +160,22 @@ def _without_suffix(text: str) -> str:
     return PurePosixPath(text).with_suffix("").as_posix() if PurePosixPath(text).name else text
 
 
+_SUFFIX = (
+    'they differ in the suffix: for picture files pass on="file_name", which has it, or '
+    'on=("file_name", COLUMN), --on file_name=COLUMN, with the column of metadata; else take it off'
+)
+_FOLDER = (
+    "they differ in the folder: take it off, or add it; of picture files, image_path has it all: "
+    'on=("image_path", COLUMN), --on image_path=COLUMN'
+)
+
 _REMEDIES: tuple[tuple[Callable[[str], str], str], ...] = (
-    (
-        _without_suffix,
-        'they differ in the suffix: pass on="file_name" for picture files, else take it off',
-    ),
+    (_without_suffix, _SUFFIX),
     (
         lambda text: text.lstrip("0"),
         "they differ in leading zeros: read the ids as text, or pass the file itself as metadata",
     ),
-    (lambda text: PurePosixPath(text).name, "they differ in the folder: take it off, or add it"),
+    (lambda text: PurePosixPath(text).name, _FOLDER),
     (
         lambda text: _without_suffix(PurePosixPath(text).name),
         "they differ in folder and suffix: take them off",

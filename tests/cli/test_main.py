@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
 import subprocess
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from photographs import SKIMAGE
+from PIL import Image
 from segmentation_data import KINDS, segmentation_set
 
 from arrowimg import __version__
@@ -414,3 +416,19 @@ class TestPictures:
             sys.exit(main(["write", str(tmp_path / "set.parquet"), str(tmp_path / "out"), *words]))
 
         assert caught.value.code == 2
+
+
+def test_formats_and_splits_add_up_where_they_are_given_one_by_one(tmp_path: Path) -> None:
+    files = {}
+    for kind in ("PNG", "WEBP", "JPEG"):
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8), (9, 99, 199)).save(buffer, kind)
+        files[kind] = buffer.getvalue()
+    rows = {"image_id": [*files], "image_data": [*files.values()]}
+    pl.DataFrame(rows).write_parquet(tmp_path / "mixed.parquet")
+
+    words = ["--keep", "png", "--keep", "webp", "--split", "train=0.5", "--split", "val=0.5"]
+    assert main(["write", str(tmp_path / "mixed.parquet"), str(tmp_path / "out"), *words]) == 0
+
+    names = pl.read_parquet(tmp_path / "out" / "*" / "*.parquet")["member_name"].to_list()
+    assert sorted(names) == ["JPEG.jpg", "PNG.png", "WEBP.webp"]

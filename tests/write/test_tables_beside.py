@@ -197,6 +197,26 @@ class TestImagefolder:
 
 
 class TestColumnsOfFiles:
+    @pytest.mark.parametrize("captions", ["caption", ".caption"])
+    def test_captions_of_which_there_is_none_are_an_error(
+        self, tmp_path: Path, folder: Path, captions: str
+    ) -> None:
+        with pytest.raises(SourceError, match=r"that end in \.caption, found none"):
+            write_shards(folder, tmp_path / "out", captions=captions)
+
+        assert not (tmp_path / "out").exists()
+
+    def test_a_suffix_may_have_its_dot(self, tmp_path: Path, folder: Path) -> None:
+        (folder / "cat" / "001.txt").write_text("a cat")
+        write_shards(folder, tmp_path / "out", captions=".txt")
+
+        assert scan(tmp_path / "out").collect()["caption"].to_list() == ["a cat", None, None]
+
+    def test_labels_are_of_folders_only(self, tmp_path: Path, folder: Path) -> None:
+        labels: Any = True
+        with pytest.raises(OptionError, match='"folder" or None'):
+            write_shards(folder, tmp_path / "out", labels=labels)
+
     def test_captions_and_folders_are_columns(self, tmp_path: Path, folder: Path) -> None:
         shutil.copy(folder / "cat" / "001.jpg", folder / "alone.jpg")
         (folder / "cat" / "001.txt").write_bytes("\ufeff a naïve cat \n".encode())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import pyarrow as pa
 from msgspec import Struct
 
+from arrowimg._core.option_checks import check_option
 from arrowimg.errors import SourceError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class FileColumns(Struct, frozen=True):
     Attributes
     ----------
     captions
-        Suffix of the files with captions, without its dot; None: there are none.
+        Suffix of the files with captions, with or without its dot; None: there are none.
     labels
         ``"folder"``: the folder that a picture is in.
     file_name
@@ -35,9 +36,17 @@ class FileColumns(Struct, frozen=True):
     labels: Labels | None = None
     file_name: bool = False
 
+    def __post_init__(self) -> None:
+        check_option(self.labels in (None, "folder"), "labels", '"folder" or None', self.labels)
+
+    @property
+    def caption_suffix(self) -> str:
+        """Suffix of the files with captions, with its dot; empty where there are none."""
+        return f".{self.captions.removeprefix('.')}" if self.captions else ""
+
     def caption_name(self, name: str) -> str:
         """Return the name of the file with the caption of a picture."""
-        return PurePosixPath(name).with_suffix(f".{self.captions}").as_posix()
+        return PurePosixPath(name).with_suffix(self.caption_suffix).as_posix()
 
     def columns(self, names: list[str], read: Callable[[str], bytes | None]) -> dict[str, pa.Array]:
         """Return the columns of some pictures.
@@ -62,6 +71,12 @@ class FileColumns(Struct, frozen=True):
         if self.file_name:
             found[FILE_NAME] = _texts(names)
         return found
+
+
+def no_captions(place: str, suffix: str) -> SourceError:
+    """Return the error that no picture of a place has a caption."""
+    expected = f"captions beside pictures: files of the same names that end in {suffix}"
+    return SourceError(expected, "none", place, "leave captions out, or say their suffix")
 
 
 def _caption(name: str, read: Callable[[str], bytes | None]) -> str | None:

@@ -24,7 +24,7 @@ from arrowimg._images.files import (
 from arrowimg._storage.base import StorageOptions
 from arrowimg._storage.open import is_in_store
 from arrowimg._write.sources import table_files
-from arrowimg._write.sources.file_columns import FileColumns
+from arrowimg._write.sources.file_columns import FileColumns, no_captions
 from arrowimg._write.sources.items import Item
 from arrowimg._write.sources.partitions import partitions_of, with_partitions
 from arrowimg._write.sources.pieces.files import (
@@ -111,12 +111,17 @@ class Reader(Struct, frozen=True):
         return Item(tables, len(files), pieces=pieces, nbytes=nbytes)
 
     def _items_of_folder(self, folder: Path) -> list[Item]:
-        captions = self.file_columns.captions
-        found = find_images(folder, "" if captions is None else f".{captions}")
+        captions = self.file_columns.caption_suffix
+        found = find_images(folder, captions)
         if found.num_links:
             logger.info("%s: followed %d links to folders", folder, found.num_links)
         if found.paths:
             self._say(folder, found.passed_over)
+            is_there = (
+                Path(self.file_columns.caption_name(str(it))).exists() for it in found.paths
+            )
+            if captions and not any(is_there):
+                raise no_captions(str(folder), captions)
             return [self.item_of_pictures(found.paths, folder)]
         tables = find_files(folder, _TABLE_SUFFIXES)
         if not tables.paths:
@@ -132,7 +137,9 @@ class Reader(Struct, frozen=True):
         matches = sorted(Path(it) for it in glob.glob(pattern, recursive=True))  # noqa: PTH207  # a pattern may be absolute
         files = [it for it in matches if not it.is_dir()]
         if not files:
-            raise SourceError(EXPECTED, "nothing that matches this pattern", pattern)
+            advice = "of folders below, ** stands for any: write **/*.parquet"
+            found = "nothing that matches this pattern"
+            raise SourceError(EXPECTED, found, pattern, advice if "**" in pattern else "")
         pictures = [it for it in files if is_image_path(it)]
         if len(pictures) == len(files):
             return [self.item_of_pictures(pictures)]

@@ -17,7 +17,7 @@ from arrowimg._core.threads import map_on_threads
 from arrowimg._images.files import IMAGE_SUFFIXES, ids_of_files
 from arrowimg._storage.base import Storage
 from arrowimg._storage.open import open_storage
-from arrowimg._write.sources.file_columns import FileColumns
+from arrowimg._write.sources.file_columns import FileColumns, no_captions
 from arrowimg._write.sources.items import Item
 from arrowimg._write.sources.partitions import partitions_of, with_partitions
 from arrowimg._write.sources.pieces.files import PictureFiles
@@ -77,7 +77,10 @@ def store_items(
         raise SourceError(_EXPECTED, f"none among {len(names):,} files", url)
     taken = {*found}
     if pictures and file_columns.captions is not None:
-        taken |= {*map(file_columns.caption_name, pictures)}
+        captions = {*map(file_columns.caption_name, pictures)}
+        if not is_file and captions.isdisjoint(names):
+            raise no_captions(url, file_columns.caption_suffix)
+        taken |= captions
     left_out = [it for it in names if it not in taken]
     reasons = ("hidden" if _is_hidden(it) else f"suffix {_suffix(it)}" for it in left_out)
     passed_over = Counter(reasons)
