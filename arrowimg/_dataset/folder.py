@@ -182,6 +182,8 @@ def read_manifest(storage: Storage) -> Manifest | None:
     ------
     ManifestError
         When it cannot be read, or names files that are none of shards in the folder.
+    StorageError
+        When an object store fails or refuses.
     """
     path = storage.path_of(MANIFEST_NAME)
     try:
@@ -194,6 +196,8 @@ def read_manifest(storage: Storage) -> Manifest | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        if storage.promises.is_remote:
+            raise  # it is the store that failed, not the manifest
         raise ManifestError(path, "a manifest of arrowimg", str(error)) from error
 
 

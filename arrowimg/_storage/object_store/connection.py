@@ -39,6 +39,12 @@ _LEAST_SECONDS = 60
 _SLOWEST_NBYTES = 10**6
 """What a connection carries in a second at the very least, so that a request takes no longer."""
 
+_IDENTITIES = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
+_NO_CREDENTIALS = (
+    "no credentials were found in storage_options or the environment, so the identity of this "
+    "machine was asked for, and it has none; see docs/how-to/object-stores.md, Credentials"
+)
+
 _DENIED = ("AccessDenied", "AuthorizationPermissionMismatch")
 """What stores say to those whom they know, but do not let list."""
 
@@ -226,8 +232,8 @@ def missing(path: str) -> FileNotFoundError:
 
 def said(error: BaseException) -> str:
     """Return what an error of obstore says, without its inside and without what may be secret."""
-    text = str(error).partition("\n\nDebug source:")[0]
-    return redacted(" ".join(text.split()))
+    text = redacted(" ".join(str(error).partition("\n\nDebug source:")[0].split()))
+    return f"{_NO_CREDENTIALS}: {text}" if any(it in text for it in _IDENTITIES) else text
 
 
 def _is_panic(error: BaseException) -> bool:

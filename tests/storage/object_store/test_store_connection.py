@@ -99,6 +99,20 @@ def test_files_of_a_dataset_outlive_the_objects_of_its_writer(storage: Storage) 
     assert files_in(open_storage(storage.path_of(""), storage.polars_options())) == PAIR
 
 
+def test_without_credentials_the_error_says_so() -> None:
+    from arrowimg._storage.object_store.connection import said
+
+    tried = "Generic S3 error: Error performing PUT http://169.254.169.254/latest/api/token"
+
+    assert said(ValueError(tried)).startswith("no credentials were found in storage_options")
+    assert said(ValueError("Generic S3 error: 500")) == "Generic S3 error: 500"
+
+
+def test_a_store_that_fails_is_not_a_manifest_that_is_wrong(server: Server) -> None:
+    with pytest.raises(StorageError, match="NoSuchBucket"):
+        arrowimg.scan(server.url("no-such-bucket"), storage_options=server.options())
+
+
 def test_nothing_of_a_connection_is_kept_when_its_writer_is_gone(storage: Storage) -> None:
     again = open_storage(storage.path_of(""), storage.polars_options())
     assert isinstance(again, ObjectStorage)
