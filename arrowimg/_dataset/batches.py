@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from arrowimg._core.columns.common import CommonColumns, conformed
+from arrowimg._core.columns.common_columns import CommonColumns, conformed
 from arrowimg._core.option_checks import check_option, is_int
 from arrowimg._core.tables import beside
 from arrowimg._dataset.folder import common_columns, read_listing

@@ -11,7 +11,7 @@ import pyarrow as pa
 from msgspec import UNSET, Struct
 
 from arrowimg._core.checksums import checksum, recorded_checksum
-from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.threads import map_on_threads
 from arrowimg._dataset.sidecars import open_sidecar, read_footer_if_ours
 from arrowimg._format.layout import picture_names

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
-from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.threads import check_polars_threads, map_on_threads
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import open_sidecar

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from arrowimg._core.columns.common import conformed
+from arrowimg._core.columns.common_columns import conformed
 from arrowimg._core.plain_types import plain_table
 from arrowimg._core.tables import in_one_chunk
 from arrowimg._dataset.row_checks import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from arrowimg._core.columns.common import conformed
+from arrowimg._core.columns.common_columns import conformed
 from arrowimg._core.frames.pandas_frames import unnamed_index
 from arrowimg._core.plain_types import (
     MOST_DIGITS,

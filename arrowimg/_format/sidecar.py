@@ -48,20 +48,15 @@ UNREADABLE = (pa.ArrowException, OSError, KeyError, ValueError, OverflowError)
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Arrow type of Hugging Face's ``Image`` feature: only this one shows as pictures there."""
 
+_MEMBER_NAME, *_PLACE = PICTURE_SCHEMA
+
 SIDECAR_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
         ("tar_file", pa.string()),
-        ("member_name", pa.string()),
+        _MEMBER_NAME,
         ("original_path", pa.string()),
-        ("offset", pa.int64()),
-        ("size", pa.int64()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("channels", pa.int32()),
-        ("checksum", pa.binary()),
-        ("action", pa.string()),
-        ("error", pa.string()),
+        *_PLACE,
     ]
 )
 """The columns that every sidecar begins with; the user's come after them, the pictures last."""

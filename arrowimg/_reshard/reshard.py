@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import pyarrow as pa
 
-from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.option_checks import check_keywords, check_option, is_int
 from arrowimg._format.members import check_members
 from arrowimg._reshard.copying import (

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import UNSET, Struct, structs
 
-from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._dataset.duplicates import Hashes, check_ids, id_hashes, ids_with_hashes
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import ListedShard, open_sidecar

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
+from msgspec import Struct, structs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,6 +60,25 @@ class Rows(Protocol):
     def slice(self, start: int, stop: int) -> Self:
         """Return some of the rows; nothing is copied."""
         ...
+
+
+class RunOfRows(Struct, frozen=True, kw_only=True):
+    """Consecutive rows of something that is read later: whoever has it says in a field of what.
+
+    Attributes
+    ----------
+    start
+        The first of them, counted there.
+    num_rows
+        How many there are.
+    """
+
+    start: int
+    num_rows: int
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Return some of the rows."""
+        return structs.replace(self, start=self.start + start, num_rows=stop - start)
 
 
 Part = TypeVar("Part", bound=Rows)

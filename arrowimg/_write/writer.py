@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import numpy as np
 from msgspec import structs
 
-from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.tables import as_table
 from arrowimg._core.threads import CallsUnderWay
 from arrowimg._dataset.duplicates import Hashes, HashPartitions, check_partitions, id_hashes

@@ -22,7 +22,7 @@ from arrowimg._format.samples import Samples
 from arrowimg._storage.commit import retry_once
 from arrowimg._storage.open import open_storage, options_for
 from arrowimg._write.batch_name import batch_digest
-from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
+from arrowimg._write.plan import PartStream, PlannedShard, RunOfRows, plan_shards
 from arrowimg._write.prepare import check_batch, encode_batch, name_rows, picture_runs
 from arrowimg.errors import StorageError
 
@@ -57,26 +57,16 @@ class Spool(Struct, frozen=True):
     error_codes: list[str]
 
 
-class SpoolRows(Struct, frozen=True):
+class SpoolRows(RunOfRows, frozen=True, kw_only=True):
     """Consecutive rows of a spool.
 
     Attributes
     ----------
     spool
         Name of its file.
-    start
-        The first of them, in the spool.
-    num_rows
-        How many there are.
     """
 
     spool: str
-    start: int
-    num_rows: int
-
-    def slice(self, start: int, stop: int) -> SpoolRows:
-        """Return some of the rows."""
-        return SpoolRows(self.spool, self.start + start, stop - start)
 
 
 def spools_at(
@@ -138,7 +128,7 @@ def plan_spools(
     for spool in spools:
         if not spool.row_nbytes:
             continue
-        waiting.append(SpoolRows(spool.name, 0, len(spool.row_nbytes)))
+        waiting.append(SpoolRows(spool=spool.name, start=0, num_rows=len(spool.row_nbytes)))
         sizes += spool.row_nbytes
         plan = plan_shards(sizes, images_per_tar, max_members_nbytes)
         stream = PartStream(waiting)

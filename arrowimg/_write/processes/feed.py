@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol, Self
 
-from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._dataset.duplicates import Hashes, id_hashes
 from arrowimg._format.column_types import metadata_columns
 from arrowimg._images.batch import ImageBatch

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct, structs
 
-from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.plain_types import plain_column, plain_field, types_within
 from arrowimg._core.processes.pool import Ticket, WorkerPool
 from arrowimg._core.processes.shared_file import Region
@@ -181,7 +181,8 @@ class ShardLine:
         nbytes = np.concatenate([self._pending_nbytes, rows.tar_nbytes])
         options = self._dataset.options
         plan = plan_shards(nbytes, options.images_per_tar, options.max_members_nbytes)
-        stream = PartStream([*self._pending, SharedRows(rows.region, 0, num_rows)])
+        new = SharedRows(region=rows.region, start=0, num_rows=num_rows)
+        stream = PartStream([*self._pending, new])
         for shard in plan[:-1]:
             self._write(list(stream.take(shard.stop - shard.start)))
         self._pending, self._pending_nbytes = stream.rest(), nbytes[plan[-1].start :]
@@ -191,7 +192,7 @@ class ShardLine:
         wider = self._pool.result(self._pool.start(ConformRows(self._pending, columns)))
         self._release(self._pending)
         self._rows_in_use[wider.region] = len(wider.tar_nbytes)
-        self._pending = [SharedRows(wider.region, 0, len(wider.tar_nbytes))]
+        self._pending = [SharedRows(region=wider.region, start=0, num_rows=len(wider.tar_nbytes))]
         self._pending_nbytes = wider.tar_nbytes
 
     def _write(self, parts: list[SharedRows]) -> None:

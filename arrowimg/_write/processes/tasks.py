@@ -17,6 +17,7 @@ from arrowimg._dataset.duplicates import Hashes, id_hashes
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._format.samples import Samples
 from arrowimg._images.batch import ImageBatch
+from arrowimg._write.plan import RunOfRows
 from arrowimg._write.prepare import NamedRows, check_batch, encode_batch, name_rows, picture_runs
 from arrowimg._write.sources.rows import UnreadRows
 
@@ -111,26 +112,16 @@ def _encode(rows: NamedRows, batch: ImageBatch, options: WriteOptions, desk: Des
     )
 
 
-class SharedRows(Struct, frozen=True):
+class SharedRows(RunOfRows, frozen=True, kw_only=True):
     """Consecutive rows of a batch that was encoded.
 
     Attributes
     ----------
     region
         Where the batch is.
-    start
-        The first of them, in the batch.
-    num_rows
-        How many there are.
     """
 
     region: Region
-    start: int
-    num_rows: int
-
-    def slice(self, start: int, stop: int) -> SharedRows:
-        """Return some of the rows."""
-        return SharedRows(self.region, self.start + start, stop - start)
 
 
 class ConformedRows(Struct, frozen=True):

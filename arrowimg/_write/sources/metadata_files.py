@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrowimg._core.columns.common import CommonColumns, conformed
+from arrowimg._core.columns.common_columns import CommonColumns, conformed
 from arrowimg._core.plain_types import plain_table
 from arrowimg._core.tables import as_table
 from arrowimg._images.files import find_files

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from msgspec import Struct
 
-from arrowimg._core.columns.common import CommonColumns
+from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.tables import beside
 from arrowimg._format.column_types import metadata_columns
 from arrowimg._images.batch import ImageBatch

@@ -97,11 +97,15 @@ assert importlib.resources.files("polars").joinpath("py.typed").is_file()
 """
     package = Path(arrowimg.__file__).parents[1]
 
-    subprocess.run(
+    ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         env=os.environ | {"PYTHONPATH": str(package)},
-        check=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
     )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_without_polars_nothing_is_wrong() -> None:

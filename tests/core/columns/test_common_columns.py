@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrowimg._core.columns.common import CommonColumns, common_type, conformed
+from arrowimg._core.columns.common_columns import CommonColumns, common_type, conformed
 from arrowimg.errors import SchemaError
 
 DAY = dt.date(2020, 2, 29)
