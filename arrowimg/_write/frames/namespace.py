@@ -65,6 +65,7 @@ class FrameMethods(Generic[Frame]):
     def fetch(
         self,
         *,
+        images: Sequence[str] | None = None,
         decode: bool = False,
         check: bool = True,
         storage_options: StorageOptions | None = None,
@@ -73,7 +74,11 @@ class FrameMethods(Generic[Frame]):
         from arrowimg._dataset.fetch import fetch_images  # noqa: PLC0415  # as above
 
         return fetch_images(
-            self._frame, decode=decode, check=check, storage_options=storage_options
+            self._frame,
+            images=images,
+            decode=decode,
+            check=check,
+            storage_options=storage_options,
         )
 
 

@@ -57,6 +57,23 @@ def test_rows_of_a_scan_fetch_their_pictures(tmp_path: Path) -> None:
     assert decoded.schema["image_data"] != pl.Binary
 
 
+def test_it_fetches_further_pictures(tmp_path: Path) -> None:
+    pictures = FRAME.with_columns(mask=pl.lit(JPEG))
+    arrowimg.write_shards(pictures, tmp_path, images={"jpg": "image_data", "mask.jpg": "mask"})
+    rows = arrowimg.scan(tmp_path)
+
+    found = rows.arrowimg.fetch(images=["mask"])  # type: ignore[attr-defined]  # registered
+
+    assert found["mask"].to_list() == [JPEG] * 3
+
+
+def test_fetch_has_the_keywords_of_the_function() -> None:
+    theirs = inspect.signature(arrowimg.fetch_images).parameters
+    ours = inspect.signature(FrameMethods.fetch).parameters
+
+    assert [*ours][1:] == [*theirs][1:]
+
+
 def test_errors_are_those_of_the_functions(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="images_per_tar"):
         FRAME.arrowimg.write_shards(tmp_path, 0)  # type: ignore[attr-defined]  # registered
