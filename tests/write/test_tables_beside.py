@@ -195,6 +195,23 @@ class TestImagefolder:
         with pytest.raises(SchemaError, match="'file_name'"):
             write_shards(folder, tmp_path / "out", metadata=folder)
 
+    @pytest.mark.parametrize("name", [0.5, ["a"], {"a": "b"}])
+    def test_file_names_that_are_no_text_are_a_schema_error(
+        self, tmp_path: Path, folder: Path, name: object
+    ) -> None:
+        write(folder / "metadata.jsonl", file_name=[name], n=[1])
+
+        with pytest.raises(SchemaError, match="'file_name'"):
+            write_shards(folder, tmp_path / "out", metadata=folder)
+
+    def test_file_names_that_are_integers_are_texts(self, tmp_path: Path, folder: Path) -> None:
+        write(folder / "metadata.jsonl", file_name=[1], n=[1])
+
+        with pytest.raises(MetadataJoinError) as caught:
+            write_shards(folder, tmp_path / "out", metadata=folder)
+
+        assert caught.value.others == ("1",)
+
 
 class TestColumnsOfFiles:
     @pytest.mark.parametrize("captions", ["caption", ".caption"])

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from arrowimg._core.columns.common_columns import CommonColumns, conformed
 from arrowimg._core.plain_types import plain_table
-from arrowimg._core.tables import as_table
+from arrowimg._core.tables import as_table, text_column
 from arrowimg._images.files import find_files
 from arrowimg._storage.open import is_in_store, open_storage
 from arrowimg._write.sources.table_files import (
@@ -66,7 +66,7 @@ def read_metadata(
     SourceError
         When there is none, or one cannot be read.
     SchemaError
-        When one of an imagefolder has no ``file_name``, or two clash.
+        When one of an imagefolder has no ``file_name`` that is text, or two clash.
     """
     if isinstance(place, str) and is_in_store(place):
         return _read_in_store(place, is_key, storage_options)
@@ -121,8 +121,8 @@ def _joined(tables: list[pa.Table], names: list[str]) -> pa.Table:
         if at < 0:
             expected = f"a column of {name}: paths of pictures below its folder"
             raise SchemaError(_FILE_NAME, expected, str(table.column_names))
-        folder = PurePosixPath(name).parent
-        files = [it and (folder / it).as_posix() for it in table[_FILE_NAME].to_pylist()]
+        folder, texts = PurePosixPath(name).parent, text_column(table[_FILE_NAME], _FILE_NAME)
+        files = [it and (folder / it).as_posix() for it in texts.to_pylist()]
         parts.append(table.set_column(at, _FILE_NAME, pa.array(files, pa.string())))
         common = common.with_table(parts[-1].schema, name)
     return pa.concat_tables(conformed(part, common.schema) for part in parts)
