@@ -25,6 +25,7 @@ from arrowimg.errors import (
     ArrowimgError,
     DuplicateIdError,
     ImageError,
+    MetadataJoinError,
     SchemaError,
     SourceError,
 )
@@ -414,6 +415,21 @@ class TestDuplicates:
         with pytest.raises(DuplicateIdError, match=found):
             write_shards(batches, tmp_path / "out", 1, if_exists="skip")
         assert not (tmp_path / "out" / "manifest.json").exists()
+
+    @pytest.mark.parametrize("kind", ["pyarrow table", "polars frame", "record batch reader"])
+    def test_ids_that_are_dropped_are_no_duplicates(self, tmp_path: Path, kind: str) -> None:
+        rows = pa.table({"image_id": ["a", "a"], "image_data": [JPEG] * 2})
+
+        group = write_shards(IN_MEMORY[kind](rows), tmp_path / "out", drop=["image_id"])
+
+        assert group.num_images == 2
+
+    def test_ids_that_are_joined_on_and_dropped_are_checked(self, tmp_path: Path) -> None:
+        rows = pa.table({"image_id": ["a", "a"], "image_data": [JPEG] * 2})
+        metadata = pa.table({"image_id": ["a"], "n": [1]})
+
+        with pytest.raises(MetadataJoinError):
+            write_shards(rows, tmp_path / "out", metadata=metadata, drop=["image_id"])
 
     def test_rows_without_an_id_are_no_duplicates(self, tmp_path: Path) -> None:
         rows = [pa.table({"image_data": [JPEG]})] * 3

@@ -51,7 +51,7 @@ def check_known_ids(
     Parameters
     ----------
     columns
-        Under which names they are written. None: their own.
+        Which are written, under which names. None: all, under their own.
 
     Raises
     ------
@@ -61,8 +61,9 @@ def check_known_ids(
     table = _known_table(source)
     if table is None:
         return
-    table = table if columns is None else columns.renamed(table)
-    image_ids = _known_column(table, "image_id")
+    columns = columns or ChosenColumns()
+    table = columns.renamed(table)
+    image_ids = None if _ID in columns.drop else _known_column(table, _ID)
     if image_ids is not None:
         ids = image_ids.to_pylist()
         check_unique(ids, ids)
