@@ -14,6 +14,7 @@ from PIL import Image
 import arrowimg
 from arrowimg._dataset.inspect import inspect_dataset
 from arrowimg._dataset.report import MOST_LISTED, Damage, DamageKind, bounded
+from arrowimg._write.sources.partitions import partitions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,6 +94,14 @@ def test_calls_grow_with_the_columns_and_no_faster(
     assert sum(many.values()) < MANY / FEW * sum(few.values()) * 1.1
     for name in ONCE_FOR_ALL_COLUMNS:
         assert many[name] == few[name], name
+
+
+def test_values_in_the_names_of_folders_are_gone_through_once() -> None:
+    names = [f"date={number}/{number}.parquet" for number in range(MANY)]
+
+    few, many = (calls(lambda: partitions_of(names[:size])) for size in (FEW, MANY))  # noqa: B023
+
+    assert sum(many.values()) < MANY / FEW * sum(few.values()) * 1.1
 
 
 def test_the_damages_of_a_file_are_counted_once_there_are_many() -> None:

@@ -27,7 +27,10 @@ def partitions_of(names: Sequence[str]) -> list[dict[str, pa.Scalar]]:
         Paths with ``/``.
     """
     texts = [_texts_of(name) for name in names]
-    columns = {column: {it.get(column) for it in texts} for text in texts for column in text}
+    columns = dict[str, set[str | None]]()
+    for text in texts:
+        for column, value in text.items():
+            columns.setdefault(column, set()).add(value)
     are_numbers = {
         column: all(value is None or _is_number(value) for value in values)
         for column, values in columns.items()
