@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import pickle
 import random
 import shutil
 from pathlib import Path
@@ -127,6 +128,39 @@ class TestPartitions:
 
         assert column_in(tmp_path / "out", "code") == ["01", "2"]
         assert column_in(tmp_path / "out", "own") == ["x", "y"]
+
+    def test_other_processes_can_read_their_rows(self, tmp_path: Path) -> None:
+        for number, label in enumerate(["cat", "dog"]):
+            (tmp_path / "in" / f"label={label}").mkdir(parents=True)
+            table = rows(2 * number, label=["own"] * 2) if number else rows(0)
+            pq.write_table(table, tmp_path / "in" / f"label={label}" / "0.parquet")
+        source = Source(tmp_path / "in")
+
+        found = list(source.pieces())
+
+        assert not any(isinstance(it, ImageBatch) for it in found)
+        assert source.nbytes == sum(it.stat().st_size for it in tmp_path.rglob("*.parquet"))
+        again = pickle.loads(pickle.dumps(found))  # noqa: S301  # our own
+        for piece in again:
+            tables = list(piece.tables())
+            assert {it.schema for it in tables} == {piece.schema}
+            assert sum(it.num_rows for it in tables) == piece.num_rows == 2
+        read = [pa.concat_tables(it.tables()).to_pylist() for it in again]
+        assert [row["label"] for each in read for row in each] == ["cat", "cat", "own", "own"]
+
+    def test_workers_write_the_same_bytes_of_them(self, tmp_path: Path) -> None:
+        for number in range(3):
+            (tmp_path / "in" / f"year={number}").mkdir(parents=True)
+            pq.write_table(rows(2 * number), tmp_path / "in" / f"year={number}" / "0.parquet")
+
+        groups = [
+            write_shards(tmp_path / "in", tmp_path / str(workers), 2, workers=workers)
+            for workers in (1, 2)
+        ]
+
+        one, two = ([Path(it).read_bytes() for it in group.paths] for group in groups)
+        assert one == two
+        assert column_in(tmp_path / "2", "year") == [0, 0, 1, 1, 2, 2]
 
 
 class TestLists:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
+from msgspec import Struct, structs
 
 from arrowimg._core.tables import beside
-from arrowimg._write.sources.items import Item
+from arrowimg._write.sources.items import Item, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-Values: TypeAlias = dict[str, int | str | None]
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -46,28 +45,63 @@ def partitions_of(names: Sequence[str]) -> list[dict[str, pa.Scalar]]:
     ]
 
 
+class PartitionRows(Struct, frozen=True):
+    """Rows of a file that are yet to be read, with the values that its folders say.
+
+    Attributes
+    ----------
+    piece
+        The rows.
+    values
+        By column.
+    """
+
+    piece: Piece
+    values: dict[str, pa.Scalar]
+
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+        return self.piece.num_rows
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return _wider(self.piece.schema, self.values)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Read them; a file that cannot be read is a `SourceError`."""
+        return _with_values(self.piece.tables(), self.values)
+
+
 def with_partitions(item: Item, values: dict[str, pa.Scalar]) -> Item:
     """Return the item with these values in each row, unless it has columns of these names."""
-    schema = item.schema
+    schema, pieces = item.schema, item.pieces
     if not values or schema is None:
         return item
+    return structs.replace(
+        item,
+        tables=lambda: _with_values(item.tables(), values),
+        schema=lambda: _wider(schema(), values),
+        pieces=None if pieces is None else lambda: (PartitionRows(it, values) for it in pieces()),
+    )
 
-    def wider() -> pa.Schema:
-        own = schema()
-        added = [pa.field(it, value.type) for it, value in values.items() if it not in own.names]
-        return pa.schema([*own, *added], own.metadata)
 
-    def tables() -> Iterator[pa.Table]:
-        for table in item.tables():
-            present = {*table.column_names}
-            columns = {
-                name: pa.repeat(value, table.num_rows)
-                for name, value in values.items()
-                if name not in present
-            }
-            yield beside(table, pa.table(columns))
+def _wider(schema: pa.Schema, values: dict[str, pa.Scalar]) -> pa.Schema:
+    present = {*schema.names}
+    added = [pa.field(name, value.type) for name, value in values.items() if name not in present]
+    return pa.schema([*schema, *added], schema.metadata)
 
-    return Item(tables, item.num_rows, wider, item.place)
+
+def _with_values(tables: Iterator[pa.Table], values: dict[str, pa.Scalar]) -> Iterator[pa.Table]:
+    for table in tables:
+        present = {*table.column_names}
+        columns = {
+            name: pa.repeat(value, table.num_rows)
+            for name, value in values.items()
+            if name not in present
+        }
+        yield beside(table, pa.table(columns))
 
 
 def _texts_of(name: str) -> dict[str, str | None]:
