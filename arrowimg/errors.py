@@ -622,10 +622,10 @@ class ChecksumError(ArrowimgError, ValueError):
         self.places = tuple(places)
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.places):,} pictures are not what was written, arrowimg.verify tells more:"
-            f"{_listed(self.places)}"
-        )
+        many = len(self.places)
+        pictures = "1 picture is" if many == 1 else f"{many:,} pictures are"
+        advice = "arrowimg.verify tells more"
+        return f"{pictures} not what was written, {advice}:{_listed(self.places)}"
 
 
 class MissingDependencyError(ArrowimgError, ImportError):

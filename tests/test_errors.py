@@ -234,8 +234,18 @@ EXAMPLES: list[tuple[ArrowimgError, type[Exception], dict[str, object], str]] = 
         ValueError,
         {"places": ("cat.jpg in out/images-000000.tar",)},
         (
-            "1 pictures are not what was written, arrowimg.verify tells more:\n"
+            "1 picture is not what was written, arrowimg.verify tells more:\n"
             "  cat.jpg in out/images-000000.tar"
+        ),
+    ),
+    (
+        ChecksumError(["cat.jpg in a.tar", "dog.jpg in a.tar"]),
+        ValueError,
+        {"places": ("cat.jpg in a.tar", "dog.jpg in a.tar")},
+        (
+            "2 pictures are not what was written, arrowimg.verify tells more:\n"
+            "  cat.jpg in a.tar\n"
+            "  dog.jpg in a.tar"
         ),
     ),
     (

@@ -10,6 +10,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from arrowimg._dataset.report import verdict_of
 from arrowimg.errors import ArrowimgError, OptionError, printable, printable_lines
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _in_own_words(text: str) -> str:
 
 def report_text(report: Report) -> str:
     """Return a line for each damage and notice, bounded, and the verdict."""
-    verdict = "sound" if report.is_sound else counted(len(report.damages), "damage")
+    verdict = verdict_of(report)
     totals = (
         f"{counted(report.num_shards, 'shard')}, {counted(report.num_images, 'image')}, "
         f"{counted(report.num_rows, 'row')}"

@@ -103,15 +103,20 @@ class Report(Struct, frozen=True):
         """Return the verdict and the damages for a notebook; None, for `repr`, without Jinja2."""
         from arrowimg._core.display.tables import table_html  # noqa: PLC0415  # only in a notebook
 
-        verdict = "sound" if self.is_sound else f"{len(self.damages):,} damages"
         counts = {name: getattr(self, name) for name in ("num_shards", "num_images", "num_rows")}
         counts |= {"depth": self.depth, "notices": len(self.notices)}
         names = ["file", "member", "kind", "detail"]
         rows = [{name: getattr(damage, name) for name in names} for damage in self.damages]
         rows += [{"file": "notice", "detail": notice} for notice in self.notices]
-        return table_html(f"{self.path}: {verdict}", counts, names, rows)
+        return table_html(f"{self.path}: {verdict_of(self)}", counts, names, rows)
 
     @property
     def is_sound(self) -> bool:
         """True where nothing is damaged."""
         return not self.damages
+
+
+def verdict_of(report: Report) -> str:
+    """Return in a word whether all is well, and how many damages there are where it is not."""
+    count = len(report.damages)
+    return {0: "sound", 1: "1 damage"}.get(count, f"{count:,} damages")

@@ -10,6 +10,7 @@ import polars as pl
 from msgspec import Struct
 
 from arrowimg._core.display.templates import shown_text
+from arrowimg._dataset.report import verdict_of
 from arrowimg._dataset.view.columns import ROW_NUMBER, user_columns, with_numbers
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _files(report: Report) -> Finding:
     lines = [shown_text(damage, 300) for damage in report.damages[:_LISTED]]
     more = len(report.damages) - len(lines)
     lines += [f"and {more:,} more"] if more else []
-    return Finding("bad", "files", f"Files: {len(report.damages):,} damages", [*lines, *notices])
+    return Finding("bad", "files", f"Files: {verdict_of(report)}", [*lines, *notices])
 
 
 def _errors(rows: pl.LazyFrame) -> list[Finding]:

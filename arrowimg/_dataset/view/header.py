@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from arrowimg._core.display.templates import shown_text
 from arrowimg._dataset.folder import read_manifest
+from arrowimg._dataset.report import verdict_of
 from arrowimg._dataset.sidecars import read_footer
 from arrowimg._dataset.view.page import facts_text
 
@@ -38,7 +39,7 @@ def facts_of(
         ("on disk", facts_text(nbytes)),
         ("shards", f"{len(listing.shards):,}"),
         ("manifest", "yes" if listing.has_manifest else "none"),
-        ("quick verify", "sound" if report.is_sound else f"{len(report.damages):,} damages"),
+        ("quick verify", verdict_of(report)),
     ]
 
 

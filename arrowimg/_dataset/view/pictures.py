@@ -246,7 +246,8 @@ def _fetch_one(
     try:
         return _files_of(fetch_images(row, images=[name], storage_options=told)[name])[0]
     except (ArrowimgError, OSError) as error:
-        return Problem(ErrorCode.UNREADABLE, str(error).splitlines()[0])
+        lines = (line.strip() for line in str(error).splitlines())
+        return Problem(ErrorCode.UNREADABLE, " ".join(lines))
 
 
 def _files_of(column: pl.Series) -> list[memoryview | Problem | None]:

@@ -112,3 +112,15 @@ def test_a_file_group_and_a_report_are_tables(tmp_path: Path) -> None:
         assert "num_images: 3" in html
     assert "images-000000.parquet" in str(group._repr_html_())
     assert "extra.txt: not ours" in str(report._repr_html_())
+
+
+def test_one_damage_is_one_in_a_notebook(tmp_path: Path) -> None:
+    batch = arrowimg.ImageBatch.from_arrays(photographs(2))
+    arrowimg.write_shards(batch, tmp_path, 1, progress=False)
+
+    (tmp_path / "images-000000.tar").unlink()
+    one = arrowimg.verify(tmp_path)._repr_html_()
+    (tmp_path / "images-000001.tar").unlink()
+    two = arrowimg.verify(tmp_path)._repr_html_()
+
+    assert (": 1 damage<" in str(one), ": 2 damages<" in str(two)) == (True, True)

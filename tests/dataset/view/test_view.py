@@ -112,7 +112,8 @@ def test_a_sound_dataset_is_said_to_be_well(tmp_path: Path) -> None:
 def test_damage_is_shown_and_stops_nothing(tmp_path: Path) -> None:
     write_varied(tmp_path / "out")
     tar = tmp_path / "out" / "images-000001.tar"
-    offset, size = pl.read_parquet(tar.with_suffix(".parquet")).select("offset", "size").row(2)
+    columns = ["member_name", "offset", "size"]
+    member, offset, size = pl.read_parquet(tar.with_suffix(".parquet"), columns=columns).row(2)
     damaged = bytearray(tar.read_bytes())
     damaged[offset : offset + size] = bytes(size)
     tar.write_bytes(damaged)
@@ -120,7 +121,8 @@ def test_damage_is_shown_and_stops_nothing(tmp_path: Path) -> None:
     page = Document(arrowimg.view(tmp_path / "out").html)
 
     assert len(page.all("figure")) == 60
-    assert "not the bytes that were written" in page.text or "checksum" in page.text.lower()
+    told = "1 picture is not what was written, arrowimg.verify tells more:"
+    assert f"{told} {member} in {tar}"[:120] in page.text
 
 
 def test_every_row_of_a_small_dataset_is_there_with_its_columns(varied: Path) -> None:
@@ -197,6 +199,19 @@ def test_of_bad_rows_the_bytes_that_were_kept_are_shown(tmp_path: Path) -> None:
     assert np.abs(thumbnail.astype(int) - (200, 30, 30)).max() < 10
 
 
+def test_of_kept_bytes_only_the_beginning_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"image_id": ["a"], "image_data": [b"x" * 100 + b"END"]})
+    options: dict[str, Any] = {"on_error": "quarantine", "keep_quarantined": True}
+    arrowimg.write_shards(table, tmp_path, **options, progress=False)
+    monkeypatch.setattr("arrowimg._dataset.view.pictures._MOST_KEPT_NBYTES", 10)
+
+    text = Document(arrowimg.view(tmp_path).html).text
+
+    assert f"103 bytes are kept, a text: {'x' * 10} " in text
+
+
 def test_of_a_jpeg_that_was_cut_off_what_is_there_is_shown(tmp_path: Path) -> None:
     whole = io.BytesIO()
     pixels = np.zeros((160, 80, 3), np.uint8)
@@ -243,6 +258,18 @@ def test_pictures_that_are_there_most_often_come_first(repeated: Path) -> None:
 
     assert "Duplicates: 2 pictures are there more than once, in 6 rows" in text
     assert "4 times: id-007, id-100, id-101, id-102 2 times: id-002, id-003" in text
+
+
+def test_the_first_copies_are_the_examples(tmp_path: Path) -> None:
+    (picture,) = photographs(1)
+    batch = arrowimg.ImageBatch.from_arrays([picture] * 9, [f"id-{at}" for at in range(9)])
+    arrowimg.write_shards(batch, tmp_path, progress=False)
+
+    html = arrowimg.view(tmp_path).html
+
+    assert "9 times: id-0, id-1, id-2" in Document(html).text
+    finding = html.partition("Duplicates: 1 picture")[2].partition("</li>")[0]
+    assert 'data-rows="0 1 2 3 4 5 6 7"' in finding
 
 
 def test_what_was_transcoded_is_a_note_with_the_colour_below_alpha(repeated: Path) -> None:
