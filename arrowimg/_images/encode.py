@@ -135,9 +135,11 @@ def _encode_files(files: CheckedFiles, rule: FormatRule) -> StoredImages:
     views = binary_views(files.data)
     values: list[BytesLike | None] = [*views]
     sizes, problems, notes = files.sizes.copy(), dict(files.problems), dict[int, str]()
+    # What layout and color say holds for the source's arrays; those of files are known.
+    known = replace(rule, pixels=replace(rule.pixels, layout="hwc", color="rgb"))
     for row in files.to_decode:
         actions[row] = "transcoded"
-        picture = _transcode(views[row], rule)
+        picture = _transcode(views[row], known)
         if isinstance(picture, Problem):
             problems[row] = picture
             continue
@@ -151,13 +153,11 @@ def _encode_files(files: CheckedFiles, rule: FormatRule) -> StoredImages:
     return StoredImages(data, sizes, actions, problems, extensions, files.absent, notes)
 
 
-def _transcode(data: memoryview, rule: FormatRule) -> tuple[Pixels, Shape, str | None] | Problem:
+def _transcode(data: memoryview, known: FormatRule) -> tuple[Pixels, Shape, str | None] | Problem:
     """Return a file in any format encoded, the picture's shape, and what is worth knowing."""
-    decoded = decode_image(data, rule.pixels.max_pixels)
+    decoded = decode_image(data, known.pixels.max_pixels)
     if isinstance(decoded, Problem):
         return decoded
-    # What layout and color say holds for the source's arrays; those of files are known.
-    known = replace(rule, pixels=replace(rule.pixels, layout="hwc", color="rgb"))
     problem = check_image(decoded.pixels, known)
     if problem is not None:
         return problem

@@ -55,7 +55,7 @@ class PoolOfNone:
     def start(self, task: Any) -> Ticket[Any]:  # noqa: ANN401  # any task
         self._next += 1
         self._waiting[self._next] = pickle.dumps(task)
-        return Ticket(self._next, 0)
+        return Ticket(self._next)
 
     def is_done(self, ticket: Ticket[Any]) -> bool:
         return ticket.number in self._answers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from threading import Event
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -35,6 +36,35 @@ class Twice(Struct, frozen=True):
     def run(self, desk: Desk) -> Region:
         (table,) = desk.get(self.region)
         return desk.put(table.schema, [table, table])
+
+
+class Rows(Struct, frozen=True):
+    """Return the rows of tables as Python has them."""
+
+    region: Region
+
+    def run(self, desk: Desk) -> list[dict[str, object]]:
+        return [row for table in desk.get(self.region) for row in table.to_pylist()]
+
+
+class Read(Struct, frozen=True):
+    """Read a byte, wait for it if need be, and tell which process has done so."""
+
+    path: str
+
+    def run(self, desk: Desk) -> int:
+        del desk
+        with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123  # a pipe
+            file.read(1)
+        return os.getpid()
+
+
+class Wait(Struct, frozen=True):
+    """Do nothing for longer than anybody waits."""
+
+    def run(self, desk: Desk) -> None:
+        del desk
+        Event().wait(60)
 
 
 class Fail(Struct, frozen=True):

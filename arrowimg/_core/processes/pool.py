@@ -91,7 +91,6 @@ class Ticket(Struct, Generic[Result_co], frozen=True):
     """What the result of a task is asked for by."""
 
     number: int
-    worker: int
 
 
 class WorkerPool:
@@ -161,7 +160,7 @@ class WorkerPool:
         """
         self._receive(0)
         worker = min(range(self._count), key=lambda it: len(self._open[it]))
-        ticket = Ticket[Result_co](self._next, worker)
+        ticket = Ticket[Result_co](self._next)
         self._next += 1
         released, self._released[worker] = self._released[worker], []
         try:

@@ -202,7 +202,7 @@ def _adopt_all(
 
     def read(work: tuple[FileStat, AdoptedShard | None]) -> AdoptedShard:
         tar, shard = work
-        return shard or adopting.adopt(tar.name, "overwrite")
+        return shard or adopting.adopt(tar.name)
 
     shards = list[AdoptedShard]()
     work = zip(stats, there, strict=True)

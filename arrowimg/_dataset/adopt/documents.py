@@ -25,7 +25,6 @@ OTHER_DOCUMENTS = "json"
 """The column of documents that are no objects, as the text that they are."""
 
 _MOST_TYPES, _MOST_DEPTH = 2000, 32
-_DOCUMENT = "document"
 _BLOCK_NBYTES = 2**24
 _LARGE_INTEGER = re.compile(rb"[:\[,]\s*-?[0-9]{16,}\s*[,}\]]")
 _NO_DOCUMENT = (ValueError, RecursionError, msgspec.DecodeError)

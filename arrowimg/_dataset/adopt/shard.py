@@ -29,7 +29,7 @@ from arrowimg.errors import DatasetConflictError
 
 if TYPE_CHECKING:
     from arrowimg._dataset.adopt.rows import TarRows
-    from arrowimg._storage.base import CommittedFile, FileStat, IfExists
+    from arrowimg._storage.base import CommittedFile, FileStat
 
 
 class AdoptedShard(Struct, frozen=True):
@@ -108,7 +108,7 @@ class Adopting(Struct, frozen=True):
         hashes = id_hashes(rows["image_id"])
         return AdoptedShard(entry, schema, hashes, codes, Counter(), is_unchanged=True)
 
-    def adopt(self, tar_file: str, if_exists: IfExists) -> AdoptedShard:
+    def adopt(self, tar_file: str) -> AdoptedShard:
         """Read a tar, and commit its sidecar.
 
         Raises
@@ -140,7 +140,7 @@ class Adopting(Struct, frozen=True):
             num_errors=len(table) - num_images,
             adopted=self.recorded,
         )
-        file_there = self._write(canonical_table(table), footer, if_exists)
+        file_there = self._write(canonical_table(table), footer)
         return AdoptedShard(
             _entry(footer, file_there.name, file_there.nbytes, file_there.checksum),
             metadata.schema,
@@ -166,7 +166,7 @@ class Adopting(Struct, frozen=True):
             footer = sidecar.footer
         metadata = widened(rows.select(_others(rows.column_names)), schema)
         table = beside(rows.select(SIDECAR_SCHEMA.names), written_columns(metadata))
-        file = self._write(canonical_table(table), footer, "overwrite")
+        file = self._write(canonical_table(table), footer)
         entry = _entry(footer, name, file.nbytes, file.checksum)
         return AdoptedShard(
             entry, schema, shard.hashes, shard.error_codes, shard.notices, shard.is_unchanged
@@ -187,12 +187,12 @@ class Adopting(Struct, frozen=True):
         others = {name: members[name] for name in members.column_names if name not in joined}
         return pa.table(joined | others)
 
-    def _write(self, table: pa.Table, footer: Footer, if_exists: IfExists) -> CommittedFile:
+    def _write(self, table: pa.Table, footer: Footer) -> CommittedFile:
         def write() -> CommittedFile:
             with self.storage.begin(self.options.checksum) as transaction:
                 file = transaction.create(sidecar_name(footer.shard))
                 write_sidecar(file, table, footer)
-                return transaction.publish(if_exists).files[-1]
+                return transaction.publish("overwrite").files[-1]
 
         return retry_once(write)
 

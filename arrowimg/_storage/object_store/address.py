@@ -19,8 +19,6 @@ _KINDS = {
 }
 """Schemes of URLs, and the kind of store that each is of."""
 
-SCHEMES = tuple(_KINDS)
-
 MOST_NBYTES = {"s3": 5 * 10**9, "gs": 5 * 10**12, "az": 5000 * 2**20}
 """What each kind of store takes in one request, which is how a file is created or not at all."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from worker_tasks import Add, Die, Fail, Twice, Unknown
+from worker_tasks import Add, Die, Fail, Read, Rows, Twice, Unknown, Wait
 
 from arrowimg._core.processes.pool import WorkerPool, why_no_workers
 from arrowimg.errors import OptionError, WorkerError
@@ -32,8 +32,17 @@ class TestTasks:
     def test_results_come_to_who_asks_in_any_order(self, pool: WorkerPool) -> None:
         tickets = [pool.start(Add(number)) for number in range(9)]
 
-        assert {ticket.worker for ticket in tickets} == {0, 1}
         assert [pool.result(ticket) for ticket in tickets[::-1]] == [*range(48, 39, -1)]
+
+    def test_a_task_goes_to_a_process_that_has_none(self, pool: WorkerPool, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        with pipe.open("r+b", buffering=0) as file:
+            tickets = [pool.start(Read(str(pipe))) for _ in range(2)]
+            file.write(b"12")
+            doers = {pool.result(ticket) for ticket in tickets}
+
+        assert len(doers - {os.getpid()}) == 2
 
     def test_what_a_task_logs_is_logged_here(
         self, pool: WorkerPool, caplog: pytest.LogCaptureFixture
@@ -50,11 +59,13 @@ class TestTasks:
 
         twice = pool.result(pool.start(Twice(region)))
         thrice = pool.result(pool.start(Twice(region)))
-        pool.release(region)
-        pool.release(thrice)
+        found = [pool.result(pool.start(Rows(it))) for it in (twice, thrice)]
 
         assert twice.file > 0
         assert [it.nbytes for it in (twice, thrice)] == [twice.nbytes] * 2
+        assert found == [2 * table.to_pylist()] * 2
+        pool.release(region)
+        pool.release(thrice)
 
     def test_an_error_is_raised_where_the_result_is_asked_for(self, pool: WorkerPool) -> None:
         ours, others = pool.start(Fail(is_ours=True)), pool.start(Fail(is_ours=False))
@@ -78,6 +89,15 @@ class TestEnds:
 
         assert caught.value.status == -9
         assert str(caught.value.process_id) not in children()
+
+    def test_a_process_that_does_not_end_is_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = children()
+        monkeypatch.setattr("arrowimg._core.processes.pool._SECONDS_TO_END", 0.2)
+
+        with WorkerPool(1, 0) as pool:
+            pool.start(Wait())
+
+        assert children() == before
 
     def test_a_task_that_cannot_be_read_there_is_an_error(
         self, capfd: pytest.CaptureFixture[str]
