@@ -13,7 +13,9 @@ import datasets
 import polars as pl
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
+from adopt_data import write_tars
 from file_data import JPEG
 
 from arrowimg import scan, write_shards
@@ -332,6 +334,48 @@ class TestChosenColumns:
         assert rows_in(tmp_path / "out", "image_id", "their_height", "depth") == [
             ("a", 8, 4), ("b", 7, 3)
         ]  # fmt: skip
+
+    @pytest.mark.parametrize("name", ["k", "nosuch"])
+    @pytest.mark.parametrize("option", ["rename", "drop"])
+    @pytest.mark.parametrize("kind", ["tars", "tables", "readers"])
+    def test_a_column_may_come_late_but_has_to_come(
+        self, tmp_path: Path, kind: str, option: str, name: str
+    ) -> None:
+        table = pa.table({"image_id": ["a"], "image_data": [JPEG]})
+        later = pa.table({"image_id": ["b"], "image_data": [JPEG], "k": [1]})
+        if kind == "tars":
+            members = [("a.jpg", JPEG)], [("b.jpg", JPEG), ("b.json", b'{"k": 1}')]
+            source: object = f"{write_tars(tmp_path / 'tars', *members)}/*.tar"
+        else:
+            source = iter([table, later]) if kind == "tables" else [table.to_reader(), later]
+        chosen: Any = {option: [name] if option == "drop" else {name: "late"}}
+
+        if name == "nosuch":
+            with pytest.raises(OptionError, match=f"{option}: .*'k'"):
+                write_shards(source, tmp_path / "out", **chosen)
+            assert not (tmp_path / "out" / "manifest.json").exists()
+        else:
+            write_shards(source, tmp_path / "out", **chosen)
+            columns = scan(tmp_path / "out").collect().columns
+            assert ("late" in columns, "k" in columns) == (option == "rename", False)
+
+    @pytest.mark.parametrize("kind", ["table", "reader", "tables", "file"])
+    def test_nothing_is_written_where_the_columns_are_known(
+        self, tmp_path: Path, kind: str
+    ) -> None:
+        table = pa.table({"image_id": ["a"], "image_data": [JPEG]})
+        pq.write_table(table, tmp_path / "a.parquet")
+        source = {
+            "table": table,
+            "reader": table.to_reader(),
+            "tables": [table, table],
+            "file": tmp_path / "a.parquet",
+        }[kind]
+
+        with pytest.raises(OptionError, match="drop"):
+            write_shards(source, tmp_path / "out", 1, drop=["nosuch"])
+
+        assert not list(tmp_path.glob("out/*.tar"))
 
     @pytest.mark.parametrize(
         ("options", "option"),

@@ -59,6 +59,8 @@ class Item(Struct, frozen=True):
         Returns its rows as pieces that can be read elsewhere; None where only `tables` can.
     nbytes
         Of its files, about; None where that is not known.
+    has_same_columns
+        False where some of its tables may lack columns that others have.
     """
 
     tables: Callable[[], Iterator[pa.Table]]
@@ -67,6 +69,7 @@ class Item(Struct, frozen=True):
     place: str = ""
     pieces: Callable[[], Iterator[Piece]] | None = None
     nbytes: int | None = None
+    has_same_columns: bool = True
 
 
 def item_in_memory(source: Any) -> Item | None:  # noqa: ANN401, PLR0911  # a kind each

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 from msgspec import Struct
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from arrowimg._write.metadata import MetadataFrame
     from arrowimg._write.sources.source import Source
+
+_Rows = TypeVar("_Rows", ImageBatch, ImageBatch | Piece)
 
 
 class UnreadRows(Struct, frozen=True):
@@ -105,8 +107,6 @@ class SourceRows:
         ------
         SchemaError
             When two clash.
-        OptionError
-            When a column that is renamed or dropped is in none.
         """
         common = CommonColumns()
         for place, schema in self.source.schemas():
@@ -126,11 +126,7 @@ class SourceRows:
             When they cannot be read or joined, or a column that is named is not there.
         """
         key = None if self._metadata is None else self._metadata.left
-        is_first = True
-        for batch in self.source.batches():
-            if is_first:
-                self._check_present(batch.data.column_names)
-                is_first = False
+        for batch in self._judged(self.source.batches()):
             table = self._columns.renamed(batch.data)
             if self._metadata is not None:
                 table = self._columns.chosen(table, self._image_column, keep=key)
@@ -150,19 +146,26 @@ class SourceRows:
         if self._metadata is not None:
             yield from self.batches()
             return
-        is_first = True
-        for found in self.source.pieces():
-            schema = found.data.schema if isinstance(found, ImageBatch) else found.schema
-            if is_first:
-                self._check_present(schema.names)
-                is_first = False
+        for found in self._judged(self.source.pieces()):
             if isinstance(found, ImageBatch):
                 table = self._columns.renamed(found.data)
                 yield ImageBatch(self._columns.chosen(table, self._image_column))
             else:
                 yield UnreadRows(found, self._columns, self._image_column)
 
+    def _judged(self, rows: Iterator[_Rows]) -> Iterator[_Rows]:
+        """Yield rows; raise as soon as it is certain that a column that is named is in none."""
+        names = dict.fromkeys(it for _, schema in self.source.schemas() for it in schema.names)
+        knows_all, number = self.source.knows_columns, -1
+        for number, found in enumerate(rows):
+            schema = found.data.schema if isinstance(found, ImageBatch) else found.schema
+            names |= dict.fromkeys(schema.names)
+            if knows_all and not number:
+                self._check_present([*names])
+            yield found
+        if number >= 0 and not knows_all:
+            self._check_present([*names])
+
     def _check_present(self, names: list[str]) -> None:
-        known = [name for _, schema in self.source.schemas() for name in schema.names]
         ours = [] if self._metadata is None else self._metadata.names
-        self._columns.check_present([*names, *known], ours)
+        self._columns.check_present(names, ours)

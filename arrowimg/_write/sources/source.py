@@ -71,6 +71,13 @@ class Source:
         return sum(known) if len(known) == len(self._items) else None
 
     @property
+    def knows_columns(self) -> bool:
+        """True where its first rows and `schemas` tell all columns that it has."""
+        if len(self._items) == 1:
+            return self._items[0].has_same_columns
+        return all(item.schema is not None for item in self._items)
+
+    @property
     def passed_over(self) -> Counter[str]:
         """Number of files and folders left out by rule, by reason. Grows as folders are read."""
         return self._reader.passed_over
@@ -164,7 +171,8 @@ def _item_of_stream(source: Iterable[Any], reader: Reader) -> Item:
         return chain.from_iterable(item.tables() for item in items)
 
     num_rows = getattr(source, "num_rows", None)
-    return Item(tables, num_rows if isinstance(num_rows, int) else None)
+    known = num_rows if isinstance(num_rows, int) else None
+    return Item(tables, known, has_same_columns=False)
 
 
 def split_table(table: pa.Table) -> Iterator[pa.Table]:

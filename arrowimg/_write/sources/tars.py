@@ -54,7 +54,7 @@ def item_of_tars(source: object, storage_options: StorageOptions | None) -> Item
         for name in tars.names:
             yield from _tables_of_tar(tars.storage, name)
 
-    return Item(tables, place=tars.storage.path_of(""))
+    return Item(tables, place=tars.storage.path_of(""), has_same_columns=False)
 
 
 def _tables_of_tar(storage: Storage, name: str) -> Iterator[pa.Table]:
