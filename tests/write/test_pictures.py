@@ -32,6 +32,7 @@ from arrowimg import (
     JpegOptions,
     PixelOptions,
     ShardWriter,
+    verify,
     write_shards,
 )
 from arrowimg.errors import ImageError, OptionError, SchemaError
@@ -303,6 +304,43 @@ class TestSeveral:
     def test_a_column_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(SchemaError, match="'depth'"):
             written(segmentation_set(), tmp_path, images={"jpg": "image", "d.png": "depth"})
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    @pytest.mark.parametrize("kind", ["tables", "stream", "files"])
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_some_tables_need_not_have_such_a_column(
+        self, tmp_path: Path, workers: int, kind: str, place: int
+    ) -> None:
+        table = segmentation_set()
+        tables = [table.slice(0, 2), table.slice(2, 2), table.slice(4)]
+        tables[place] = tables[place].drop_columns(["mask"])
+        for number, each in enumerate(tables):
+            pq.write_table(each, tmp_path / f"{number}.parquet")
+        source = {"tables": tables, "stream": iter(tables), "files": f"{tmp_path}/*.parquet"}[kind]
+
+        write_shards(source, tmp_path / "out", 3, images=PICTURES, workers=workers)
+
+        without = [{0, 1}, {2, 3}, {4, 5, 6}][place] | {2}
+        assert [row["mask"] is None for row in rows_of(tmp_path / "out")] == [
+            at in without for at in range(7)
+        ]
+        assert verify(tmp_path / "out", "decode").is_sound
+
+    @pytest.mark.parametrize("kind", ["table", "tables", "stream", "dropped"])
+    def test_a_column_that_no_table_has_is_named(self, tmp_path: Path, kind: str) -> None:
+        table = segmentation_set().rename_columns(["image_id", "image", "maks", "boxes", "class"])
+        source = {"table": table, "tables": [table.slice(0, 3), table.slice(3)]}.get(
+            kind, iter([table.slice(0, 3), table.slice(3)])
+        )
+        drop = []
+        if kind == "dropped":
+            source, drop = segmentation_set(), ["mask"]
+
+        with pytest.raises(SchemaError, match="'mask'"):
+            write_shards(source, tmp_path, 3, images=PICTURES, drop=drop)
+
+        assert not (tmp_path / "manifest.json").exists()
+        assert kind == "stream" or not list(tmp_path.glob("*.tar"))
 
     def test_a_column_cannot_have_a_name_of_the_sidecar(self, tmp_path: Path) -> None:
         table = segmentation_set().rename_columns(["image_id", "image", "size", "boxes", "class"])

@@ -82,6 +82,25 @@ def test_other_members_become_columns(tmp_path: Path) -> None:
     assert (second["source_width"], second["tags"]) == (3, ["x"])
 
 
+@pytest.mark.parametrize("masked", [{0, 1}, {1}, {1, 2}, {2}])
+def test_some_samples_need_not_have_a_further_picture(masked: set[int], tmp_path: Path) -> None:
+    masks = {at: picture(at + 10, "PNG") for at in masked}
+    members = [
+        member
+        for at in range(3)
+        for member in [
+            (f"{at}.jpg", picture(at)),
+            *[(f"{at}.mask.png", masks[at]) for _ in range(at in masked)],
+        ]
+    ]
+    tars = write_tars(tmp_path / "tars", members)
+
+    arrowimg.write_shards(f"{tars}/*.tar", tmp_path / "new", images={"mask.png": "mask_png"})
+
+    rows = arrowimg.fetch_images(arrowimg.scan(tmp_path / "new"), images=["mask_png"])
+    assert rows["mask_png"].to_list() == [masks.get(at) for at in range(3)]
+
+
 def test_types_that_differ_from_tar_to_tar_widen(tmp_path: Path) -> None:
     tars = write_tars(tmp_path / "tars", samples([0], weight=1), samples([1], weight=0.5))
 

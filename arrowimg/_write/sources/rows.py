@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
@@ -15,9 +16,10 @@ from arrowimg._write.sources.columns import ChosenColumns
 from arrowimg._write.sources.items import Piece
 from arrowimg._write.sources.join import join_metadata
 from arrowimg._write.sources.source import split_table
+from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from arrowimg._write.metadata import MetadataFrame
     from arrowimg._write.sources.source import Source
@@ -34,13 +36,13 @@ class UnreadRows(Struct, frozen=True):
         The rows.
     columns
         Which of their columns, under which names.
-    image_column
-        Name of the column of images.
+    image_columns
+        Names of the columns of images, first of the one that every sample has.
     """
 
     piece: Piece
     columns: ChosenColumns
-    image_column: str
+    image_columns: Sequence[str]
 
     @property
     def num_items(self) -> int:
@@ -65,7 +67,8 @@ class UnreadRows(Struct, frozen=True):
                 yield ImageBatch(self._chosen(part))
 
     def _chosen(self, table: pa.Table) -> pa.Table:
-        return self.columns.chosen(self.columns.renamed(table), self.image_column)
+        table = self.columns.chosen(self.columns.renamed(table), self.image_columns[0])
+        return _with_further(table, self.image_columns)
 
 
 class SourceRows:
@@ -131,7 +134,8 @@ class SourceRows:
             if self._metadata is not None:
                 table = self._columns.chosen(table, self._image_column, keep=key)
                 table = join_metadata(ImageBatch(table), self._metadata).data
-            yield ImageBatch(self._columns.chosen(table, self._image_column))
+            table = self._columns.chosen(table, self._image_column)
+            yield ImageBatch(_with_further(table, self._image_columns))
             if self._metadata is not None:
                 self._metadata.confirm()
 
@@ -149,17 +153,19 @@ class SourceRows:
         for found in self._judged(self.source.pieces()):
             if isinstance(found, ImageBatch):
                 table = self._columns.renamed(found.data)
-                yield ImageBatch(self._columns.chosen(table, self._image_column))
+                table = self._columns.chosen(table, self._image_column)
+                yield ImageBatch(_with_further(table, self._image_columns))
             else:
-                yield UnreadRows(found, self._columns, self._image_column)
+                yield UnreadRows(found, self._columns, self._image_columns)
 
     def _judged(self, rows: Iterator[_Rows]) -> Iterator[_Rows]:
         """Yield rows; raise as soon as it is certain that a column that is named is in none."""
-        names = dict.fromkeys(it for _, schema in self.source.schemas() for it in schema.names)
+        known = [name for _, schema in self.source.schemas() for name in schema.names]
+        names: dict[str, None] = dict.fromkeys(known)
         knows_all, number = self.source.knows_columns, -1
         for number, found in enumerate(rows):
             schema = found.data.schema if isinstance(found, ImageBatch) else found.schema
-            names |= dict.fromkeys(schema.names)
+            names.update(dict.fromkeys(schema.names))
             if knows_all and not number:
                 self._check_present([*names])
             yield found
@@ -169,3 +175,19 @@ class SourceRows:
     def _check_present(self, names: list[str]) -> None:
         ours = [] if self._metadata is None else self._metadata.names
         self._columns.check_present(names, ours)
+        after = pa.table(dict.fromkeys([*self._columns.new_names(names), *ours], pa.nulls(0)))
+        written = self._columns.chosen(after, self._image_column).column_names
+        for name in self._image_columns[1:]:
+            if name not in written:
+                found = f"columns {', '.join(map(repr, written))}"
+                raise SchemaError(name, "one column of that name", found, "see images=")
+
+
+def _with_further(table: pa.Table, image_columns: Sequence[str]) -> pa.Table:
+    """Return a table with the columns of further pictures, null where it has none."""
+    missing = [name for name in image_columns[1:] if name not in table.column_names]
+    if not missing:
+        return table
+    return beside(
+        table, pa.table(dict.fromkeys(missing, pa.nulls(table.num_rows, pa.large_binary())))
+    )
