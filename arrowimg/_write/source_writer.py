@@ -84,7 +84,7 @@ def write_shards(  # noqa: PLR0913  # each is of its own
         as text of CSV files.
     captions
         Suffix of text files beside picture files, ``"txt"``, whose text is the column ``caption``,
-        null where there is none.
+        null where there is none; an error where no picture has one.
     labels
         ``"folder"``: the name of the folder that a picture file is in is the column ``label``.
     rename

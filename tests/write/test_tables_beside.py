@@ -263,6 +263,54 @@ class TestColumnsOfFiles:
             (None, "cat"), (None, "cat"), ("a dog", "dog")
         ]  # fmt: skip
 
+    @pytest.mark.parametrize("kind", ["pattern", "list", "file"])
+    def test_captions_of_which_there_is_none_are_an_error_everywhere(
+        self, tmp_path: Path, folder: Path, kind: str
+    ) -> None:
+        paths = sorted((folder / "cat").glob("*.jpg"))
+        source = {"pattern": f"{folder}/cat/*.jpg", "list": paths, "file": paths[0]}[kind]
+        (folder / "dog" / "001.txt").write_text("of another")
+
+        with pytest.raises(SourceError, match=r"cat: expected captions beside pictures.*\.txt"):
+            write_shards(source, tmp_path / "out", captions="txt")
+
+        (folder / "cat" / "001.txt").write_text("a cat")
+        write_shards(source, tmp_path / "out", captions="txt")
+        assert rows_in(tmp_path / "out", "caption")[0] == ("a cat",)
+
+    @pytest.mark.parametrize("option", [{"captions": "txt"}, {"labels": "folder"}])
+    @pytest.mark.parametrize("kind", ["table", "tables", "stream", "file", "tars"])
+    def test_what_are_no_files_has_none(
+        self, tmp_path: Path, kind: str, option: dict[str, Any]
+    ) -> None:
+        table = pa.table({"image_id": ["a"], "image_data": [JPEG]})
+        pq.write_table(table, tmp_path / "a.parquet")
+        source = {
+            "table": table,
+            "tables": [table],
+            "stream": iter([table]),
+            "file": tmp_path / "a.parquet",
+            "tars": f"{write_tars(tmp_path / 'tars', [('a.jpg', JPEG)])}/*.tar",
+        }[kind]
+
+        with pytest.raises(OptionError, match=f"{next(iter(option))}: .*no picture files"):
+            write_shards(source, tmp_path / "out", **option)
+
+        assert not (tmp_path / "out" / "manifest.json").exists()
+
+    def test_tables_beside_files_have_null(self, tmp_path: Path, folder: Path) -> None:
+        table = pa.table({"image_id": ["a"], "image_data": [JPEG]})
+        for number, source in enumerate(([folder, table], iter([folder, table]))):
+            write_shards(source, tmp_path / str(number), labels="folder")
+
+            labels = [("cat",), ("cat",), ("dog",), (None,)]
+            assert rows_in(tmp_path / str(number), "label") == labels
+
+    @pytest.mark.parametrize("captions", ["", 1])
+    def test_captions_are_a_suffix(self, tmp_path: Path, folder: Path, captions: Any) -> None:  # noqa: ANN401
+        with pytest.raises(OptionError, match="captions"):
+            write_shards(folder, tmp_path / "out", captions=captions)
+
     def test_a_caption_that_is_no_text_is_named(self, tmp_path: Path, folder: Path) -> None:
         (folder / "cat" / "002.txt").write_bytes(b"na\xefve")
 

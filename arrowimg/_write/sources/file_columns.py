@@ -37,12 +37,19 @@ class FileColumns(Struct, frozen=True):
     file_name: bool = False
 
     def __post_init__(self) -> None:
+        is_suffix = self.captions is None or (isinstance(self.captions, str) and self.captions)
+        check_option(is_suffix, "captions", 'a suffix, say "txt", or None', self.captions)
         check_option(self.labels in (None, "folder"), "labels", '"folder" or None', self.labels)
 
     @property
     def caption_suffix(self) -> str:
         """Suffix of the files with captions, with its dot; empty where there are none."""
         return f".{self.captions.removeprefix('.')}" if self.captions else ""
+
+    def check_unasked(self) -> None:
+        """Raise `OptionError` where captions or labels are asked for, of what are no files."""
+        for name, value in (("captions", self.captions), ("labels", self.labels)):
+            check_option(value is None, name, "None where the source has no picture files", value)
 
     def caption_name(self, name: str) -> str:
         """Return the name of the file with the caption of a picture."""

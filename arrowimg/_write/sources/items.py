@@ -61,6 +61,8 @@ class Item(Struct, frozen=True):
         Of its files, about; None where that is not known.
     has_same_columns
         False where some of its tables may lack columns that others have.
+    is_of_pictures
+        True where it is of picture files, or may be.
     """
 
     tables: Callable[[], Iterator[pa.Table]]
@@ -70,6 +72,7 @@ class Item(Struct, frozen=True):
     pieces: Callable[[], Iterator[Piece]] | None = None
     nbytes: int | None = None
     has_same_columns: bool = True
+    is_of_pictures: bool = False
 
 
 def item_in_memory(source: Any) -> Item | None:  # noqa: ANN401, PLR0911  # a kind each

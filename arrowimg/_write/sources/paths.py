@@ -98,7 +98,17 @@ class Reader(Struct, frozen=True):
         return [item_of_table_file(path)]
 
     def item_of_pictures(self, files: Sequence[Path], folder: Path | None = None) -> Item:
-        """Return picture files as an item, named below their folder where there is one."""
+        """Return picture files as an item, named below their folder where there is one.
+
+        Raises
+        ------
+        SourceError
+            When none of them has a caption, and these are asked for.
+        """
+        captions = self.file_columns.caption_suffix
+        beside = (Path(self.file_columns.caption_name(str(it))) for it in files)
+        if captions and not any(it.is_file() for it in beside):
+            raise no_captions(str(folder or files[0].parent), captions)
 
         def pieces() -> Iterator[PictureFiles]:
             return pieces_of_pictures(files, folder, self.file_columns)
@@ -108,20 +118,14 @@ class Reader(Struct, frozen=True):
 
         some = files[:: max(1, len(files) // _FILES_WEIGHED)]
         nbytes = sum(map(file_nbytes, some)) * len(files) // max(1, len(some))
-        return Item(tables, len(files), pieces=pieces, nbytes=nbytes)
+        return Item(tables, len(files), pieces=pieces, nbytes=nbytes, is_of_pictures=True)
 
     def _items_of_folder(self, folder: Path) -> list[Item]:
-        captions = self.file_columns.caption_suffix
-        found = find_images(folder, captions)
+        found = find_images(folder, self.file_columns.caption_suffix)
         if found.num_links:
             logger.info("%s: followed %d links to folders", folder, found.num_links)
         if found.paths:
             self._say(folder, found.passed_over)
-            is_there = (
-                Path(self.file_columns.caption_name(str(it))).exists() for it in found.paths
-            )
-            if captions and not any(is_there):
-                raise no_captions(str(folder), captions)
             return [self.item_of_pictures(found.paths, folder)]
         tables = find_files(folder, _TABLE_SUFFIXES)
         if not tables.paths:

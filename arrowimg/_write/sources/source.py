@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +47,8 @@ class Source:
     ------
     SourceError
         When a path holds no images, or a folder cannot be listed.
+    OptionError
+        When captions or labels are asked for, and there are no picture files.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Source:
         self._reader = Reader(file_columns or FileColumns(), storage_options)
         self._schemas: list[tuple[str, pa.Schema]] | None = None
         self._items = list(_items_of(source, self._reader))
+        if self._items and not any(item.is_of_pictures for item in self._items):
+            self._reader.file_columns.check_unasked()
         counts = [item.num_rows for item in self._items]
         known = [count for count in counts if count is not None]
         self.num_rows = sum(known) if len(known) == len(counts) else None
@@ -167,12 +170,16 @@ def _item_of_stream(source: Iterable[Any], reader: Reader) -> Item:
     """Return an iterable of sources as one item; each is looked at when it comes."""
 
     def tables() -> Iterator[pa.Table]:
-        items = _items_of_iterable(iter(source), reader)
-        return chain.from_iterable(item.tables() for item in items)
+        are_of_pictures = set[bool]()
+        for item in _items_of_iterable(iter(source), reader):
+            are_of_pictures.add(item.is_of_pictures)
+            yield from item.tables()
+        if are_of_pictures == {False}:
+            reader.file_columns.check_unasked()
 
     num_rows = getattr(source, "num_rows", None)
     known = num_rows if isinstance(num_rows, int) else None
-    return Item(tables, known, has_same_columns=False)
+    return Item(tables, known, has_same_columns=False, is_of_pictures=True)
 
 
 def split_table(table: pa.Table) -> Iterator[pa.Table]:

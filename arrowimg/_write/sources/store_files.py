@@ -108,7 +108,8 @@ def store_items(
 
     # Whether there are captions is known here only.
     found_pieces = pieces if file_columns.captions is None else None
-    return [Item(all_tables, len(pictures), pieces=found_pieces)], passed_over
+    item = Item(all_tables, len(pictures), pieces=found_pieces, is_of_pictures=True)
+    return [item], passed_over
 
 
 def _tables_of_pictures(
