@@ -92,6 +92,20 @@ class TestFoldersOfTables:
         with pytest.raises(SourceError, match=r"note\.txt"):
             write_shards("*/*.txt", "none")
 
+    def test_pictures_of_a_pattern_that_differ_in_their_suffix_keep_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "in").mkdir()
+        for name in ("a.jpg", "a.png"):
+            (tmp_path / "in" / name).write_bytes(JPEG)
+        pq.write_table(rows(0), tmp_path / "in" / "t.parquet")
+
+        for source in ("in/*", ["in/a.jpg", "in/a.png", "in/t.parquet"]):
+            write_shards(source, "out", if_exists="overwrite")
+
+            assert column_in(tmp_path / "out", "image_id") == ["in/a.jpg", "in/a.png", "i0", "i1"]
+
     def test_a_name_with_the_marks_of_a_pattern_is_that_file(self, tmp_path: Path) -> None:
         shutil.copy(SKIMAGE / "rocket.jpg", tmp_path / "[a]*.jpg")
 

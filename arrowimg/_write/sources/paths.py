@@ -7,7 +7,7 @@ import logging
 import os
 from collections import Counter
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -144,10 +144,15 @@ class Reader(Struct, frozen=True):
             advice = "of folders below, ** stands for any: write **/*.parquet"
             found = "nothing that matches this pattern"
             raise SourceError(EXPECTED, found, pattern, advice if "**" in pattern else "")
-        pictures = [it for it in files if is_image_path(it)]
-        if len(pictures) == len(files):
-            return [self.item_of_pictures(pictures)]
-        return [item for path in files for item in self.items_of_path(path)]
+        return [
+            item
+            for are_pictures, some in groupby(files, is_image_path)
+            for item in (
+                [self.item_of_pictures([*some])]
+                if are_pictures
+                else chain.from_iterable(map(self.items_of_path, some))
+            )
+        ]
 
     def _say(self, folder: Path, passed_over: Counter[str]) -> None:
         self.passed_over.update(passed_over)
