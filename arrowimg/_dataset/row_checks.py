@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from arrowimg._core.binary import value_offsets
 from arrowimg._core.checksums import CHECKSUM_NBYTES
 from arrowimg._format.layout import picture_names
 from arrowimg._format.samples import PICTURE_SCHEMA
@@ -58,10 +59,13 @@ def check_parquet(metadata: pq.FileMetaData, schema: pa.Schema, nbytes: int, pat
     vectors = metadata.num_rows * sum(_fixed_nbytes(it.type) for it in schema)
     if vectors > _MOST_NBYTES + _NBYTES_A_BYTE * nbytes:
         raise ManifestError(path, expected, f"vectors of {vectors:,} bytes in {nbytes:,}")
+    by_name: dict[str, list[pa.DataType]] = {}
+    for field in schema:
+        by_name.setdefault(field.name, []).append(field.type)
     for field in SIDECAR_SCHEMA:
-        kinds = [str(it.type) for it in schema if it.name == field.name]
-        if kinds != [str(field.type)]:
-            found = f"{' and '.join(kinds) or 'nothing'} as column {field.name!r}"
+        kinds = by_name.get(field.name, [])
+        if kinds != [field.type]:
+            found = f"{' and '.join(map(str, kinds)) or 'nothing'} as column {field.name!r}"
             raise ManifestError(path, expected, found)
 
 
@@ -82,8 +86,12 @@ def check_texts(packed: pa.Table, nbytes: int, path: str) -> None:
     ManifestError
         When it is more than a file of this size can hold.
     """
-    total = sum(_unpacked_length(packed[name]) for name in OWN_TEXTS if name in packed.column_names)
-    if total > _MOST_NBYTES + _NBYTES_A_BYTE * nbytes:
+    most = _MOST_NBYTES + _NBYTES_A_BYTE * nbytes
+    columns = [packed[name] for name in OWN_TEXTS if name in packed.column_names]
+    if sum(map(_most_unpacked, columns)) <= most:
+        return
+    total = sum(map(_unpacked_length, columns))
+    if total > most:
         found = f"texts of {total:,} bytes packed to {nbytes:,}"
         raise ManifestError(path, "a Parquet sidecar of arrowimg", found)
 
@@ -96,6 +104,12 @@ def unpacked(packed: pa.Table) -> pa.Table:
             plain = SIDECAR_SCHEMA.field(field.name)
             packed = packed.set_column(at, plain, packed.column(at).cast(plain.type))
     return packed
+
+
+def _most_unpacked(column: pa.ChunkedArray) -> int:
+    """Return how many bytes a column took if all its values were as long as the longest."""
+    longest = (np.diff(value_offsets(it.dictionary)).max(initial=0) for it in column.chunks)
+    return sum(len(it) * int(each) for it, each in zip(column.chunks, longest, strict=True))
 
 
 def _unpacked_length(column: pa.ChunkedArray) -> int:
@@ -161,10 +175,11 @@ def _check_picture(rows: pa.Table, name: str, footer: Footer, path: str) -> None
 
 
 def _check_ranges(rows: pa.Table, footer: Footer, path: str) -> None:
-    is_there = pc.and_(pc.is_valid(rows["offset"]), pc.is_valid(rows["size"]))
-    both = pc.or_(is_there, pc.and_(pc.is_null(rows["offset"]), pc.is_null(rows["size"])))
-    _check(path, both, "an offset and a size, or neither, in each row")
-    present = rows.select(["offset", "size"]).filter(is_there)
+    present = rows.select(["offset", "size"])
+    if any(column.null_count for column in present.columns):
+        are_there = [pc.is_valid(column) for column in present.columns]
+        _check(path, pc.equal(*are_there), "an offset and a size, or neither, in each row")
+        present = present.filter(are_there[0])
     offsets, sizes = _numbers(present["offset"]), _numbers(present["size"])
     end = footer.tar_nbytes - len(END_OF_ARCHIVE)
     is_within = (offsets >= BLOCK) & (sizes >= 0) & (offsets <= end)

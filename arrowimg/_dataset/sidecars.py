@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from arrowimg._format.manifest import ShardEntry
 
 
+_SMALL_NBYTES = 2**18
+"""Of a sidecar that is read as a whole when it is opened, and whose columns one thread decodes:
+each call for some bytes, and each thread that is asked, would take longer than that."""
+
+
 class Sidecar(Struct, frozen=True):
     """A sidecar that is open.
 
@@ -67,12 +72,12 @@ class Sidecar(Struct, frozen=True):
         ManifestError
             When they take more than can be.
         """
-        metadata = self.file.metadata
+        metadata, nbytes = self.file.metadata, self.source.seek(0, 2)
         with pq.ParquetFile(
             self.source, metadata=metadata, read_dictionary=OWN_TEXTS, pre_buffer=False
         ) as file:
-            packed = file.read(columns).select(columns)
-        check_texts(packed, self.source.seek(0, 2), self.path)
+            packed = file.read(columns, use_threads=nbytes > _SMALL_NBYTES).select(columns)
+        check_texts(packed, nbytes, self.path)
         return unpacked(packed)
 
 
@@ -116,6 +121,9 @@ def check_stated(sidecar: Sidecar, path: str) -> None:
 @contextmanager
 def _opened(source: IO[bytes], path: str) -> Iterator[Sidecar]:
     nbytes = source.seek(0, 2)
+    if nbytes <= _SMALL_NBYTES:
+        source.seek(0)
+        source = pa.BufferReader(source.read(nbytes))
     with pq.ParquetFile(source, pre_buffer=False) as file:
         footer = parse_footer(file.metadata.metadata, path)
         check_parquet(file.metadata, file.schema_arrow, nbytes, path)

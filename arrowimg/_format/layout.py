@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from arrowimg._core.binary import bytes_among, is_valid, value_bytes, value_offsets
+from arrowimg._core.binary import is_valid, value_bytes, value_offsets
 from arrowimg._core.version import PICTURES_VERSION
 from arrowimg._format.members import extra_members, list_columns
 from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, tar_nbytes
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from arrowimg._format.sidecar import Footer
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_%~-/."
-_IS_LETTER = bytes_among(_LETTERS)
 
 
 class Layout(Struct, frozen=True):
@@ -92,8 +91,7 @@ def tar_layout(footer: Footer, rows: pa.Table, path: str) -> Layout:
     if not _are_names_of_pictures(names, allowed):
         expected = f"portable member names that end in {', '.join(f'.{it}' for it in allowed)}"
         raise ManifestError(path, expected, "others")
-    split = pc.split_pattern(names, ".")
-    keys, extensions = (pc.list_element(split, at) for at in (0, 1))
+    extensions = _extensions(names, allowed)
     stated, by_extension = _stated(rows, footer, extensions)
     sizes = np.stack([by_extension[it] for it in sorted(by_extension)], axis=1)
     is_there, sizes = sizes >= 0, np.maximum(sizes, 0)
@@ -109,8 +107,8 @@ def tar_layout(footer: Footer, rows: pa.Table, path: str) -> Layout:
     if not are_there or nbytes != footer.tar_nbytes:
         expected = "offsets and a size of the tar that follow from the sizes of its members"
         raise ManifestError(path, expected, "others")
-    pictures = pc.unique(extensions).to_pylist() or ["jpg"]
-    return Layout(footer.tar_file, keys, sorted(by_extension), offsets, sizes, sorted(pictures))
+    keys = _keys(names, extensions)
+    return Layout(footer.tar_file, keys, sorted(by_extension), offsets, sizes, sorted(extensions))
 
 
 def picture_extensions(options: dict[str, Any]) -> list[str]:
@@ -129,12 +127,18 @@ def _members(footer: Footer) -> dict[str, str | list[str]]:
 
 
 _BySize: TypeAlias = "dict[str, npt.NDArray[np.int64]]"
+_Rows: TypeAlias = "dict[str, npt.NDArray[np.bool_]]"
 
 
-def _stated(rows: pa.Table, footer: Footer, extensions: pa.StringArray) -> tuple[_BySize, _BySize]:
+def _stated(rows: pa.Table, footer: Footer, extensions: _Rows) -> tuple[_BySize, _BySize]:
     """Return where pictures are said to begin, and how many bytes each member has, by extension.
 
     (N,) int64 each; -1 for a sample without such a member.
+
+    Parameters
+    ----------
+    extensions
+        Of the picture of each sample.
     """
     data = extra_members(
         rows, _members(footer), keeps_nulls=footer.format_version >= PICTURES_VERSION
@@ -146,8 +150,7 @@ def _stated(rows: pa.Table, footer: Footer, extensions: pa.StringArray) -> tuple
         for name in data.column_names
     }
     offsets: _BySize = {}
-    for extension in pc.unique(extensions).to_pylist() or ["jpg"]:
-        is_it = pc.equal(extensions, extension).to_numpy(zero_copy_only=False)
+    for extension, is_it in extensions.items():
         sizes[extension] = np.where(is_it, rows["size"].to_numpy(), -1)
         offsets[extension] = np.where(is_it, rows["offset"].to_numpy(), -1)
     for extension, name in picture_names(footer.options).items():
@@ -163,7 +166,24 @@ def _are_names_of_pictures(names: pa.StringArray, extensions: list[str]) -> bool
     offsets = value_offsets(names)
     letters = value_bytes(names)[offsets[0] : offsets[-1]]
     return bool(
-        _IS_LETTER[letters].all()
+        not letters.tobytes().translate(None, _LETTERS)
         and np.count_nonzero(letters == ord(".")) == len(names)
         and pc.all(reduce(pc.or_, suffixes), min_count=0).as_py()
     )
+
+
+def _extensions(names: pa.StringArray, allowed: list[str]) -> _Rows:
+    """Return which names have which extension: those that a name has, ``jpg`` of no names."""
+    found = {
+        it: pc.ends_with(names, f".{it}").to_numpy(zero_copy_only=False)
+        for it in (allowed if len(names) else ["jpg"])
+    }
+    return {it: is_it for it, is_it in found.items() if is_it.any() or not len(names)}
+
+
+def _keys(names: pa.StringArray, extensions: _Rows) -> pa.StringArray:
+    """Return names without their extensions."""
+    if len(extensions) > 1:
+        return pc.list_element(pc.split_pattern(names, "."), 0)
+    (extension,) = extensions
+    return pc.utf8_slice_codeunits(names, 0, -len(extension) - 1)
