@@ -65,7 +65,7 @@ def find_tars(source: object, storage_options: StorageOptions | None = None) -> 
     StorageError
         When a folder or a store cannot be listed.
     """
-    places = [place for said in _said(source) for place in _expanded(said)]
+    places = [place for said in _said(source) for place in _places(said, storage_options)]
     found = list(dict.fromkeys(it for place in places for it in _matching(place, storage_options)))
     if not found:
         shown = places[0] if places else ""
@@ -93,6 +93,25 @@ def _said(source: object) -> Iterator[str]:
     else:
         found = f"a {type(source).__qualname__}"
         raise SourceError(_EXPECTED, found)
+
+
+def _places(said: str, storage_options: StorageOptions | None) -> list[str]:
+    """Return what braces stand for; where a tar or a folder of tars has that name, it itself."""
+    if _BRACES.search(said) and _is_there(said, storage_options):
+        return [said]
+    return _expanded(said)
+
+
+def _is_there(place: str, storage_options: StorageOptions | None) -> bool:
+    """Tell whether a tar or a folder of tars has that name, whatever it would stand for."""
+    is_tar = place.endswith(TAR_SUFFIX)
+    folder, name = os.path.split(place) if is_tar else (place, "")
+    storage = open_storage(folder, options_for(folder, storage_options), argument="source")
+    try:
+        names = [storage.stat(name).name] if is_tar else storage.names()
+    except OSError:
+        return False
+    return any(it.endswith(TAR_SUFFIX) for it in names)
 
 
 def _expanded(text: str) -> list[str]:
@@ -142,13 +161,16 @@ def _matching(place: str, storage_options: StorageOptions | None) -> Iterable[st
         When there are none, or it is packed.
     """
     is_store = is_in_store(place)
-    path = place if is_store else os.path.abspath(local_path(place, "source"))  # noqa: PTH100
+    said = place if is_store else os.path.normpath(local_path(place, "source"))
+    path = said if is_store else os.path.abspath(said)  # noqa: PTH100
     if path.endswith(PACKED):
         expected, advice = "a tar with byte ranges", "unpack it first: gunzip, zstd -d or the like"
         raise SourceError(expected, _PACKED, place, advice)
-    if _WILD.search(path):
-        head = path[: _WILD.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
-        pattern, is_deep = path[len(head) + 1 :], "/" in path[len(head) + 1 :]
+    wild = _WILD.search(said)
+    if wild and not _is_there(said, storage_options):
+        # The working directory was not said, so that nothing in it stands for something else.
+        pattern = said[said.rfind("/", 0, wild.start()) + 1 :]
+        head, is_deep = path[: -len(pattern) - 1], "/" in pattern
     elif path.endswith(TAR_SUFFIX):
         return [path]
     else:
