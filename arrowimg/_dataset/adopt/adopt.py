@@ -16,7 +16,7 @@ from arrowimg._dataset.adopt.find import find_tars
 from arrowimg._dataset.adopt.options import Clashes, IdsOf, IfAdopted, tar_options
 from arrowimg._dataset.adopt.report import Adoption
 from arrowimg._dataset.adopt.shard import AdoptedShard, Adopting
-from arrowimg._dataset.adopt.widen import widest_schema
+from arrowimg._dataset.adopt.widen import widest_schema, with_texts
 from arrowimg._dataset.duplicates import HashPartitions
 from arrowimg._dataset.folder import is_foreign_manifest, read_manifest
 from arrowimg._format.manifest import AdoptedTars, Manifest
@@ -123,10 +123,7 @@ def adopt(  # noqa: PLR0913  # each is of its own
     adopting = Adopting(storage, found.storage, options, recorded)
     manifest = _check_place(storage, [it.name for it in stats], if_exists)
     shards = _adopt_all(adopting, stats, manifest, if_exists, progress)
-    schema = widest_schema(((it.entry.tar, it.schema) for it in shards), options.clashes)
-    if not all(it.schema.equals(schema) for it in shards):
-        storage.remove([MANIFEST_NAME])
-    shards = [adopting.with_schema(shard, schema) for shard in shards]
+    shards = _widen_all(adopting, shards)
     _publish(storage, adopting, shards)
     return _adoption(storage, found, shards)
 
@@ -191,8 +188,7 @@ def _adopt_all(
     progress: bool | None,  # noqa: FBT001  # as the caller has it
 ) -> list[AdoptedShard]:
     """Return all shards, in order; tars are read side by side."""
-    is_remote = adopting.tars.promises.is_remote or adopting.storage.promises.is_remote
-    threads = _REMOTE_THREADS if is_remote else usable_cores()
+    threads = _threads(adopting)
     there: list[AdoptedShard | None] = [None] * len(stats)
     if if_exists != "overwrite":
         there = list(map_on_threads(adopting.committed, stats, threads, 2 * threads))
@@ -211,6 +207,36 @@ def _adopt_all(
             shards.append(shard)
             bar.update(shard.entry.tar_nbytes)
     return shards
+
+
+def _widen_all(adopting: Adopting, shards: list[AdoptedShard]) -> list[AdoptedShard]:
+    """Return all shards with the columns of all; sidecars are written side by side.
+
+    Raises
+    ------
+    SchemaError
+        When values of a column have no type in common, before any sidecar becomes another.
+    """
+    threads, clashes = _threads(adopting), adopting.options.clashes
+    widest = widest_schema(((it.entry.tar, it.schema) for it in shards), clashes)
+    if all(it.schema.equals(widest) for it in shards):
+        return shards
+
+    def misfits(shard: AdoptedShard) -> tuple[str, dict[str, str]]:
+        return shard.entry.tar, adopting.misfits(shard, widest)
+
+    schema = with_texts(widest, map_on_threads(misfits, shards, threads, 2 * threads), clashes)
+    adopting.storage.remove([MANIFEST_NAME])
+
+    def widen(shard: AdoptedShard) -> AdoptedShard:
+        return adopting.with_schema(shard, schema)
+
+    return list(map_on_threads(widen, shards, threads, 2 * threads))
+
+
+def _threads(adopting: Adopting) -> int:
+    is_remote = adopting.tars.promises.is_remote or adopting.storage.promises.is_remote
+    return _REMOTE_THREADS if is_remote else usable_cores()
 
 
 def _publish(storage: Storage, adopting: Adopting, shards: Sequence[AdoptedShard]) -> None:

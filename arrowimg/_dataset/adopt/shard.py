@@ -15,7 +15,7 @@ from arrowimg._dataset.adopt.beside import rows_beside
 from arrowimg._dataset.adopt.columns import free_name, member_columns
 from arrowimg._dataset.adopt.options import TarOptions
 from arrowimg._dataset.adopt.rows import read_tar
-from arrowimg._dataset.adopt.widen import widened
+from arrowimg._dataset.adopt.widen import misfits, widened
 from arrowimg._dataset.duplicates import Hashes, id_hashes
 from arrowimg._dataset.sidecars import open_sidecar, read_rows
 from arrowimg._format.column_types import written_columns
@@ -149,6 +149,12 @@ class Adopting(Struct, frozen=True):
             +notices,
             is_unchanged=False,
         )
+
+    def misfits(self, shard: AdoptedShard, schema: pa.Schema) -> dict[str, str]:
+        """Return the columns whose values do not fit the types of all tars, and why not."""
+        changed = [it.name for it in shard.schema if it.type != schema.field(it.name).type]
+        rows = read_rows(self.storage, shard.entry.parquet, changed) if changed else pa.table({})
+        return misfits(rows, schema)
 
     def with_schema(self, shard: AdoptedShard, schema: pa.Schema) -> AdoptedShard:
         """Return a shard whose sidecar has the columns of all tars; written anew where it has not.

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from arrowimg._core.plain_types import types_within
+from arrowimg._core.columns.common_columns import common_type, conformed
 from arrowimg._dataset.adopt.documents import as_texts
 from arrowimg._format.column_types import is_written_type
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from arrowimg._dataset.adopt.options import Clashes
+
+_ADVICE = 'clashes="text" makes texts of them'
 
 
 def widest_schema(schemas: Iterable[tuple[str, pa.Schema]], clashes: Clashes) -> pa.Schema:
@@ -37,43 +39,79 @@ def widest_schema(schemas: Iterable[tuple[str, pa.Schema]], clashes: Clashes) ->
             wide = fields.get(field.name)
             if wide is not None and wide.type == field.type:
                 continue
-            joined = field if wide is None else _joined(wide, field)
+            joined = field if wide is None else _common(wide, field)
             if wide is not None and joined is None and clashes == "raise":
                 expected = f"{wide.type}, as in {places[field.name]}, or a type that holds both"
-                advice = 'clashes="text" makes texts of them'
-                raise SchemaError(field.name, expected, f"{field.type} in {place}", advice)
-            fields[field.name] = field.with_type(pa.string()) if joined is None else joined
+                raise SchemaError(field.name, expected, f"{field.type} in {place}", _ADVICE)
+            fields[field.name] = joined or field.with_type(pa.string())
             places[field.name] = place
     return pa.schema(fields.values())
 
 
+def with_texts(
+    schema: pa.Schema, misfits: Iterable[tuple[str, Mapping[str, str]]], clashes: Clashes
+) -> pa.Schema:
+    """Return columns of all tars, those as texts that hold values which do not fit their types.
+
+    Parameters
+    ----------
+    misfits
+        Of each tar what errors call it, and the `misfits` of its columns.
+
+    Raises
+    ------
+    SchemaError
+        When there are any, and nobody asked for texts.
+    """
+    for place, columns in misfits:
+        for name, found in columns.items():
+            field = schema.field(name)
+            if clashes == "raise":
+                expected = f"values that {field.type} holds, the type of all tars together"
+                raise SchemaError(name, expected, f"{found}, in {place}", _ADVICE)
+            schema = schema.set(schema.get_field_index(name), field.with_type(pa.string()))
+    return schema
+
+
+def misfits(table: pa.Table, schema: pa.Schema) -> dict[str, str]:
+    """Return the columns of a tar whose values do not fit the types of all tars, and why not."""
+    found = dict[str, str]()
+    for name in table.column_names:
+        try:
+            widened(table.select([name]), pa.schema([schema.field(name)]))
+        except SchemaError as error:
+            found[name] = error.found
+    return found
+
+
 def widened(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return the columns of a tar as those of all tars, null where it lacks one."""
-    columns = [_widened(table, field) for field in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
+    """Return the columns of a tar as those of all tars, null where it lacks one.
+
+    Raises
+    ------
+    SchemaError
+        When a value does not fit, see `misfits`.
+    """
+    columns = {
+        field.name: _as_texts(table[field.name])
+        for field in schema
+        if field.name in table.column_names
+        and pa.types.is_string(field.type)
+        and not _is_text(table.schema.field(field.name).type)
+    }
+    for name, texts in columns.items():
+        table = table.set_column(table.column_names.index(name), name, texts)
+    return conformed(table, schema, len(table))
 
 
-def _joined(wide: pa.Field, field: pa.Field) -> pa.Field | None:
-    try:
-        schemas = [pa.schema([wide]), pa.schema([field])]
-        joined = pa.unify_schemas(schemas, promote_options="permissive").field(0)
-    except pa.ArrowException:
-        return None
-    return joined if is_written_type(joined) else None
+def _as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([as_texts(chunk) for chunk in column.chunks], pa.string())
 
 
-def _widened(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
-    if field.name not in table.column_names:
-        return pa.chunked_array([pa.nulls(len(table), field.type)])
-    column = table[field.name]
-    if column.type == field.type:
-        return column
-    if pa.types.is_string(field.type) and not _is_text(column.type):
-        return pa.chunked_array([as_texts(chunk) for chunk in column.chunks], field.type)
-    if any(map(pa.types.is_struct, types_within(field.type))):
-        # Arrow casts no struct to one that has more fields in all its versions.
-        return pa.chunked_array([pa.array(column.to_pylist(), field.type)])
-    return column.cast(field.type)
+def _common(wide: pa.Field, field: pa.Field) -> pa.Field | None:
+    kind = common_type(wide.type, field.type)
+    joined = None if kind is None else wide.with_type(kind)
+    return joined if joined is not None and is_written_type(joined) else None
 
 
 def _is_text(kind: pa.DataType) -> bool:
