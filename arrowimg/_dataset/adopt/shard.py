@@ -122,9 +122,10 @@ class Adopting(Struct, frozen=True):
         with storage.open(tar_file) as file:
             read = read_tar(file, tar_file, self.options)
         notices = read.notices
-        columns = self._columns(read, tar_file, notices)
-        own = _with_ids(read.table, columns)
-        metadata = written_columns(columns.select(_others(columns.schema.names)))
+        names = read.table["member_name"].combine_chunks()
+        rows = rows_beside(self.tars, tar_file, read.keys, names, notices)
+        own, rows = _with_ids(read.table, rows, notices)
+        metadata = written_columns(self._columns(read, rows, tar_file, notices))
         own = own.append_column("tar_file", pa.array([tar_file] * len(own), pa.string()))
         table = beside(own.select(SIDECAR_SCHEMA.names).cast(SIDECAR_SCHEMA), metadata)
         num_images = table["error"].null_count
@@ -178,15 +179,13 @@ class Adopting(Struct, frozen=True):
             entry, schema, shard.hashes, shard.error_codes, shard.notices, shard.is_unchanged
         )
 
-    def _columns(self, read: TarRows, tar_file: str, notices: Counter[str]) -> pa.Table:
+    def _columns(
+        self, read: TarRows, rows: pa.Table, tar_file: str, notices: Counter[str]
+    ) -> pa.Table:
         place = self.tars.path_of(tar_file)
         members = member_columns(read.contents, self.options.clashes, place, notices)
-        keys, names = read.keys, read.table["member_name"]
-        rows = rows_beside(self.tars, tar_file, keys, names.combine_chunks(), notices)
-        if rows is None:
-            return members
         joined = {
-            name if name in ("image_id", "original_path") else free_name(name, {}): column
+            free_name(name, {}): column
             for name, column in zip(rows.column_names, rows.columns, strict=True)
         }
         # What the table says counts: img2dataset writes the same into each document.
@@ -203,15 +202,32 @@ class Adopting(Struct, frozen=True):
         return retry_once(write)
 
 
-def _with_ids(table: pa.Table, columns: pa.Table) -> pa.Table:
-    """Return rows with the ids and paths that the table beside the tar has for them."""
+def _with_ids(
+    table: pa.Table, rows: pa.Table | None, notices: Counter[str]
+) -> tuple[pa.Table, pa.Table]:
+    """Return rows with the ids and paths that the table beside the tar has, and what else it has.
+
+    What can be no id or path is a column like any other there, and counted.
+    """
+    others = pa.table({}) if rows is None else rows
     for name in ("image_id", "original_path"):
-        if name not in columns.column_names or not pa.types.is_string(columns[name].type):
+        if name not in others.column_names:
             continue
-        said = pc.coalesce(columns[name], table[name])
-        if name == "original_path" or are_unique(said):
+        said = _as_text(others[name])
+        if said is not None:
+            said = pc.coalesce(said, table[name])
+        if said is None or (name == "image_id" and not are_unique(said)):
+            notices[f"{name} of Parquet beside a tar that can be none, in source_{name}"] += 1
+        else:
             table = table.set_column(table.column_names.index(name), name, said)
-    return table
+            others = others.drop_columns([name])
+    return table, others
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    kind = column.type
+    is_one = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return column.cast(pa.string()) if is_one or pa.types.is_integer(kind) else None
 
 
 def _others(names: list[str]) -> list[str]:

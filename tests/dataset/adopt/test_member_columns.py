@@ -142,6 +142,54 @@ def test_the_table_of_nemo_curator_gives_ids_and_paths(tmp_path: Path) -> None:
     assert arrowimg.fetch_images(rows)["image_data"].to_list() == [picture(1), picture(2)]
 
 
+def beside(folder: Path, column: str, values: object) -> dict[str, int]:
+    """Adopt a tar of two samples beside which a column is; returns the notices."""
+    tars = write_tars(folder, samples([0, 1], image_id="in the document"))
+    table = pa.table({"key": ["000000000", "000000001"], column: values, "url": ["a", "b"]})
+    pq.write_table(table, tars / "00000.parquet")
+    return arrowimg.adopt(tars).notices
+
+
+@pytest.mark.parametrize(
+    ("values", "ids"),
+    [
+        (pa.array([7002, 7001]), ["7002", "7001"]),
+        (pa.array([2**63, 3], pa.uint64()), ["9223372036854775808", "3"]),
+        (pa.array(["x", "y"], pa.large_string()), ["x", "y"]),
+        (pa.array([5, None]), ["5", "000000001"]),
+    ],
+)
+def test_ids_beside_a_tar_are_ids(values: pa.Array, ids: list[str], tmp_path: Path) -> None:
+    notices = beside(tmp_path / "tars", "image_id", values)
+
+    rows = arrowimg.scan(tmp_path / "tars").collect()
+    assert (rows["image_id"].to_list(), rows["url"].to_list(), notices) == (ids, ["a", "b"], {})
+    assert arrowimg.verify(tmp_path / "tars").is_sound
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("image_id", ["s", "s"]),
+        ("image_id", [7, 7]),
+        ("image_id", ["000000001", None]),
+        ("image_id", [0.5, 1.5]),
+        ("original_path", [["a"], ["b"]]),
+    ],
+)
+def test_what_can_be_no_id_beside_a_tar_is_kept_and_counted(
+    column: str, values: list[object], tmp_path: Path
+) -> None:
+    notices = beside(tmp_path / "tars", column, values)
+
+    rows = arrowimg.scan(tmp_path / "tars").collect()
+    assert rows[f"source_{column}"].to_list() == values
+    assert rows["image_id"].to_list() == ["000000000", "000000001"]
+    notice = f"{column} of Parquet beside a tar that can be none, in source_{column}"
+    assert notices == {notice: 1}
+    assert arrowimg.verify(tmp_path / "tars").is_sound
+
+
 @pytest.mark.parametrize("data", [b"PAR1 no", b""])
 def test_a_table_that_cannot_be_read_is_counted(data: bytes, tmp_path: Path) -> None:
     tars = write_tars(tmp_path / "tars", samples([0]))
