@@ -23,6 +23,7 @@ from arrowimg._images.files import (
 )
 from arrowimg._storage.base import StorageOptions
 from arrowimg._storage.open import is_in_store
+from arrowimg._storage.patterns import is_pattern
 from arrowimg._write.sources import table_files
 from arrowimg._write.sources.file_columns import FileColumns, no_captions
 from arrowimg._write.sources.items import Item
@@ -47,7 +48,6 @@ EXPECTED = "a folder of images, a Parquet or Arrow file, tars, or an image file"
 _FILES_WEIGHED = 100
 """Of picture files, so many are asked for their size."""
 
-_MARKS = frozenset("*?[")
 _TABLE_SUFFIXES = frozenset({*table_files.PARQUET_SUFFIXES, *table_files.IPC_SUFFIXES})
 
 
@@ -87,7 +87,7 @@ class Reader(Struct, frozen=True):
         path = Path(source)
         if path.is_dir():
             return self._items_of_folder(path)
-        if _MARKS & {*os.fspath(source)} and not os.path.lexists(path):
+        if is_pattern(os.fspath(source)) and not os.path.lexists(path):
             return self._items_of_pattern(os.fspath(source))
         has_suffix = is_image_path(path) and os.path.lexists(path)
         if has_suffix or (not path.suffix and path.is_file() and is_picture(path)):

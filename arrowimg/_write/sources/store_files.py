@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing, contextmanager
-from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -17,6 +16,7 @@ from arrowimg._core.threads import map_on_threads
 from arrowimg._images.files import IMAGE_SUFFIXES, ids_of_files
 from arrowimg._storage.base import Storage
 from arrowimg._storage.open import open_storage
+from arrowimg._storage.patterns import is_like, split_pattern
 from arrowimg._write.sources.file_columns import FileColumns, no_captions
 from arrowimg._write.sources.items import Item
 from arrowimg._write.sources.partitions import partitions_of, with_partitions
@@ -42,10 +42,37 @@ _AT_ONCE = 64
 _FILES_OF_A_TABLE = 256
 
 
+class _Meant(Struct, frozen=True):
+    """The files that a URL is of.
+
+    Attributes
+    ----------
+    storage
+        Where they are.
+    names
+        Theirs.
+    listed
+        Of all files that were listed there; None where nothing was.
+    is_folder
+        True where they are all that there are below the URL.
+    """
+
+    storage: Storage
+    names: list[str]
+    listed: list[str] | None = None
+    is_folder: bool = False
+
+    def beside(self) -> list[str]:
+        """Return the names of all files beside them."""
+        return self.storage.names() if self.listed is None else self.listed
+
+
 def store_items(
     url: str, storage_options: StorageOptions | None, file_columns: FileColumns
 ) -> tuple[list[Item], Counter[str]]:
     """Return the files that a URL is of: one, those of a pattern, or the pictures below it.
+
+    A pattern is what no file or folder is named like, see `is_like`.
 
     Returns
     -------
@@ -61,39 +88,31 @@ def store_items(
     StorageError
         When the store cannot be listed.
     """
-    folder, _, last = url.rpartition("/")
-    is_file = _suffix(last) in (*PARQUET_SUFFIXES, *IMAGE_SUFFIXES)
-    if "*" in last or is_file:
-        storage = open_storage(folder, storage_options, argument="source")
-        names = [last] if "*" not in last else storage.names()
-        names = [it for it in names if fnmatchcase(it, last)]
-    else:
-        storage = open_storage(url, storage_options, argument="source")
-        names = storage.names_below()
+    meant = _meant(url, storage_options)
+    storage, names = meant.storage, meant.names
     tables = [it for it in names if _suffix(it) in PARQUET_SUFFIXES and not _is_hidden(it)]
     pictures = [it for it in names if _suffix(it) in IMAGE_SUFFIXES and not _is_hidden(it)]
     found = pictures or tables
     if not found:
         raise SourceError(_EXPECTED, f"none among {len(names):,} files", url)
-    taken = {*found}
+    taken, present = {*found}, set[str]()
     if pictures and file_columns.captions is not None:
+        present = {*meant.beside()}
         captions = {*map(file_columns.caption_name, pictures)}
-        if not is_file and captions.isdisjoint(names):
+        if captions.isdisjoint(present):
             raise no_captions(url, file_columns.caption_suffix)
         taken |= captions
     left_out = [it for it in names if it not in taken]
     reasons = ("hidden" if _is_hidden(it) else f"suffix {_suffix(it)}" for it in left_out)
     passed_over = Counter(reasons)
     if not pictures:
-        parts = partitions_of(tables)
         items = [_item_of_table(storage, name) for name in tables]
-        return list(map(with_partitions, items, parts)), passed_over
-    present = {*names}
+        if meant.is_folder:
+            items = list(map(with_partitions, items, partitions_of(tables)))
+        return items, passed_over
 
     def read(name: str) -> bytes | None:
-        # A file that stands alone was not listed with those beside it.
-        is_there = name in present or (is_file and name in storage.names())
-        return _content(storage, name) if is_there else None
+        return _content(storage, name) if name in present else None
 
     image_ids = ids_of_files([Path(name) for name in pictures])
 
@@ -110,6 +129,22 @@ def store_items(
     found_pieces = pieces if file_columns.captions is None else None
     item = Item(all_tables, len(pictures), pieces=found_pieces, is_of_pictures=True)
     return [item], passed_over
+
+
+def _meant(url: str, storage_options: StorageOptions | None) -> _Meant:
+    """Return the files that a URL is of, whatever their kind."""
+    head, pattern = split_pattern(url)
+    if pattern:
+        storage = open_storage(head, storage_options, argument="source")
+        listed = storage.names_below()
+        if not any(f"{name}/".startswith(f"{pattern}/") for name in listed):
+            return _Meant(storage, [it for it in listed if is_like(it, pattern)], listed)
+    folder, _, last = url.rpartition("/")
+    if _suffix(last) in (*PARQUET_SUFFIXES, *IMAGE_SUFFIXES):
+        return _Meant(open_storage(folder, storage_options, argument="source"), [last])
+    storage = open_storage(url, storage_options, argument="source")
+    listed = storage.names_below()
+    return _Meant(storage, listed, listed, is_folder=True)
 
 
 def _tables_of_pictures(
