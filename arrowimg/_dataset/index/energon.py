@@ -61,8 +61,9 @@ CREATE INDEX idx_sample_parts_seq
 CREATE INDEX idx_sample_parts_full
     ON sample_parts(tar_file_id, sample_index, part_name, content_byte_offset, content_byte_size);
 """
-_INSERT_SAMPLES = "INSERT INTO samples VALUES (?, ?, ?, ?, ?)"
-_INSERT_PARTS = "INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)"
+_COLUMNS = 5
+_ROWS_AT_ONCE = 100
+"""In one statement, which costs half as much as one for each; SQLite has variables for 199."""
 
 
 def _energon_index(source: Source) -> Iterator[File]:
@@ -110,28 +111,44 @@ def _insert(database: sqlite3.Connection, number: int, layout: Layout) -> None:
     num_samples = len(layout.keys)
     samples, columns = np.nonzero(layout.is_there)
     bounds = layout.bounds
-    places = zip(
+    places = [
         [number] * num_samples,
         layout.keys.to_pylist(),
-        range(num_samples),
+        list(range(num_samples)),
         bounds[:-1].tolist(),
         (bounds[1:] - bounds[:-1]).tolist(),
-        strict=True,
-    )
+    ]
     try:
-        database.executemany(_INSERT_SAMPLES, places)
+        _insert_rows(database, "samples", places)
     except sqlite3.IntegrityError as error:
         expected = "sample keys that are in the dataset once, which Energon asks for"
         raise DuplicateIdError(expected, _repeated(database, number, layout)) from error
-    parts = zip(
+    parts = [
         [number] * len(samples),
         samples.tolist(),
         [layout.extensions[at] for at in columns.tolist()],
         layout.offsets[samples, columns].tolist(),
         layout.sizes[samples, columns].tolist(),
-        strict=True,
-    )
-    database.executemany(_INSERT_PARTS, parts)
+    ]
+    _insert_rows(database, "sample_parts", parts)
+
+
+def _insert_rows(database: sqlite3.Connection, table: str, columns: list[list[object]]) -> None:
+    """Insert rows, given by column, many with each statement."""
+    values = [value for row in zip(*columns, strict=True) for value in row]
+    num_values = _COLUMNS * _ROWS_AT_ONCE
+    num_whole = len(values) // num_values * num_values
+    many = (values[at : at + num_values] for at in range(0, num_whole, num_values))
+    database.executemany(_insertion(table, _ROWS_AT_ONCE), many)
+    rest = values[num_whole:]
+    if rest:
+        database.execute(_insertion(table, len(rest) // _COLUMNS), rest)
+
+
+def _insertion(table: str, num_rows: int) -> str:
+    row = f"({', '.join('?' * _COLUMNS)})"
+    # A statement that fails half way is not undone, for which there is no journal.
+    return f"INSERT OR FAIL INTO {table} VALUES {', '.join([row] * num_rows)}"  # noqa: S608
 
 
 def _repeated(database: sqlite3.Connection, number: int, layout: Layout) -> list[str]:

@@ -58,6 +58,26 @@ def test_the_database_has_every_sample_and_part(out: Path) -> None:
     assert (len(samples), len(parts)) == (18, 72)
 
 
+def test_the_database_has_the_bytes_that_it_has_row_by_row(tmp_path: Path) -> None:
+    write_shards(dataset(320), tmp_path / "out", 215)
+    export_index(tmp_path / "out", ("energon",))
+    rows = {table: rows_in(tmp_path / "out", table) for table in ("samples", "sample_parts")}
+
+    with closing(sqlite3.connect(tmp_path / "plain.sqlite", isolation_level=None)) as database:
+        database.executescript(_energon._TABLES)
+        database.execute("BEGIN")
+        for number in range(2):
+            for table, found in rows.items():
+                for row in found:
+                    if row[0] == number:
+                        database.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", row)  # noqa: S608
+        database.executescript(_energon._INDEXES)
+
+    written = (tmp_path / "out" / ".nv-meta" / "index.sqlite").read_bytes()
+    assert written == (tmp_path / "plain.sqlite").read_bytes()
+    assert len(rows["samples"]) == 320
+
+
 def test_the_database_has_the_tables_and_indexes_that_energon_makes(out: Path) -> None:
     with closing(sqlite3.connect(out / ".nv-meta" / "index.sqlite")) as database:
         found = database.execute("SELECT type, name, tbl_name FROM sqlite_master").fetchall()
