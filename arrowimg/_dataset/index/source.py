@@ -52,12 +52,16 @@ class Source(Struct, frozen=True):
         return self.listing.adopted is not None and self.listing.adopted.place is not None
 
     def of_each_tar(self, function: Callable[[Layout], Result]) -> Iterator[Result]:
-        """Yield what a function makes of the layout of each tar, in order, on several threads."""
+        """Yield what a function makes of the layout of each tar, in order.
+
+        Over a network on several threads. Here they would wait for the interpreter's lock.
+        """
 
         def read(shard: ShardEntry) -> Result:
             return function(read_layout(self.storage, shard))
 
-        return map_on_threads(read, self.listing.shards, usable_cores(), _TARS_AHEAD)
+        threads = usable_cores() if self.storage.promises.is_remote else 1
+        return map_on_threads(read, self.listing.shards, threads, _TARS_AHEAD)
 
 
 class Format(Struct, frozen=True):
