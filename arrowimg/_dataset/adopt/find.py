@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeGuard
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from msgspec import Struct
 from arrowimg._format.names import TAR_SUFFIX, is_tar_below
 from arrowimg._storage.base import Storage
 from arrowimg._storage.open import is_in_store, local_path, open_storage, options_for
+from arrowimg._storage.patterns import is_like
 from arrowimg.errors import SourceError
 
 if TYPE_CHECKING:
@@ -177,19 +177,10 @@ def _matching(place: str, storage_options: StorageOptions | None) -> Iterable[st
         head, pattern, is_deep = path.rstrip("/"), f"*{TAR_SUFFIX}", False
     storage = open_storage(head or "/", options_for(head, storage_options), argument="source")
     names = storage.names_below() if is_deep else storage.names()
-    found = [it for it in names if _is_like(it.split("/"), pattern.split("/"))]
+    found = [it for it in names if is_like(it, pattern)]
     if not found:
         raise SourceError(_EXPECTED, f"none among {len(names):,} files", place)
     return [f"{head}/{name}" for name in found if name.endswith(TAR_SUFFIX)]
-
-
-def _is_like(parts: list[str], patterns: list[str]) -> bool:
-    """Tell whether a path is like a pattern, part by part; ``**`` is any number of folders."""
-    if not patterns or not parts:
-        return not patterns and not parts
-    if patterns[0] == "**":
-        return _is_like(parts, patterns[1:]) or _is_like(parts[1:], patterns)
-    return fnmatchcase(parts[0], patterns[0]) and _is_like(parts[1:], patterns[1:])
 
 
 def _common_folder(paths: Sequence[str]) -> str:

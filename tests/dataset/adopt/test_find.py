@@ -63,6 +63,26 @@ def test_what_is_not_there_stands_for_what_it_says(
         find_tars("[9]*.tar")
 
 
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("*.tar", ["00000.tar", "00001.tar"]),
+        ("**/*.tar", ["00000.tar", "00001.tar"]),
+        (".", ["00000.tar", "00001.tar"]),
+        (".*.tar", [".00002.tar"]),
+    ],
+)
+def test_what_begins_with_a_dot_is_found_where_that_is_said(
+    said: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_tars(tmp_path / "tars", samples([0]), samples([1])))
+    Path(".00002.tar").write_bytes(tar_of(samples([2])))
+    Path(".hidden").mkdir()
+    Path(".hidden", "00003.tar").write_bytes(tar_of(samples([3])))
+
+    assert find_tars(said).names == names
+
+
 def test_keys_in_a_bucket_are_themselves(tmp_path: Path) -> None:
     options, url = moto_options(), f"s3://storages/{tmp_path.name}/x [1]"
     with open_storage(url, options).begin("xxh3_128") as transaction:
