@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from file_data import JPEG
 from photographs import SKIMAGE
+from pyarrow.dataset import dataset as arrow_dataset
 
 from arrowimg import ImageBatch, ShardWriter, write_shards
+from arrowimg._write.sources import items
 from arrowimg._write.sources.join import known_ids
 from arrowimg._write.sources.source import Source, count_rows
 from arrowimg._write.sources.table_files import NBYTES_PER_BATCH, ROWS_PER_BATCH
@@ -316,6 +318,21 @@ class TestBytes:
         frame = pl.DataFrame({"image_data": [b"x"] * 2500}).lazy()
 
         assert [batch.num_items for batch in read_batches(frame)] == [1000, 1000, 500]
+
+    @pytest.mark.parametrize("kind", ["dataset", "hugging face dataset"])
+    def test_what_is_put_together_is_bounded_by_bytes(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(items, "NBYTES_PER_BATCH", 4000)
+        table = pa.table({"image_data": [b"x" * 30] * 900})
+        source = datasets.Dataset(table) if kind == "hugging face dataset" else arrow_dataset(table)
+
+        item = items.item_in_memory(source)
+
+        assert item is not None
+        parts = list(item.tables())
+        assert max(part.nbytes for part in parts) <= 4000
+        assert pa.concat_tables(parts).num_rows == 900
 
 
 class TestBrokenFiles:

@@ -366,6 +366,24 @@ class TestChosenColumns:
             ("a", 1, len(JPEG)), ("b", 2, len(JPEG))
         ]  # fmt: skip
 
+    def test_the_path_that_a_scan_adds_is_one_of_its_names(self, tmp_path: Path) -> None:
+        table = pa.table({"image_data": [JPEG], "tar_path": ["x"], "size": [1]})
+
+        write_shards(table, tmp_path / "out", reserved_prefix="source_")
+
+        row = scan(tmp_path / "out").collect().row(0, named=True)
+        assert (row["source_tar_path"], row["source_size"]) == ("x", 1)
+        assert row["tar_path"] == str(tmp_path / "out" / "images-000000.tar")
+
+    def test_what_is_joined_on_may_be_dropped(self, tmp_path: Path) -> None:
+        table = pa.table({"image_id": ["a", "b"], "image_data": [JPEG] * 2, "k": ["1", "2"]})
+        metadata = pa.table({"k": ["2", "1"], "n": [20, 10]})
+
+        write_shards(table, tmp_path / "out", metadata=metadata, on="k", drop=["k"])
+
+        assert rows_in(tmp_path / "out", "image_id", "n") == [("a", 10), ("b", 20)]
+        assert "k" not in scan(tmp_path / "out").collect_schema().names()
+
     def test_those_of_metadata_are_too(self, tmp_path: Path) -> None:
         metadata = pl.DataFrame({"id": ["b", "a"], "height": [7, 8], "y": [1, 1], "z": [3, 4]})
 
