@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from counted_reads import reads_of_tars
 from folders import state_of
 from photographs import SKIMAGE
 from PIL import Image
 
-from arrowimg import ImageBatch, ImageWriterStage, Report, verify, write_shards
+from arrowimg import ImageBatch, ImageWriterStage, Report, scan, verify, write_shards
 from arrowimg.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -77,6 +78,34 @@ SOUND: dict[str, tuple[Callable[[Path], object], tuple[int, int, int]]] = {
         (1, 0, 1),
     ),
 }
+
+
+def test_each_byte_of_a_tar_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = table().append_column("large", [[b"x" * 50_000] * 6])
+    write_shards(large, tmp_path, members={"bin": "large"}, on_error="quarantine")
+    tar = tmp_path / "images-000000.tar"
+    read = reads_of_tars(monkeypatch)
+
+    assert verify(tmp_path).is_sound
+
+    # The end is looked for once more.
+    assert tar.stat().st_size <= sum(read) <= tar.stat().st_size + 1024
+
+
+def test_what_is_not_what_was_written_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards(table()[:1], tmp_path)
+    tar, row = tmp_path / "images-000000.tar", scan(tmp_path).collect().row(0, named=True)
+    damaged = bytearray(tar.read_bytes())
+    damaged[row["offset"] + 100] ^= 1
+    decoded = list[object]()
+    monkeypatch.setattr("arrowimg._dataset.tar_checks.decoded_size", decoded.append)
+
+    tar.write_bytes(damaged)
+    kinds = {str(it.kind) for it in verify(tmp_path, "decode").damages}
+
+    assert (kinds, decoded) == ({"checksum"}, [])
 
 
 class TestSound:

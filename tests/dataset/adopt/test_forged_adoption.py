@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow.parquet as pq
 import pytest
-from adopt_data import samples, tar_of, write_tars
+from adopt_data import picture, samples, tar_of, write_tars
 
 import arrowimg
 from arrowimg._core.version import ADOPTED_VERSION
 from arrowimg._format.manifest import Manifest
-from arrowimg._format.names import adopted_shard, is_tar_below
+from arrowimg._format.names import adopted_shard
 from arrowimg._format.sidecar import parse_footer
 from arrowimg.errors import ArrowimgError, ManifestError
 
@@ -50,6 +50,11 @@ def tars(tmp_path: Path) -> Path:
     return tars
 
 
+def pictures_of(place: Path | arrowimg.Adopted) -> list[bytes]:
+    assert arrowimg.verify(place).is_sound
+    return arrowimg.fetch_images(arrowimg.scan(place))["image_data"].to_list()
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_a_manifest_names_tars_in_its_folder_or_below(path: str, tars: Path) -> None:
     document = json.loads((tars / "manifest.json").read_bytes())
@@ -70,7 +75,7 @@ def test_a_footer_names_the_tar_that_its_sidecar_is_called_after(path: str, tars
     if path == "images-000000.tar":
         footer = parse_footer({b"arrowimg": json.dumps(document).encode()}, "")
         assert footer.shard != "adopted-00000"
-    elif not is_tar_below(path):
+    else:
         with pytest.raises(ManifestError):
             parse_footer({b"arrowimg": json.dumps(document).encode()}, "")
 
@@ -79,10 +84,14 @@ def test_a_link_in_place_of_a_tar_or_a_folder_is_refused(tmp_path: Path) -> None
     secret = write_tars(tmp_path / "secret" / "below", samples(range(3)))
     folder = write_tars(tmp_path / "out" / "below", samples(range(3)))
     arrowimg.adopt(tmp_path / "out" / "**" / "*.tar", tmp_path / "out")
-    manifest = tmp_path / "out" / "manifest.json"
-    assert "below/00000.tar" in manifest.read_text() or "00000.tar" in manifest.read_text()
-
+    document = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    assert (document["adopted"]["place"], document["shards"][0]["tar"]) == (
+        str(folder),
+        "00000.tar",
+    )
     place = arrowimg.Adopted(tmp_path / "out", tmp_path / "out" / "below")
+    assert pictures_of(place) == [picture(number) for number in range(3)]
+
     (folder / "00000.tar").unlink()
     (folder / "00000.tar").symlink_to(secret / "00000.tar")
 
@@ -95,6 +104,8 @@ def test_a_link_to_a_folder_below_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_tars(tmp_path / "out" / name, samples(range(3)))
     arrowimg.adopt(f"{tmp_path}/out/*/*.tar", ids="path")
+    assert pictures_of(tmp_path / "out") == [picture(number) for number in range(3)] * 2
+
     (tmp_path / "out" / "a").rename(tmp_path / "elsewhere")
     (tmp_path / "out" / "a").symlink_to(tmp_path / "elsewhere")
 

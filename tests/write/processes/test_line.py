@@ -252,6 +252,20 @@ class TestErrors:
             assert found[0] is ImageError
             assert f"row {place} " in str(found[1])
 
+    def test_batches_before_a_bad_row_of_the_same_piece_are_written(
+        self, tmp_path: Path, pools: list[PoolOfNone]
+    ) -> None:
+        columns = files(3 * AT_ONCE, bad=False).to_pydict()
+        columns["image_data"][250] = b"no picture"
+        path = parquet(tmp_path, pa.table(columns), 3 * AT_ONCE)
+
+        found = check(lambda: path, tmp_path / "out", pools, images_per_tar=50)
+
+        assert found[0] is ImageError
+        # The fourth is full, too: only a row behind it would close it.
+        written = sorted(it.name for it in (tmp_path / "out" / "three").glob("*.tar"))
+        assert written == [f"images-{number:06d}.tar" for number in range(3)]
+
     def test_a_source_that_breaks_off_is_the_error_of_one(
         self, tmp_path: Path, pools: list[PoolOfNone]
     ) -> None:
