@@ -51,8 +51,15 @@ def wider_columns(table: pa.Table, schema: pa.Schema, num_rows: int) -> pa.Table
     SchemaError
         When a value does not fit the wider type, or would not come back.
     """
-    same = table.schema.equals(schema)
-    return table if same else written_columns(conformed(table, schema, num_rows))
+    if table.schema.equals(schema):
+        return table
+    wider = conformed(table, schema, num_rows)
+    # The others were judged with this type before.
+    kinds = {field.name: field.type for field in table.schema}
+    widened = [field.name for field in schema if kinds.get(field.name) != field.type]
+    judged = written_columns(wider.select(widened))
+    columns = [judged[name] if name in widened else wider[name] for name in schema.names]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def written_columns(table: pa.Table) -> pa.Table:

@@ -17,6 +17,7 @@ from PIL import Image
 from type_data import CONSTRUCTORS, array_of, constructors, is_refused, nested_in, rows_of
 
 import arrowimg
+from arrowimg._format import column_types
 from arrowimg.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -212,3 +213,22 @@ def test_types_nested_in_one_another_come_back_or_are_refused(
             )
         assert caught.value.column == name
     assert not (folder / "never made").exists()
+
+
+def test_only_columns_that_become_wider_are_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, judge = list[str](), column_types._written_column
+
+    def counted(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+        judged.append(field.name)
+        return judge(column, field)
+
+    monkeypatch.setattr(column_types, "_written_column", counted)
+    table = pa.table({"wider": pa.array([1, 2], pa.int8()), "same": [[1], None]})
+    kinds = {"same": pa.list_(pa.int64()), "late": pa.string(), "wider": pa.float32()}
+    schema = pa.schema(list(kinds.items()))
+
+    wider = column_types.wider_columns(column_types.written_columns(table), schema, 2)
+
+    assert wider.schema == schema
+    assert wider.to_pydict() == {"same": [[1], None], "late": [None, None], "wider": [1.0, 2.0]}
+    assert judged == ["wider", "same", "late", "wider"]
