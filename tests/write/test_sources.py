@@ -19,8 +19,9 @@ from photographs import SKIMAGE
 from pyarrow.dataset import dataset as arrow_dataset
 
 from arrowimg import ImageBatch, ShardWriter, write_shards
+from arrowimg._core.frames.polars_frames import table_of_polars
 from arrowimg._write.sources import items
-from arrowimg._write.sources.join import known_ids
+from arrowimg._write.sources.join import check_known_ids
 from arrowimg._write.sources.source import Source, count_rows
 from arrowimg._write.sources.table_files import NBYTES_PER_BATCH, ROWS_PER_BATCH
 from arrowimg.errors import (
@@ -258,14 +259,70 @@ class TestSizes:
         "name", ["pyarrow table", "record batch", "polars frame", "image batch"]
     )
     def test_ids_in_memory_are_known_beforehand(self, name: str) -> None:
-        ids = known_ids(IN_MEMORY[name](table()))
+        twice = table().slice(0, 1).to_pylist() * 2
 
-        assert ids is not None
-        assert ids.to_pylist() == ["a", "b", "c", None]
+        check_known_ids(IN_MEMORY[name](table()), None)
+        with pytest.raises(DuplicateIdError, match="'a' in rows 0, 1"):
+            check_known_ids(IN_MEMORY[name](pa.Table.from_pylist(twice)), None)
 
     @pytest.mark.parametrize("name", ["record batch reader", "generator of a mixture"])
     def test_ids_of_a_stream_are_not_known_beforehand(self, name: str) -> None:
-        assert known_ids(IN_MEMORY[name](table())) is None
+        source = IN_MEMORY[name](table())
+
+        check_known_ids(source, None)
+
+        assert rows_of(source) == EXPECTED
+
+    def test_a_frame_is_made_a_table_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        converted = list[pl.DataFrame]()
+
+        def counted(frame: pl.DataFrame) -> pa.Table:
+            converted.append(frame)
+            return table_of_polars(frame)
+
+        monkeypatch.setattr("arrowimg._core.tables.table_of_polars", counted)
+        frames = [pl.DataFrame(table()), pl.DataFrame(table())]
+        check_known_ids(frames[0], None)
+        source = Source(frames)
+        source.schemas()
+        assert len(list(source.batches())) == 2
+
+        with_pictures = [it.height for it in converted if "image_data" in it.columns]
+        assert sorted(with_pictures) == [0, 0, 4, 4]
+
+    def test_the_columns_of_a_frame_are_those_of_its_head(self) -> None:
+        frame = pl.DataFrame(
+            {
+                "text": ["a", None],
+                "data": [b"", b"x"],
+                "list": [[1.5], []],
+                "struct": [{"a": ["x"]}, None],
+                "category": pl.Series(["u", "v"], dtype=pl.Categorical),
+                "enum": pl.Series(["u", "v"], dtype=pl.Enum(["u", "v"])),
+                "array": pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.UInt8, 2)),
+                "inner": pl.Series([["u"], ["v"]], dtype=pl.List(pl.Categorical)),
+                "null": [None, None],
+                "moment": pl.Series([0, 1], dtype=pl.Datetime("ns", "Europe/Rome")),
+                "money": pl.Series(["1.5", "2"]).str.to_decimal(scale=2),
+            }
+        )
+        ((_, columns), _) = Source([frame, frame]).schemas()
+
+        assert columns == next(Source(frame).batches()).data.schema
+
+    def test_each_of_a_list_is_looked_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        looked = list[object]()
+
+        def counted(source: object) -> items.Item | None:
+            looked.append(source)
+            return items.item_in_memory(source)
+
+        monkeypatch.setattr("arrowimg._write.sources.source.item_in_memory", counted)
+        each = table()
+
+        Source([each])
+
+        assert sum(it is each for it in looked) == 1
 
 
 class TestBytes:

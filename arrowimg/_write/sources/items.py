@@ -81,7 +81,7 @@ def item_in_memory(source: Any) -> Item | None:  # noqa: ANN401, PLR0911  # a ki
         return _whole(lambda: source.data, source.num_items)
     if isinstance(source, (pa.Table, pa.RecordBatch)) or is_polars(source):
         num_rows = source.height if is_polars(source) else source.num_rows
-        return _whole(lambda: as_table(source), num_rows)
+        return _whole(lambda: as_table(source), num_rows, lambda: as_table(source[:0]))
     if is_pandas(source):
         return _whole(lambda: as_table(source), len(source))
     if _is_of(source, "polars", "collect"):
@@ -99,8 +99,11 @@ def item_in_memory(source: Any) -> Item | None:  # noqa: ANN401, PLR0911  # a ki
     return None
 
 
-def _whole(table: Callable[[], pa.Table], num_rows: int) -> Item:
-    return Item(lambda: iter([table()]), num_rows, lambda: table().schema)
+def _whole(
+    table: Callable[[], pa.Table], num_rows: int, head: Callable[[], pa.Table] | None = None
+) -> Item:
+    """Return a table as an item; its head has its columns, and is quicker to make."""
+    return Item(lambda: iter([table()]), num_rows, lambda: (head or table)().schema)
 
 
 def _tables_of_stream(source: Any) -> Iterator[pa.Table]:  # noqa: ANN401  # any with the protocol

@@ -25,17 +25,27 @@ On: TypeAlias = "str | tuple[str, str] | None"
 _ID, _FILE_NAME = "image_id", "file_name"
 
 
-def known_ids(source: object) -> pa.ChunkedArray | None:
-    """Return the ids of a source that is in memory as a whole, None of others or without ids."""
-    table = _known_table(source)
-    return None if table is None else _known_column(table, _ID)
+def _known_columns(
+    source: Any,  # noqa: ANN401  # any source
+    names: set[str],
+    columns: ChosenColumns,
+) -> pa.Table | None:
+    """Return some columns of a source that is in memory as a whole, None of others.
 
-
-def _known_table(source: Any) -> pa.Table | None:  # noqa: ANN401  # any source
+    Parameters
+    ----------
+    names
+        Theirs, where they are there, once they are renamed.
+    """
     table = source.data if isinstance(source, ImageBatch) else source
-    if isinstance(table, pa.RecordBatch) or is_polars(table):
-        table = as_table(table)
-    return table if isinstance(table, pa.Table) else None
+    if not (isinstance(table, pa.Table | pa.RecordBatch) or is_polars(table)):
+        return None
+    if is_polars(table):
+        # To be a table, strings and bytes are copied: pictures need not be.
+        news = columns.new_names(table.columns)
+        pairs = zip(table.columns, news, strict=True)
+        table = table.select([name for name, new in pairs if new in names])
+    return columns.renamed(as_table(table))
 
 
 def _known_column(table: pa.Table, name: str) -> pa.ChunkedArray | None:
@@ -58,11 +68,11 @@ def check_known_ids(
     DuplicateIdError, MetadataJoinError
         When an id is there twice, or the metadata does not match, one row to one image.
     """
-    table = _known_table(source)
+    columns = columns or ChosenColumns()
+    names = {_ID} if metadata is None else {_ID, metadata.left}
+    table = _known_columns(source, names, columns)
     if table is None:
         return
-    columns = columns or ChosenColumns()
-    table = columns.renamed(table)
     image_ids = None if _ID in columns.drop else _known_column(table, _ID)
     if image_ids is not None:
         ids = image_ids.to_pylist()

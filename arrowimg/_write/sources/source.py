@@ -153,7 +153,8 @@ def _items_of_iterable(source: Iterable[Any], reader: Reader) -> Iterator[Item]:
         if is_image_path(each):
             pictures.append(Path(each))
             continue
-        if not (is_path(each) or _holds_rows(each)):
+        item = item_in_memory(each)
+        if item is None and not (is_path(each) or _is_iterable(each)):
             if pictures:
                 expected = "a list of paths of image files"
                 raise SourceError(expected, f"{type(each).__qualname__} among them")
@@ -161,7 +162,7 @@ def _items_of_iterable(source: Iterable[Any], reader: Reader) -> Iterator[Item]:
         if pictures:
             yield reader.item_of_pictures(pictures)
             pictures = []
-        yield from _items_of(each, reader)
+        yield from _items_of(each, reader) if item is None else [item]
     if pictures:
         yield reader.item_of_pictures(pictures)
 
@@ -203,11 +204,6 @@ def split_table(table: pa.Table) -> Iterator[pa.Table]:
 def count_rows(source: object) -> int | None:
     """Return how many rows a source has, where that is known without reading it."""
     return Source(source).num_rows
-
-
-def _holds_rows(item: object) -> bool:
-    """Tell whether an item of an iterable may be a source itself."""
-    return item_in_memory(item) is not None or _is_iterable(item)
 
 
 def _is_iterable(source: object) -> bool:
