@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 from msgspec import structs
 
 from arrowimg._core.display.progress import progress_bar
-from arrowimg._core.option_checks import check_keywords
 from arrowimg._storage.open import is_in_store, options_for
-from arrowimg._write.options import WriteKeywords, WriteOptions
+from arrowimg._write.options import WriteKeywords, write_options
 from arrowimg._write.processes.choice import check_workers, chosen_workers
 from arrowimg._write.sources.columns import ChosenColumns
 from arrowimg._write.sources.file_columns import FILE_NAME, FileColumns
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from arrowimg._write.sources.join import On
 
 _OTHERS = (
-    *("options", "source", "metadata", "on", "captions", "labels", "rename", "drop"),
+    *("source", "metadata", "on", "captions", "labels", "rename", "drop"),
     *("reserved_prefix", "split", "split_by", "progress", "storage_options", "workers"),
 )
 
@@ -143,7 +142,13 @@ def write_shards(  # noqa: PLR0913  # each is of its own
     --------
     >>> group = write_shards("photographs/", "out/")  # doctest: +SKIP
     """
-    check_keywords(options, WriteOptions, _OTHERS)
+    chosen = write_options(
+        options,
+        images_per_tar,
+        remove_image_data=remove_image_data,
+        removed_by_default=True,
+        others=_OTHERS,
+    )
     columns = ChosenColumns(rename or {}, drop, reserved_prefix)
     frame = open_metadata(metadata, on, columns, options_for(metadata, storage_options))
     check_known_ids(source, frame, columns)
@@ -153,31 +158,22 @@ def write_shards(  # noqa: PLR0913  # each is of its own
     told = None if is_of_others and not is_in_store(output_dir) else storage_options
     check_workers(workers)
 
-    def made_writers(of_each: int) -> dict[str, ShardWriter]:
-        return {
-            name: ShardWriter(
-                place_within(output_dir, name),
-                images_per_tar,
-                None,
-                remove_image_data,
-                storage_options=told,
-                workers=of_each,
-                **options,
-            )
-            for name in parts.names
-        }
-
-    of_each = max(1, (workers or 1) // len(parts.names))
-    writers = made_writers(of_each)
-    image_columns = [*writers[parts.names[0]].options.rules]
     file_columns = FileColumns(captions, labels, frame is not None and frame.left == FILE_NAME)
-    rows = {
-        name: SourceRows(Source(each, storage_options, file_columns), frame, columns, image_columns)
-        for name, each in parts.sources.items()
+    sources = {
+        name: Source(each, storage_options, file_columns) for name, each in parts.sources.items()
     }
+    of_each = max(1, (workers or 1) // len(parts.names))
     if workers is None and frame is None and parts.names == [""]:
-        of_each = chosen_workers(rows[""].source.num_rows, rows[""].source.nbytes)
-        writers = made_writers(of_each) if of_each > 1 else writers
+        of_each = chosen_workers(sources[""].num_rows, sources[""].nbytes)
+    writers = {
+        name: ShardWriter(
+            place_within(output_dir, name), options=chosen, storage_options=told, workers=of_each
+        )
+        for name in parts.names
+    }
+    rows = {
+        name: SourceRows(each, frame, columns, [*chosen.rules]) for name, each in sources.items()
+    }
     _write_all(rows, writers, parts, frame, progress, have_workers=of_each > 1)
     passed_over = sum((it.source.passed_over for it in rows.values()), Counter[str]())
     groups = {name: writer.file_group for name, writer in writers.items()}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +11,7 @@ from folders import content
 from worker_data import PoolOfNone
 
 from arrowimg import write_shards
+from arrowimg._storage.open import open_storage
 from arrowimg._write.processes.choice import chosen_workers
 from arrowimg._write.sources.source import Source
 
@@ -69,9 +70,17 @@ def test_what_was_chosen_is_logged_and_writes_the_same(
     monkeypatch.setattr("arrowimg._write.processes.choice.granted_cores", lambda: 6)
     monkeypatch.setattr("arrowimg._write.processes.choice._WORTH_SECONDS", 0)
     monkeypatch.setattr("arrowimg._write.processes.line.WorkerPool", PoolOfNone)
+    opened = list[object]()
+
+    def counted(place: Any, *told: Any, **named: Any) -> Any:  # noqa: ANN401  # of the function
+        opened.append(place)
+        return open_storage(place, *told, **named)
+
+    monkeypatch.setattr("arrowimg._write.publish.open_storage", counted)
 
     with caplog.at_level(logging.INFO, "arrowimg"):
         write_shards(tmp_path / "images.parquet", tmp_path / "six", 4, progress=False)
 
+    assert opened == [tmp_path / "six"]
     assert caplog.messages == ["workers: 6, for about 0 seconds of work for one core, and 6 cores"]
     assert content(tmp_path / "six") == content(tmp_path / "one")
