@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol, Self
 
 from arrowimg._core.columns.common_columns import CommonColumns
@@ -88,6 +89,7 @@ class LineFeed:
         judge: Callable[[int], None],
     ) -> None:
         self._line = ShardLine(dataset, workers, self._take)
+        self._open = ExitStack()
         self._image_columns = dataset.options.rules
         self._metadata, self._committed = metadata, committed
         self._count, self._judge = count, judge
@@ -97,14 +99,14 @@ class LineFeed:
 
     def start(self) -> Self:
         """Start the processes."""
-        self._line.__enter__()
+        self._open.enter_context(self._line)
         return self
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *given: object) -> None:
-        self._line.__exit__(*given)
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def feed(self, rows: ImageBatch | UnreadRows, columns: CommonColumns) -> None:
         """Hand over rows. What is wrong with those before is raised before what is with these.
@@ -155,7 +157,7 @@ class LineFeed:
 
     def _send_unread(self, rows: UnreadRows) -> None:
         is_matched = self._committed.is_asked and not self._line.has_rows
-        if is_matched or self._metadata is not None or rows.num_items > _MOST_ROWS:
+        if is_matched or rows.num_items > _MOST_ROWS:
             for batch in rows.batches():
                 self._send_batch(batch)
         else:
