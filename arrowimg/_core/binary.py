@@ -112,7 +112,7 @@ class BinaryBuilder:
     def __init__(self, nbytes: int) -> None:
         self._ends, self._nulls = [0], list[int]()
         self._block = pa.allocate_buffer(nbytes)
-        self._bytes = np.frombuffer(self._block, np.uint8)
+        self._bytes = memoryview(self._block).cast("B")
 
     def append(self, value: BytesLike | None) -> None:
         """Copy a value, None as null."""
@@ -123,7 +123,7 @@ class BinaryBuilder:
         start, stop = self._ends[-1], self._ends[-1] + len(value)
         if stop > len(self._bytes):
             self._grow(max(stop, 2 * len(self._bytes)))
-        self._bytes[start:stop] = np.frombuffer(value, np.uint8)
+        self._bytes[start:stop] = value
         self._ends.append(stop)
 
     def finish(self) -> pa.LargeBinaryArray:
@@ -134,7 +134,7 @@ class BinaryBuilder:
 
     def _grow(self, nbytes: int) -> None:
         block = pa.allocate_buffer(nbytes)
-        filled = np.frombuffer(block, np.uint8)
+        filled = memoryview(block).cast("B")
         filled[: self._ends[-1]] = self._bytes[: self._ends[-1]]
         self._block, self._bytes = block, filled
 
