@@ -60,6 +60,12 @@ def value_offsets(array: pa.Array) -> npt.NDArray[np.int64]:
     return offsets[array.offset : array.offset + len(array) + 1].astype(np.int64, copy=False)
 
 
+def value_sizes(array: pa.Array) -> npt.NDArray[np.int64]:
+    """Return how long the values of a binary or string array are, anything for null: (N,)."""
+    offsets = value_offsets(array)
+    return offsets[1:] - offsets[:-1]
+
+
 def value_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
     """Return the data that the offsets of a binary or string array refer to, read-only."""
     buffer = array.buffers()[2]

@@ -32,8 +32,13 @@ def canonical_table(table: pa.Table) -> pa.Table:
     How rows came in, in which chunks and with which unused dictionary entries, must not show in the
     bytes that are written. The order of an ordered dictionary is data and stays.
     """
-    columns = [_canonical_column(column) for column in table.columns]
-    return pa.Table.from_arrays(columns, schema=table.schema)
+    table = in_one_chunk(table)
+    for at, kind in enumerate(table.schema.types):
+        if pa.types.is_dictionary(kind) and not kind.ordered:
+            values = table.column(at).cast(kind.value_type).combine_chunks()
+            made = values.dictionary_encode().cast(kind)
+            table = table.set_column(at, table.schema.field(at), made)
+    return table
 
 
 def beside(left: pa.Table, right: pa.Table) -> pa.Table:
@@ -73,21 +78,8 @@ def _values_where(column: pa.ChunkedArray, mask: pa.BooleanArray) -> pa.ChunkedA
 
 def in_one_chunk(table: pa.Table) -> pa.Table:
     """Return the table in one chunk per column, copied where there are several."""
-    columns = [_one_chunk(column) for column in table.columns]
-    return pa.Table.from_arrays(columns, schema=table.schema)
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    # `combine_chunks` would copy even a single one.
-    chunk = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    return pa.chunked_array([chunk], column.type)
-
-
-def _canonical_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if not pa.types.is_dictionary(column.type) or column.type.ordered:
-        return _one_chunk(column)
-    values = column.cast(column.type.value_type).combine_chunks()
-    return pa.chunked_array([values.dictionary_encode().cast(column.type)], column.type)
+    # A table copies no single chunk, as a column would, but leaves one that has none without.
+    return table.combine_chunks() if len(table) else table.schema.empty_table()
 
 
 def as_table(source: object) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
 
-from arrowimg._core.binary import is_valid, value_bytes, value_offsets
+from arrowimg._core.binary import is_valid, value_bytes, value_offsets, value_sizes
 from arrowimg._core.version import PICTURES_VERSION
 from arrowimg._format.members import extra_members, list_columns
 from arrowimg._format.tar import BLOCK, END_OF_ARCHIVE, tar_nbytes
@@ -144,9 +144,7 @@ def _stated(rows: pa.Table, footer: Footer, extensions: _Rows) -> tuple[_BySize,
         rows, _members(footer), keeps_nulls=footer.format_version >= PICTURES_VERSION
     )
     sizes = {
-        name: np.where(
-            is_valid(data[name].chunk(0)), np.diff(value_offsets(data[name].chunk(0))), -1
-        )
+        name: np.where(is_valid(data[name].chunk(0)), value_sizes(data[name].chunk(0)), -1)
         for name in data.column_names
     }
     offsets: _BySize = {}

@@ -194,13 +194,12 @@ def _is_raw(path: str, kind: str) -> bool:
 def _row_groups(table: pa.Table) -> Iterator[pa.Table]:
     """Yield the rows of each row group: 100 MB at most, since readers load whole ones."""
     keeps_images = IMAGE_DATA in table.column_names
-    if len(table) and not keeps_images and table.nbytes < _ROW_GROUP_NBYTES // 2:
-        # One group by any measure; measuring takes as long as writing a column.
-        yield table
-        return
     metadata = table.drop_columns([IMAGE_DATA]) if keeps_images else table
     # Measured as Arrow would send it, since how rows came in must not show.
     nbytes = sum(map(pa.ipc.get_record_batch_size, metadata.to_batches()))
+    if not keeps_images and 0 < nbytes <= _ROW_GROUP_NBYTES:
+        yield table
+        return
     each = np.full(table.num_rows, nbytes // max(1, table.num_rows))
     if keeps_images:
         each += table["size"].fill_null(0).to_numpy()

@@ -100,7 +100,7 @@ class Samples(Struct, frozen=True):
     def lacks_members(self) -> bool:
         """True: a sample has no member of an extension that others may have."""
         errors = self.num_errors
-        return any(column.null_count > errors for column in self._members().values())
+        return any(column.null_count > errors for column in self.extra_data().values())
 
     def slice(self, start: int, stop: int) -> Samples:
         """Return some of the rows; nothing is copied."""
@@ -122,16 +122,18 @@ class Samples(Struct, frozen=True):
 
     def data(self) -> dict[str, pa.LargeBinaryArray]:
         """Return the data of each member by extension, null where a row has none."""
-        by_extension = dict(self.files(IMAGE_DATA))
-        for name in self.pictures.column_names:
-            by_extension |= dict(self.files(name))
-        return self._members() | by_extension
+        return self.extra_data() | {
+            extension: data for files in self.files().values() for extension, data in files.items()
+        }
 
-    def files(self, name: str) -> list[tuple[str, pa.LargeBinaryArray]]:
-        """Return the files of a picture, of ``"image_data"`` or a further one, by extension.
+    def files(self) -> dict[str, dict[str, pa.LargeBinaryArray]]:
+        """Return the files of each picture, ``"image_data"`` and the further ones, by extension.
 
         Of ``"image_data"`` one at least; null where a row has none, or one of another extension.
         """
+        return {name: self._files(name) for name in (IMAGE_DATA, *self.pictures.column_names)}
+
+    def _files(self, name: str) -> dict[str, pa.LargeBinaryArray]:
         if name == IMAGE_DATA:
             data, extensions = (self.stored[it].chunk(0) for it in (IMAGE_DATA, "extension"))
         else:
@@ -139,16 +141,17 @@ class Samples(Struct, frozen=True):
             data, extensions = (struct.field(it) for it in (IMAGE_DATA, "extension"))
         found = pc.unique(extensions).drop_null().to_pylist()
         if name == IMAGE_DATA and not found:
-            return [("jpg", data)]
+            return {"jpg": data}
         if len(found) < 2:
-            return [(extension, data) for extension in found]
-        return [(it, _where(data, pc.equal(extensions, it))) for it in sorted(found)]
+            return dict.fromkeys(found, data)
+        return {it: _where(data, pc.equal(extensions, it)) for it in sorted(found)}
 
     def tar_nbytes(self) -> npt.NDArray[np.int64]:
         """Return the bytes that each row takes in a tar; 0 for a row with an error: (N,)."""
         return sample_nbytes(self.data().values())
 
-    def _members(self) -> dict[str, pa.LargeBinaryArray]:
+    def extra_data(self) -> dict[str, pa.LargeBinaryArray]:
+        """Return the data of the members that are no pictures, as `data` does."""
         columns = {name: self.members[name].chunk(0) for name in self.members.column_names}
         if not self.num_errors:
             return columns

@@ -156,14 +156,12 @@ def sidecar_table(
         "original_path": stored["original_path"],
         **_picture_columns(stored, stored["key"], offsets, checksums),
     }
-    table = canonical_table(pa.table(columns).select(SIDECAR_SCHEMA.names))
-    if pictures:
-        structs = {
-            name: _picture_struct(column, stored["key"], *places)
-            for name, (column, places) in pictures.items()
-        }
-        table = beside(table, canonical_table(pa.table(structs)))
-    table = beside(table, canonical_table(metadata))
+    structs = {
+        name: _picture_struct(column, stored["key"], *places)
+        for name, (column, places) in pictures.items()
+    }
+    known = pa.table({name: columns[name] for name in SIDECAR_SCHEMA.names} | structs)
+    table = canonical_table(beside(known, metadata))
     if not keep_images:
         return table
     images = _image_column(stored[IMAGE_DATA], table["member_name"])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from arrowimg._core.binary import is_valid, large_binary, value_bytes, value_offsets
+from arrowimg._core.binary import is_valid, large_binary, value_bytes, value_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,9 +55,7 @@ def member_nbytes(members: Iterable[pa.LargeBinaryArray]) -> npt.NDArray[np.int6
     members
         Their data by extension; a null is no member.
     """
-    nbytes = [
-        np.where(is_valid(data), tar_nbytes(np.diff(value_offsets(data))), 0) for data in members
-    ]
+    nbytes = [tar_nbytes(value_sizes(data)) * is_valid(data) for data in members]
     return np.stack(nbytes, axis=1)
 
 
@@ -78,7 +76,7 @@ def framed_members(
     data
         Of the members, N values, not copied.
     """
-    num_members, sizes = len(data), np.diff(value_offsets(data))
+    num_members, sizes = len(data), value_sizes(data)
     is_there = is_valid(data) if data.null_count else None
     headers = np.empty((num_members, BLOCK), np.uint8)
     headers[:] = _TEMPLATE

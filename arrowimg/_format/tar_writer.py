@@ -12,7 +12,6 @@ from msgspec import Struct
 from arrowimg._core.binary import binary_views, is_valid
 from arrowimg._core.checksums import ChecksumName, digest_function
 from arrowimg._core.splits import split_by_size
-from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.tar import (
     BLOCK,
     END_OF_ARCHIVE,
@@ -72,19 +71,21 @@ class TarWriter:
         dict
             Where the pictures are, by name: ``"image_data"``, and those of further pictures.
         """
-        keys, data = samples.stored["key"].chunk(0), samples.data()
+        keys, data, files = samples.stored["key"].chunk(0), samples.extra_data(), samples.files()
+        for each in files.values():
+            data |= each
         extensions = sorted(data)
         columns = [data[extension] for extension in extensions]
         nbytes = member_nbytes(columns)
         begins = self._tar.nbytes + nbytes.cumsum().reshape(nbytes.shape) - nbytes + BLOCK
-        files = {it: samples.files(it) for it in (IMAGE_DATA, *samples.pictures.column_names)}
         checksums: dict[str, list[bytes]] = {name: [] for name in files}
-        for rows in self._written([member_names(keys, it) for it in extensions], columns):
+        names = [member_names(keys, it) for it in extensions]
+        for rows in self._written(names, columns, nbytes.sum(axis=1)):
             for name, each in files.items():
-                some = [column.slice(rows.start, rows.stop - rows.start) for _, column in each]
+                some = [it.slice(rows.start, rows.stop - rows.start) for it in each.values()]
                 # Now, since what was written just now is in the processor's cache.
                 checksums[name] += map(self._digest, _values(some))
-        chosen = {name: [extensions.index(it) for it, _ in each] for name, each in files.items()}
+        chosen = {name: [extensions.index(it) for it in each] for name, each in files.items()}
         offsets = {name: begins[:, at][nbytes[:, at] > 0] for name, at in chosen.items()}
         return {name: PicturePlaces(offsets[name], checksums[name]) for name in files}
 
@@ -97,7 +98,7 @@ class TarWriter:
 
     def write(self, names: pa.StringArray, data: pa.LargeBinaryArray) -> None:
         """Write members: their names, ASCII of at most 100 bytes, and their data."""
-        for _ in self._written([names], [data]):
+        for _ in self._written([names], [data], sample_nbytes([data])):
             pass
 
     def finish(self) -> None:
@@ -105,7 +106,10 @@ class TarWriter:
         self._tar.write(END_OF_ARCHIVE)
 
     def _written(
-        self, names: Sequence[pa.StringArray], data: Sequence[pa.LargeBinaryArray]
+        self,
+        names: Sequence[pa.StringArray],
+        data: Sequence[pa.LargeBinaryArray],
+        nbytes: npt.NDArray[np.int64],
     ) -> Iterator[slice]:
         """Write members row by row, of some rows at once that fit into the processor's cache.
 
@@ -120,8 +124,8 @@ class TarWriter:
                 for each in zip(names, data, strict=True)
                 for column in framed_members(*(it.slice(first, _FRAMED_ROWS) for it in each))
             ]
-            nbytes = sample_nbytes(columns[1::3])
-            for rows in split_by_size(nbytes, _CACHED_NBYTES, _FRAMED_ROWS):
+            some = nbytes[first : first + _FRAMED_ROWS]
+            for rows in split_by_size(some, _CACHED_NBYTES, _FRAMED_ROWS):
                 num_rows = rows.stop - rows.start
                 self._tar.write_rows([column.slice(rows.start, num_rows) for column in columns])
                 yield slice(first + rows.start, first + rows.stop)

@@ -262,6 +262,8 @@ class LocalStorage:
 
     def _make_folder(self) -> None:
         self._check_inside()
+        if self._folder.is_dir():
+            return
         missing = [path for path in (self._folder, *self._folder.parents) if not path.exists()]
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in missing if self._durability == "full" else ():

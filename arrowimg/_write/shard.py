@@ -107,9 +107,9 @@ def _write_once(
         writer = TarWriter(tar, options.checksum)
         written = [(part, writer.write_samples(part)) for part in parts]
         writer.finish()
-        names = written[0][0].metadata.column_names
         stored = pa.concat_tables([part.stored for part, _ in written])
-        metadata = pa.concat_tables([part.metadata.select(names) for part, _ in written])
+        first, *others = (part.metadata for part, _ in written)
+        metadata = pa.concat_tables([first, *(it.select(first.column_names) for it in others)])
         pictures = pa.concat_tables([part.pictures for part, _ in written])
         places = {name: _joined([each[name] for _, each in written]) for name in written[0][1]}
         check_unique_column(stored["key"], stored["image_id"])
