@@ -191,10 +191,11 @@ class TestThisModule:
 
     def test_a_module_or_a_name_that_is_gone_is_found(self) -> None:
         text = (
-            "`_write/plan.py: plan_shards` `_write/plan.py: gone` `_gone/plan.py` `_write/plan.py`"
+            "`_write/packing/plan.py: plan_shards` `_write/packing/plan.py: gone` `_gone/plan.py` "
+            "`_write/packing/plan.py`"
         )
 
-        assert missing_places(text) == ["`_write/plan.py: gone`", "`_gone/plan.py`"]
+        assert missing_places(text) == ["`_write/packing/plan.py: gone`", "`_gone/plan.py`"]
 
     def test_a_broken_link_is_found(self, tmp_path: Path) -> None:
         (tmp_path / "there.md").touch()

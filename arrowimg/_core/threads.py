@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
@@ -68,20 +69,20 @@ def map_on_threads(
         What the threads are kept for. Those that work may wait for those that read,
         and both for those that look.
     """
+    yield from begun_on_threads(function, items, threads, ahead, purpose)
+
+
+def begun_on_threads(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int,
+    ahead: int,
+    purpose: Purpose = "work",
+) -> Iterator[Result]:
+    """Return what `map_on_threads` yields; where there are several threads, they begin at once."""
     if threads == 1:
-        yield from map(function, items)
-        return
-    calls: CallsUnderWay[Result] = CallsUnderWay(threads, purpose)
-    try:
-        for item in items:
-            if len(calls) >= ahead:
-                yield calls.result()
-            calls.start(functools.partial(function, item))
-        while calls:
-            yield calls.result()
-    finally:
-        # Nothing goes on for a caller that is gone, be it by an error.
-        calls.cancel()
+        return map(function, items)
+    return _ResultsInOrder(function, items, CallsUnderWay(threads, purpose), ahead)
 
 
 class CallsUnderWay(Generic[Result]):
@@ -125,8 +126,50 @@ class CallsUnderWay(Generic[Result]):
         wait([future for _, future in self._calls if future is not None])
 
     def cancel(self) -> None:
-        """Wait until no call is under way; those that nobody works on yet are not made."""
-        wait([future for _, future in self._calls if future is not None and not future.cancel()])
+        """Forget the calls; those that nobody works on yet are not made, the others waited for."""
+        left = [future for _, future in self._calls if future is not None]
+        self._calls.clear()
+        wait([future for future in left if not future.cancel()])
+
+
+class _ResultsInOrder(Generic[Item, Result]):
+    """What calls return, in order, of which so many are under way or done ahead."""
+
+    def __init__(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        calls: CallsUnderWay[Result],
+        ahead: int,
+    ) -> None:
+        self._function, self._items, self._calls = function, iter(items), calls
+        self._ahead = ahead
+        self._begin()
+
+    def __iter__(self) -> Iterator[Result]:
+        return self
+
+    def __next__(self) -> Result:
+        try:
+            self._begin()
+            if self._calls:
+                return self._calls.result()
+        except BaseException:
+            self._end()
+            raise
+        raise StopIteration
+
+    def __del__(self) -> None:
+        # Nothing goes on for a caller that is gone.
+        self._end()
+
+    def _begin(self) -> None:
+        for item in islice(self._items, self._ahead - len(self._calls)):
+            self._calls.start(functools.partial(self._function, item))
+
+    def _end(self) -> None:
+        self._items = iter(())
+        self._calls.cancel()
 
 
 @functools.cache

@@ -23,7 +23,7 @@ from arrowimg._format.sidecar import SIDECAR_SCHEMA
 from arrowimg._format.tar import END_OF_ARCHIVE, sample_nbytes, tar_nbytes
 from arrowimg._storage.base import Storage
 from arrowimg._write.options import WriteOptions
-from arrowimg._write.plan import PartStream, PlannedShard, plan_shards
+from arrowimg._write.packing.plan import PartStream, PlannedShard, plan_shards
 from arrowimg.errors import ChecksumError, OptionError, SchemaError
 
 if TYPE_CHECKING:

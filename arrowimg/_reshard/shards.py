@@ -14,7 +14,7 @@ from arrowimg._core.processes.shared_file import Region
 from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._reshard.copies import CopiedParts, SidecarRows
 from arrowimg._storage.base import Storage
-from arrowimg._write.plan import PlannedShard
+from arrowimg._write.packing.plan import PlannedShard
 from arrowimg._write.processes.choice import usable_workers
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import committed_shard

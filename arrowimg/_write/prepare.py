@@ -14,7 +14,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from arrowimg._core.splits import split_for_workers
-from arrowimg._core.threads import map_on_threads
+from arrowimg._core.threads import begun_on_threads, map_on_threads
 from arrowimg._format.column_types import metadata_columns, wider_columns, written_columns
 from arrowimg._format.keys import sample_key_column
 from arrowimg._format.members import check_members, extra_members
@@ -217,11 +217,18 @@ class EncodedBatch(Struct, frozen=True):
     is_copied: bool
 
 
-def encode_batch(batch: CheckedBatch, options: WriteOptions) -> EncodedBatch:
-    """Encode a batch on several threads. The bytes depend neither on these nor on the parts.
+def encode_batch(
+    batch: CheckedBatch, options: WriteOptions, *, is_last: bool = True
+) -> EncodedBatch:
+    """Begin to encode a batch on several threads. The bytes depend neither on these nor the parts.
 
     Where it is not known yet which rows will have a member, or how large these may be, all are
     encoded before this returns.
+
+    Parameters
+    ----------
+    is_last
+        False: others follow at once, so that no thread is idle where one part ends late.
 
     Raises
     ------
@@ -230,9 +237,9 @@ def encode_batch(batch: CheckedBatch, options: WriteOptions) -> EncodedBatch:
         ``"raise"``.
     """
     threads = 1 if batch.is_copied else options.threads
-    encoded = map_on_threads(
+    encoded = begun_on_threads(
         lambda part: _encode_part(*part, options),
-        _split_batch(batch, threads),
+        _split_batch(batch, threads, is_last=is_last),
         threads,
         _PARTS_AHEAD * threads,
     )
@@ -264,16 +271,22 @@ def _count_codes(problems: dict[int, Problem]) -> Counter[str]:
     return Counter(str(problem.code) for problem in problems.values())
 
 
-def _split_batch(batch: CheckedBatch, threads: int) -> Iterator[tuple[NamedRows, CheckedRows]]:
+def _split_batch(
+    batch: CheckedBatch, threads: int, *, is_last: bool
+) -> Iterator[tuple[NamedRows, CheckedRows]]:
     """Yield the parts of a batch: rows that are encoded in one go, and their images."""
-    fractions = 1 if threads == 1 else 2 * threads
     nbytes = [run.pixel_nbytes for run in batch.runs]
     nbytes_after, first = sum(int(each.sum()) for each in nbytes), 0
+    fractions = 2 * threads if is_last and threads > 1 else 1
+    largest = max((int(each.max(initial=0)) for each in nbytes), default=0)
+    # As many parts as threads, none of which is what the last picture was too large for.
+    share = max(_LEAST_ENCODED_NBYTES, nbytes_after // threads + largest)
+    most_nbytes = _ENCODED_NBYTES if is_last else min(_ENCODED_NBYTES, share)
     for run, each in zip(batch.runs, nbytes, strict=True):
         most_rows = max(1, len(run)) if run.is_copied else _ENCODED_ROWS
         nbytes_after -= int(each.sum())
         for part in split_for_workers(
-            each, _ENCODED_NBYTES, most_rows, _LEAST_ENCODED_NBYTES, fractions, nbytes_after
+            each, most_nbytes, most_rows, _LEAST_ENCODED_NBYTES, fractions, nbytes_after
         ):
             rows = batch.rows.slice(first + part.start, first + part.stop)
             yield rows, run.slice(part.start, part.stop)

@@ -55,14 +55,6 @@ class Shard(Struct, frozen=True):
         return names if self.quarantine_file is None else [*names, self.quarantine_file]
 
 
-def shards_at_once(threads: int, *, is_copied: bool) -> int:
-    """Return how many shards are written side by side into a local folder.
-
-    One thread writes what four encode; files that are copied leave all threads free.
-    """
-    return threads if is_copied else 1 + threads // 4
-
-
 def write_shard(
     storage: Storage,
     name: str,

@@ -34,11 +34,12 @@ from arrowimg._write.options import (
     check_error_fraction,
     write_options,
 )
-from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
+from arrowimg._write.packing.plan import PartStream, ReplayedParts, plan_shards
+from arrowimg._write.packing.under_way import shards_at_once
 from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows, picture_runs
 from arrowimg._write.publish import open_output
 from arrowimg._write.resume import committed_batch
-from arrowimg._write.shard import Shard, shards_at_once, write_shard
+from arrowimg._write.shard import Shard, write_shard
 from arrowimg.errors import ImageError, OptionError, RowProblem
 
 if TYPE_CHECKING:
@@ -246,7 +247,8 @@ class ImageWriterStage(ProcessingStage[ImageBatch, FileGroupTask]):
             # The offsets in the indexes would lead into the middle of other pictures.
             storage.remove(indexes_among(storage.names()))
         stream = PartStream(batch.parts)
-        at_once = min(len(plan), shards_at_once(self.options.threads, is_copied=batch.is_copied))
+        threads = self.options.threads
+        at_once = min(len(plan), shards_at_once(storage, threads, is_copied=batch.is_copied))
 
         def planned() -> Iterator[tuple[str, Iterable[Samples]]]:
             for number, rows in enumerate(plan):

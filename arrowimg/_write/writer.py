@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import nullcontext
-from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Self, Unpack
 
-import numpy as np
 from msgspec import structs
 
 from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.tables import as_table
-from arrowimg._core.threads import CallsUnderWay
 from arrowimg._dataset.duplicates import Hashes, HashPartitions, check_partitions, id_hashes
 from arrowimg._format.column_types import metadata_columns
 from arrowimg._format.keys import UNNAMED_PREFIX
@@ -24,30 +21,21 @@ from arrowimg._write.options import (
     check_error_fraction,
     write_options,
 )
-from arrowimg._write.plan import PartStream, ReplayedParts, plan_shards
+from arrowimg._write.packing.packer import ShardPacker
 from arrowimg._write.prepare import check_batch, encode_batch, name_rows, picture_runs
 from arrowimg._write.processes.choice import check_workers
 from arrowimg._write.processes.feed import LineFeed, open_feed
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import CommittedRows
 from arrowimg._write.sources.join import join_metadata, open_metadata
-from arrowimg._write.sources.rows import UnreadRows
 from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import numpy.typing as npt
-
-    from arrowimg._format.samples import Samples
     from arrowimg._storage.base import Place, StorageOptions
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.metadata import MetadataFrame
-    from arrowimg._write.shard import Shard
-
-
-_SENT_AT_ONCE = 3
-"""Shards on their way to an object store: one connection to it is slow, several are not."""
+    from arrowimg._write.prepare import EncodedBatch
+    from arrowimg._write.sources.rows import UnreadRows
 
 
 class ShardWriter:
@@ -90,8 +78,10 @@ class ShardWriter:
     Notes
     -----
     Memory: one batch, plus the encoded bytes of one shard, plus `metadata`. To an object store,
-    three shards are sent at once while the next is made: there it is the encoded bytes of four. A
-    shard that could not be sent is sent again by the next call.
+    three shards are sent at once while the next is made: there it is the encoded bytes of four.
+    Into a folder, shards of files that are copied, and with four threads or more all shards, are
+    written side by side while the next is made: 256 MiB of encoded bytes more, or one large shard.
+    A shard that could not be written is written again by the next call.
     """
 
     def __init__(
@@ -119,13 +109,10 @@ class ShardWriter:
         self._committed = CommittedRows(self._dataset.storage, self.options)
         self._lock = Lock()
         self._is_open = False
-        self._pending: list[Samples] = []
-        self._failure: str | None = None
         self._num_rows = 0
         self._error_codes: Counter[str] = Counter()
         self._id_hashes = HashPartitions()
-        self._shards: list[Shard] = []
-        self._sent: CallsUnderWay[Shard] = CallsUnderWay(_SENT_AT_ONCE)
+        self._packer = ShardPacker(self._dataset)
         self._file_group: FileGroupTask | None = None
         self._workers = check_workers(workers)
         self._line: LineFeed | None = None
@@ -134,6 +121,7 @@ class ShardWriter:
         self._dataset = self._dataset.begin()
         counted = (self._metadata, self._committed, self._count, self._check_error_fraction)
         self._line = open_feed(self._workers, self._dataset, *counted)
+        self._packer = ShardPacker(self._dataset)
         self._is_open = True
         return self
 
@@ -143,11 +131,11 @@ class ShardWriter:
             try:
                 if kind is None:
                     self._finish()
-                elif self._line is not None and issubclass(kind, Exception):
+                elif self._line is None or issubclass(kind, Exception):
                     # What is wrong with rows that came before counts more than what came then.
-                    self._line.settle()
+                    self._write_what_came()
             finally:
-                self._sent.wait()
+                self._packer.wait()
 
     @property
     def file_group(self) -> FileGroupTask:
@@ -190,74 +178,68 @@ class ShardWriter:
         BrokenWriterError
             After an error, of memory for one, that came when some rows of a batch were committed.
         """
-        rows = batch if isinstance(batch, ImageBatch | UnreadRows) else ImageBatch(as_table(batch))
         with self._lock:
-            if not self._is_open:
-                raise NotOpenError
-            if self._failure is not None:
-                raise BrokenWriterError(self._failure)
-            if self._line is not None:
-                self._line.feed(rows, self._columns)
-                return
-            for read in [rows] if isinstance(rows, ImageBatch) else rows.batches():
-                self._write(read)
+            rows = batch if isinstance(batch, ImageBatch) else ImageBatch(as_table(batch))
+            self._take(rows, is_last=True)
+            if self._dataset.storage.promises.is_remote:
+                self._packer.pack()
+            else:
+                self._packer.settle()
 
-    def _write(self, task: ImageBatch) -> None:
-        if not task.num_items:
+    def write_ahead(self, batch: ImageBatch | UnreadRows) -> None:
+        """Add the rows of a batch, whose shards may be committed while the next is encoded.
+
+        Raises
+        ------
+        ArrowimgError
+            As `write` does; what is wrong with the shards of the batch before comes first.
+        """
+        with self._lock:
+            self._take(batch, is_last=False)
+
+    def _take(self, rows: ImageBatch | UnreadRows, *, is_last: bool) -> None:
+        if not self._is_open:
+            raise NotOpenError
+        if self._packer.failure is not None:
+            raise BrokenWriterError(self._packer.failure)
+        if self._line is not None:
+            self._line.feed(rows, self._columns)
             return
+        for batch in [rows] if isinstance(rows, ImageBatch) else rows.batches():
+            try:
+                encoded = self._encode(batch, is_last=is_last)
+            except Exception:
+                self._write_what_came()
+                raise
+            if encoded is not None:
+                self._packer.begin(encoded)
+
+    def _encode(self, task: ImageBatch, *, is_last: bool) -> EncodedBatch | None:
+        """Check a batch and begin to encode it; None where no row of it is to be written."""
+        if not task.num_items:
+            return None
         joined = join_metadata(task, self._metadata)
         place = f"rows {self._num_rows:,} to {self._num_rows + task.num_items - 1:,}"
         own = metadata_columns(joined.data, self.options.rules).schema
         columns = self._columns.with_table(own, place)
-        num_committed = 0 if self._has_new_rows() else self._committed.match(joined.data)
+        num_committed = 0 if self._packer.has_rows else self._committed.match(joined.data)
         if num_committed == task.num_items:
             self._confirm(task, Counter(), columns)
-            return
+            return None
         fresh = joined.data.slice(num_committed)
         first_row = self._num_rows + num_committed
         rows = name_rows(fresh, self.options, UNNAMED_PREFIX, first_row, columns.schema)
         checked = check_batch(rows, picture_runs(fresh, self.options), self.options)
-        members = self.options.members
-        pending = [part.conformed(columns.schema, members) for part in self._pending]
-        encoded = encode_batch(checked, self.options)
+        is_wider = columns.schema != self._columns.schema
+        pending = self._packer.conformed(columns.schema) if is_wider else self._packer.pending
+        encoded = encode_batch(checked, self.options, is_last=is_last)
         self._confirm(task, encoded.error_codes, columns)
-        self._pending = pending
-        if not self._has_new_rows():
+        self._packer.pending = pending
+        if not self._packer.has_rows:
+            self._packer.first_number = len(self._committed.passed)
             self._committed.check_more_rows_fit()
         self._check_error_fraction(ROWS_TO_JUDGE)
-        self._add(encoded.parts, encoded.tar_nbytes)
-
-    def _add(self, added: Iterable[Samples], tar_nbytes: npt.NDArray[np.int64]) -> None:
-        """Write every shard that is full now, and keep the rest."""
-        pending_nbytes = [part.tar_nbytes() for part in self._pending]
-        plan = plan_shards(
-            np.concatenate([*pending_nbytes, tar_nbytes]),
-            self.options.images_per_tar,
-            self.options.max_members_nbytes,
-        )
-        stream = PartStream(chain(self._pending, added))
-        parts = ReplayedParts(iter(()))
-        # Until it is known what became of each row, the writer must not go on.
-        self._failure = "interrupted"
-        left = sum(part.num_rows for part in self._pending) + len(tar_nbytes)
-        try:
-            for rows in plan[:-1]:
-                parts = ReplayedParts(stream.take(rows.stop - rows.start))
-                self._write_shard(parts)
-                left -= rows.stop - rows.start
-                parts = ReplayedParts(iter(()))
-            self._pending = stream.rest()
-        except Exception as error:
-            self._pending = [*parts.seen, *stream.rest()]
-            # None of these rows may be lost, nor those of whole shards be written twice.
-            is_lost = sum(part.num_rows for part in self._pending) < left
-            self._failure = f"{type(error).__name__}: {error}" if is_lost else None
-            raise
-        self._failure = None
-
-    def _has_new_rows(self) -> bool:
-        """Tell whether rows came that no writer before this one committed."""
-        return bool(self._pending or self._sent or self._shards)
+        return encoded
 
     def expect(self, columns: CommonColumns, split: str = "") -> None:
         """Take for known, before the first batch, what is known of all.
@@ -295,36 +277,23 @@ class ShardWriter:
             check_error_fraction(codes, self._num_rows, self.options)
 
     def _finish(self) -> None:
-        if self._failure is not None:
-            raise BrokenWriterError(self._failure)
-        if self._line is not None:
-            self._line.settle()
+        if self._packer.failure is not None:
+            raise BrokenWriterError(self._packer.failure)
+        self._write_what_came()
         if self._metadata is not None:
             self._metadata.check_all_used()
         self._check_error_fraction()
-        if self._line is not None:
-            self._shards = self._line.finish()
-        if self._pending:
-            # After an error, these may be the rows of several shards.
-            self._add([], np.empty(0, np.int64))
-            self._write_shard(self._pending)
-        while self._sent:
-            self._shards.append(self._sent.result())
-        if not self._shards:
+        shards = (self._line or self._packer).finish()
+        if not shards:
             self._committed.check_ended()
-        shards = [*self._committed.passed, *self._shards]
+        shards = [*self._committed.passed, *shards]
         sidecars = [shard.parquet.path for shard in shards]
         check_partitions(self._id_hashes, sidecars, self._dataset.storage)
         self._file_group = self._dataset.publish(shards, self._columns.widened)
 
-    def _write_shard(self, parts: Iterable[Samples]) -> None:
-        """Write a shard; to an object store, start to, once one of those before it is there."""
-        dataset, number = self._dataset, len(self._committed.passed) + len(self._shards)
-        if not dataset.storage.promises.is_remote:
-            self._shards.append(dataset.write(number, parts))
-            return
-        number += len(self._sent)
-        while len(self._sent) >= _SENT_AT_ONCE:
-            self._shards.append(self._sent.result())
-        samples = list(parts)
-        self._sent.start(lambda: dataset.write(number, samples))
+    def _write_what_came(self) -> None:
+        """Write the full shards of rows before an error."""
+        if self._line is not None:
+            self._line.settle()
+        elif self._packer.failure is None:
+            self._packer.pack()

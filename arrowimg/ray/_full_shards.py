@@ -34,7 +34,7 @@ from arrowimg._write.distributed.tasks import (
 )
 from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask
 from arrowimg._write.options import ROWS_TO_JUDGE, check_error_fraction
-from arrowimg._write.plan import PlannedShard
+from arrowimg._write.packing.plan import PlannedShard
 from arrowimg._write.publish import Dataset
 from arrowimg._write.shard import Shard
 from arrowimg.errors import IncompleteError, SchemaError

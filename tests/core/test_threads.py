@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 
 from arrowimg import WriteOptions
 from arrowimg._core import threads as _threads
-from arrowimg._core.threads import CallsUnderWay, map_on_threads, usable_cores
+from arrowimg._core.threads import (
+    CallsUnderWay,
+    begun_on_threads,
+    map_on_threads,
+    usable_cores,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -198,6 +203,50 @@ class TestMapAhead:
         assert 1 <= num_ended <= 2, "those that had begun, no more"
         assert list(map_on_threads(str, range(9), 2, 4)) == [*map(str, range(9))]
         assert len(ended) == num_ended
+
+    def test_begun_at_once_it_is_computed_before_it_is_asked_for(self) -> None:
+        begun = threading.Barrier(3)
+
+        def work(item: int) -> int:
+            if item < 2:
+                begun.wait(SECONDS)
+            return item
+
+        items = Items(9)
+        results = begun_on_threads(work, items, 2, 4)
+        begun.wait(SECONDS)
+
+        assert items.taken == 4
+        assert list(results) == [*range(9)]
+
+    def test_nothing_begins_after_an_exception_was_passed_on(self) -> None:
+        items = Items(20)
+        results = begun_on_threads(lambda item: 1 // (item - 2), items, 2, 3)
+        with pytest.raises(ZeroDivisionError):
+            list(results)
+        taken = items.taken
+
+        assert list(results) == []
+        assert items.taken == taken < 20
+
+    def test_what_nobody_holds_any_more_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        begun, go_on, ended = threading.Barrier(3), threading.Event(), list[int]()
+
+        def work(item: int) -> None:
+            begun.wait(SECONDS)
+            assert go_on.wait(SECONDS)
+            ended.append(item)
+
+        def wait(futures: Collection[Future[int]]) -> None:
+            go_on.set()
+            concurrent.futures.wait(futures)
+
+        results = begun_on_threads(work, range(100), 2, 50)
+        begun.wait(SECONDS)
+        monkeypatch.setattr(_threads, "wait", wait)
+        del results
+
+        assert sorted(ended) == [0, 1], "those that had begun, no more"
 
     def test_several_callers_share_the_threads(self) -> None:
         results: dict[int, list[int]] = {}

@@ -12,6 +12,7 @@ from index_data import jpegs
 
 import arrowimg
 from arrowimg import ImageBatch
+from arrowimg._write import publish
 from arrowimg._write import stage as _stage
 from arrowimg._write.shard import write_shard
 
@@ -47,6 +48,7 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> threading.Barrier:
         return write_shard(*arguments, **options)
 
     monkeypatch.setattr(_stage, "write_shard", writing)
+    monkeypatch.setattr(publish, "write_shard", writing)
     return barrier
 
 
@@ -62,4 +64,16 @@ def test_a_stage_writes_the_bytes_of_one_thread(
 
     assert not meeting.broken
     assert paths[0] == paths[1] == sorted(paths[0])
+    assert files_in(tmp_path / "1") == files_in(tmp_path / str(threads))
+
+
+@pytest.mark.parametrize(("batch", "threads"), CASES)
+def test_a_writer_writes_the_bytes_of_one_thread(
+    tmp_path: Path, meeting: threading.Barrier, batch: ImageBatch, threads: int
+) -> None:
+    for number in (1, threads):
+        out = tmp_path / str(number)
+        arrowimg.write_shards(batch, out, 4, progress=False, encode_threads=number)
+
+    assert not meeting.broken
     assert files_in(tmp_path / "1") == files_in(tmp_path / str(threads))

@@ -13,6 +13,7 @@ from arrowimg import ImageBatch, ImageWriterStage, ShardWriter
 from arrowimg._images.codec.opencv import encode_jpegs
 from arrowimg._write import prepare as _batches
 from arrowimg._write import publish
+from arrowimg._write.packing.packer import ShardPacker
 from arrowimg._write.shard import write_shard
 from arrowimg.errors import (
     ArrowimgError,
@@ -114,7 +115,7 @@ def test_a_writer_that_was_interrupted_takes_no_more_and_makes_no_dataset(
         with ShardWriter(tmp_path, 40) as writer:
             writer.write(dataset()[:50])
             with monkeypatch.context() as patched:
-                patched.setattr(ShardWriter, "_write_shard", interrupt)
+                patched.setattr(ShardPacker, "_write", interrupt)
                 with pytest.raises(KeyboardInterrupt):
                     writer.write(dataset()[50:])
             with pytest.raises(BrokenWriterError, match="interrupted"):

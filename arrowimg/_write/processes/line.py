@@ -15,7 +15,7 @@ from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.plain_types import plain_column, plain_field, types_within
 from arrowimg._core.processes.pool import Ticket, WorkerPool
 from arrowimg._core.processes.shared_file import Region
-from arrowimg._write.plan import PartStream, plan_shards
+from arrowimg._write.packing.plan import PartStream, plan_shards
 from arrowimg._write.processes.tasks import (
     ConformRows,
     EncodedPiece,

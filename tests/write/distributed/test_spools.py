@@ -26,7 +26,7 @@ from arrowimg._write.distributed.spools import (
     plan_spools,
     write_spool,
 )
-from arrowimg._write.plan import plan_shards
+from arrowimg._write.packing.plan import plan_shards
 from arrowimg._write.publish import Dataset
 from arrowimg.errors import DuplicateIdError, SchemaError, ShardConflictError
 

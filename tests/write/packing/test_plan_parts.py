@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrowimg._write.plan import PartStream, ReplayedParts
+from arrowimg._write.packing.plan import PartStream, ReplayedParts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

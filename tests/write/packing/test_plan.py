@@ -5,7 +5,7 @@ import itertools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from arrowimg._write.plan import plan_shards
+from arrowimg._write.packing.plan import plan_shards
 
 sizes = st.lists(st.one_of(st.just(0), st.integers(1, 40)), max_size=60)
 caps = st.integers(1, 9)

@@ -1,0 +1,1 @@
+"""Rows packed into full shards across batches, and the shards written."""

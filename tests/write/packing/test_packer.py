@@ -1,0 +1,160 @@
+"""The packer writes the shards of a batch while the next one is encoded, and loses no row."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from index_data import jpegs
+
+import arrowimg
+from arrowimg import ShardWriter
+from arrowimg._images.batch import ImageBatch
+from arrowimg._write import publish
+from arrowimg._write.packing.plan import PartStream
+from arrowimg._write.shard import write_shard
+from arrowimg.errors import BrokenWriterError, ImageError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from arrowimg._write.shard import Shard
+
+PER_TAR = 4
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)
+
+
+def batch(first: int, last: int) -> ImageBatch:
+    ids = [f"id{row:03}" for row in range(first, last)]
+    return ImageBatch.from_arrays(PIXELS[first:last], ids)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def tars_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.tar"))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+@pytest.mark.parametrize("cuts", [(40,), (7, 40), (1, 2, 3, 9, 9, 40), (20, 20, 21, 40)])
+def test_however_the_rows_come_the_files_are_those_of_one_batch(
+    tmp_path: Path, cuts: tuple[int, ...], threads: int
+) -> None:
+    with ShardWriter(tmp_path / "one", PER_TAR) as writer:
+        writer.write(batch(0, 40))
+    with ShardWriter(tmp_path / "many", PER_TAR, encode_threads=threads) as writer:
+        for first, last in zip((0, *cuts), cuts, strict=False):
+            writer.write_ahead(batch(first, last))
+
+    assert files_in(tmp_path / "one") == files_in(tmp_path / "many")
+
+
+def test_a_batch_that_is_written_is_there_and_one_that_is_written_ahead_when_the_next_came(
+    tmp_path: Path,
+) -> None:
+    with ShardWriter(tmp_path, PER_TAR, encode_threads=2) as writer:
+        writer.write(batch(0, 9))
+        written = tars_in(tmp_path)
+        writer.write_ahead(batch(9, 18))
+        ahead = tars_in(tmp_path)
+        writer.write_ahead(batch(18, 20))
+        after = tars_in(tmp_path)
+
+    assert [len(written), len(ahead), len(after)] == [2, 2, 4]
+    assert len(tars_in(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_what_is_wrong_with_a_batch_does_not_keep_back_the_one_before(
+    tmp_path: Path, threads: int
+) -> None:
+    good, bad = (
+        ImageBatch(pa.table({"image_id": ids, "image_data": pa.array(files, pa.binary())}))
+        for ids, files in (([f"id{row}" for row in range(10)], jpegs(10)), (["bad"], [b"none"]))
+    )
+
+    with pytest.raises(ImageError, match="bad"):  # noqa: SIM117, PT012  # one thing after the other
+        with ShardWriter(tmp_path, PER_TAR, encode_threads=threads) as writer:
+            writer.write_ahead(good)
+            writer.write_ahead(bad)
+
+    # The last two rows did not fill a shard.
+    assert tars_in(tmp_path) == ["images-000000.tar", "images-000001.tar"]
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError])
+def test_what_ends_the_source_does_not_keep_back_a_batch_that_came(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
+    def batches() -> Iterator[ImageBatch]:
+        yield batch(0, 9)
+        raise kind
+
+    with pytest.raises(kind):
+        arrowimg.write_shards(batches(), tmp_path, PER_TAR, progress=False)
+
+    assert tars_in(tmp_path) == ["images-000000.tar", "images-000001.tar"]
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+@pytest.mark.parametrize("failing", [0, 2, 5, 9])
+def test_rows_of_a_shard_that_could_not_be_written_come_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, failing: int
+) -> None:
+    with ShardWriter(tmp_path / "whole", PER_TAR) as writer:
+        writer.write(batch(0, 40))
+    failures = [f"images-{failing:06}"]
+
+    def writing(storage: Any, name: str, *arguments: Any, **options: Any) -> Shard:  # noqa: ANN401
+        if name in failures:
+            failures.remove(name)
+            raise StorageError(name, "full", errno.ENOSPC, None, None)
+        return write_shard(storage, name, *arguments, **options)
+
+    monkeypatch.setattr(publish, "write_shard", writing)
+    writer = ShardWriter(tmp_path / "again", PER_TAR, encode_threads=threads)
+    is_refused = True
+    with suppress(StorageError):
+        with writer:
+            for first in range(0, 40, 8):
+                with suppress(StorageError):
+                    writer.write_ahead(batch(first, first + 8))
+        is_refused = False
+
+    assert not failures
+    if is_refused:
+        assert failing > 4, "there was a further call"
+        assert not (tmp_path / "again" / "manifest.json").exists()
+    else:
+        assert files_in(tmp_path / "again") == files_in(tmp_path / "whole")
+
+
+def test_a_writer_refuses_more_after_rows_were_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise MemoryError
+
+    def write() -> None:
+        with ShardWriter(tmp_path, PER_TAR) as writer:
+            writer.write_ahead(batch(0, 9))
+            with monkeypatch.context() as patch:
+                patch.setattr(PartStream, "take", no_memory)
+                patch.setattr(PartStream, "rest", lambda _: [])
+                with pytest.raises(MemoryError):
+                    writer.write_ahead(batch(9, 12))
+            writer.write_ahead(batch(12, 20))
+
+    with pytest.raises(BrokenWriterError):
+        write()
+
+    assert not (tmp_path / "manifest.json").exists()
