@@ -40,7 +40,7 @@ STEPS = (
     ("look at the images", ("arrowimg._images.columns.image_runs",)),
     ("check the images", ("arrowimg._images.check.check_run",)),
     ("encode", ("arrowimg._images.codec.opencv.encode_jpegs",)),
-    ("put together what is stored", ("arrowimg._write.prepare._encode_part",)),
+    ("put together what is stored", ("arrowimg._write.encode._encode_part",)),
     (
         "lay out the tar",
         ("arrowimg._format.tar_writer.framed_members", "arrowimg._storage.local_file.join_rows"),

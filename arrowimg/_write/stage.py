@@ -27,6 +27,7 @@ from arrowimg._images.columns import Files, ImageRun
 from arrowimg._images.encode import encode_run
 from arrowimg._storage.open import options_for, place_as_text
 from arrowimg._write.batch_name import batch_digest
+from arrowimg._write.encode import EncodedBatch, encode_batch
 from arrowimg._write.file_group import FILE_GROUP_SCHEMA, FileGroupTask, file_group
 from arrowimg._write.options import (
     StageKeywords,
@@ -36,7 +37,7 @@ from arrowimg._write.options import (
 )
 from arrowimg._write.packing.plan import PartStream, ReplayedParts, plan_shards
 from arrowimg._write.packing.under_way import shards_at_once
-from arrowimg._write.prepare import EncodedBatch, check_batch, encode_batch, name_rows, picture_runs
+from arrowimg._write.prepare import check_batch, name_rows, picture_runs
 from arrowimg._write.publish import open_output
 from arrowimg._write.resume import committed_batch
 from arrowimg._write.shard import Shard, write_shard

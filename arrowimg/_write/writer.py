@@ -15,6 +15,7 @@ from arrowimg._dataset.duplicates import Hashes, HashPartitions, check_partition
 from arrowimg._format.column_types import metadata_columns
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._images.batch import ImageBatch
+from arrowimg._write.encode import encode_batch
 from arrowimg._write.options import (
     ROWS_TO_JUDGE,
     WriteKeywords,
@@ -22,7 +23,7 @@ from arrowimg._write.options import (
     write_options,
 )
 from arrowimg._write.packing.packer import ShardPacker
-from arrowimg._write.prepare import check_batch, encode_batch, name_rows, picture_runs
+from arrowimg._write.prepare import check_batch, name_rows, picture_runs
 from arrowimg._write.processes.choice import check_workers
 from arrowimg._write.processes.feed import LineFeed, open_feed
 from arrowimg._write.publish import Dataset
@@ -32,9 +33,9 @@ from arrowimg.errors import BrokenWriterError, NotFinishedError, NotOpenError
 
 if TYPE_CHECKING:
     from arrowimg._storage.base import Place, StorageOptions
+    from arrowimg._write.encode import EncodedBatch
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.metadata import MetadataFrame
-    from arrowimg._write.prepare import EncodedBatch
     from arrowimg._write.sources.rows import UnreadRows
 
 

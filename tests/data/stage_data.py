@@ -9,14 +9,8 @@ from photographs import SKIMAGE
 from PIL import Image
 
 from arrowimg import ImageBatch, WriteOptions
-from arrowimg._write.prepare import (
-    CheckedBatch,
-    EncodedBatch,
-    check_batch,
-    encode_batch,
-    name_rows,
-    picture_runs,
-)
+from arrowimg._write.encode import EncodedBatch, encode_batch
+from arrowimg._write.prepare import CheckedBatch, check_batch, name_rows, picture_runs
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -12,8 +12,9 @@ from tar_data import framed
 from arrowimg import ImageBatch, WriteOptions
 from arrowimg._format.tar import tar_nbytes
 from arrowimg._images import rows as image_rows
-from arrowimg._write import prepare as _batches
-from arrowimg._write.prepare import EncodedBatch, encode_batch, name_rows
+from arrowimg._write import encode as _batches
+from arrowimg._write.encode import EncodedBatch, encode_batch
+from arrowimg._write.prepare import check_batch, name_rows, picture_runs
 from arrowimg.errors import ErrorCode, ImageError
 
 if TYPE_CHECKING:
@@ -103,6 +104,18 @@ class TestParts:
         assert sum(rows) == 64
         assert rows[0] == 64 // 4
         assert max(rows[-3:]) == 2
+
+    def test_where_others_follow_there_is_one_part_for_each_thread(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_batches, "_LEAST_ENCODED_NBYTES", 2 * WINDOWS[0].nbytes)
+        batch = ImageBatch.from_arrays([WINDOWS[0]] * 65)
+        options = WriteOptions(encode_threads=4)
+        rows = name_rows(batch.data, options, "unnamed-")
+        checked = check_batch(rows, picture_runs(batch.data, options), options)
+        made = encode_batch(checked, options, is_last=False)
+
+        assert [part.num_rows for part in made.parts] == [17, 17, 17, 14]
 
     def test_rows_of_several_chunks_come_in_order(self) -> None:
         table = pa.concat_tables([files_batch([JPEG] * 2).data, files_batch([None]).data])

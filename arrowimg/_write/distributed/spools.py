@@ -22,8 +22,9 @@ from arrowimg._format.samples import Samples
 from arrowimg._storage.commit import retry_once
 from arrowimg._storage.open import open_storage, options_for
 from arrowimg._write.batch_name import batch_digest
+from arrowimg._write.encode import encode_batch
 from arrowimg._write.packing.plan import PartStream, PlannedShard, RunOfRows, plan_shards
-from arrowimg._write.prepare import check_batch, encode_batch, name_rows, picture_runs
+from arrowimg._write.prepare import check_batch, name_rows, picture_runs
 from arrowimg.errors import StorageError
 
 if TYPE_CHECKING:

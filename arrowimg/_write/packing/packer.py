@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from arrowimg._format.samples import Samples
-    from arrowimg._write.prepare import EncodedBatch
+    from arrowimg._write.encode import EncodedBatch
     from arrowimg._write.publish import Dataset
     from arrowimg._write.shard import Shard
 

@@ -17,8 +17,9 @@ from arrowimg._dataset.duplicates import Hashes, id_hashes
 from arrowimg._format.keys import UNNAMED_PREFIX
 from arrowimg._format.samples import Samples
 from arrowimg._images.batch import ImageBatch
+from arrowimg._write.encode import encode_batch
 from arrowimg._write.packing.plan import RunOfRows
-from arrowimg._write.prepare import NamedRows, check_batch, encode_batch, name_rows, picture_runs
+from arrowimg._write.prepare import NamedRows, check_batch, name_rows, picture_runs
 from arrowimg._write.sources.rows import UnreadRows
 
 if TYPE_CHECKING:
