@@ -60,7 +60,7 @@ def read_batches(
     Raises
     ------
     OptionError
-        When `batch_size` is no positive number.
+        When `batch_size` is no positive number, or `images` no list of pictures that are there.
     ManifestError
         When there is neither a manifest nor a sidecar, or the manifest cannot be read.
     SchemaError
@@ -78,6 +78,7 @@ def read_batches(
     sidecars = [shard.parquet for shard in listing.shards]
     columns = common_columns(storage, sidecars if listing.may_be_uneven else sidecars[:1])
     pictures = [IMAGE_DATA, *listing.pictures.values()]
+    check_option(not isinstance(images, str), "images", "a list of column names", images)
     chosen = pictures if images is None else list(images)
     for name in chosen:
         check_option(name in pictures, "images", f"some of {', '.join(map(repr, pictures))}", name)

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from arrowimg._core.binary import binary_views
+from arrowimg._core.option_checks import check_option
 from arrowimg._core.tables import as_table
 from arrowimg._core.threads import check_polars_threads, map_on_threads, usable_cores
 from arrowimg._dataset.scan import UNREADABLE
@@ -75,6 +76,8 @@ def fetch_images(
 
     Raises
     ------
+    OptionError
+        When `images` is one text.
     SchemaError
         When a column is missing, or holds what `scan` never does.
     ManifestError
@@ -94,6 +97,7 @@ def fetch_images(
     >>> pictures = fetch_images(best)["image_data"]  # doctest: +SKIP
     """
     check_polars_threads()
+    check_option(not isinstance(images, str), "images", "a list of column names", images)
     rows = _as_frame(frame)
     found = rows
     for name in [IMAGE_DATA] if images is None else images:

@@ -139,6 +139,14 @@ class TestBatches:
         with pytest.raises(OptionError, match="'mask'"):
             read_batches(out, images=["boxes"])
 
+    def test_one_text_is_no_list_of_names(self, out: Path) -> None:
+        expected = r"images: expected a list of column names.*'mask'"
+
+        with pytest.raises(OptionError, match=expected):
+            fetch_images(scan(out), images="mask")
+        with pytest.raises(OptionError, match=expected):
+            read_batches(out, images="mask")
+
 
 class TestVerify:
     def test_what_was_written_is_sound(self, out: Path) -> None:
