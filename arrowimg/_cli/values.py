@@ -67,8 +67,8 @@ def image(text: str) -> tuple[str, str | ImageColumn]:
     return extension, column if is_encoded(extension) else ImageColumn(column, keep=True)
 
 
-def kept(text: str) -> list[str]:
-    """Return formats of files that are kept."""
+def listed(text: str) -> list[str]:
+    """Return names: formats of files that are kept, or columns that are left out."""
     return text.split(",")
 
 

@@ -490,6 +490,16 @@ class TestCommand:
         ]  # fmt: skip
         assert "caption" not in scan(tmp_path / "out").collect_schema()
 
+    def test_columns_to_leave_out_are_a_list_or_said_one_by_one(self, tmp_path: Path) -> None:
+        table = pa.table({"image_data": [JPEG], "a": [1], "b": [2], "c": [3], "d": [4]})
+        pq.write_table(table, tmp_path / "in.parquet")
+
+        arguments = [str(tmp_path / "in.parquet"), str(tmp_path / "out")]
+        assert main(["write", *arguments, "--drop", "a,b", "--drop", "d"]) == 0
+
+        names = scan(tmp_path / "out").collect_schema().names()
+        assert [name for name in names if name in "abcd"] == ["c"]
+
     @pytest.mark.parametrize(
         "arguments", [["--rename", "a"], ["--on", "a="], ["--labels", "x"], ["--split", "a"]]
     )

@@ -63,7 +63,8 @@ columns:
   --captions SUFFIX      text files beside the images, for example txt: column caption
   --labels folder        the folder of each image: column label
   --rename OLD=NEW       another name for a column; may be given several times
-  --drop COLUMN          a column to leave out; may be given several times
+  --drop COLUMNS         columns to leave out, for example draft,notes; may be given
+                         several times
   --reserved-prefix P    put before names that the Parquet files use themselves
 
 splits:
