@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def write(parsed: argparse.Namespace) -> int:
-    """Write a source."""
+    """Write one source, or several, one after the other."""
     import logging
 
     from arrowimg._images.options import JpegOptions
@@ -38,7 +38,7 @@ def write(parsed: argparse.Namespace) -> int:
     started = time.perf_counter()
     jpeg = JpegOptions(quality=parsed.quality, subsampling=parsed.subsampling)
     group = write_shards(
-        parsed.source,
+        parsed.sources if len(parsed.sources) > 1 else parsed.sources[0],
         parsed.out,
         parsed.images_per_tar,
         parsed.metadata,

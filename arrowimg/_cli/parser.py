@@ -90,7 +90,7 @@ def _commands_of(parser: argparse.ArgumentParser) -> list[str]:
 
 def _add_writing_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse's type is private
     write = _add_command(of_commands, "write", WRITE, commands.write)
-    write.add_argument("source", metavar="SOURCE")
+    write.add_argument("sources", metavar="SOURCE", nargs="+")
     _add_output_arguments(write)
     write.add_argument("--max-bytes-per-tar", type=values.whole)
     write.add_argument("--checksum", choices=("xxh3_128", "sha256"), default="xxh3_128")

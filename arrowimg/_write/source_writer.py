@@ -154,7 +154,8 @@ def write_shards(  # noqa: PLR0913  # each is of its own
     check_known_ids(source, frame, columns)
     parts = parts_of(source, split, split_by)
     # Of a source or metadata in a store they are too; then a folder to write to needs none.
-    is_of_others = is_in_store(source) or is_in_store(metadata)
+    listed = source if isinstance(source, list | tuple) else [source]
+    is_of_others = any(map(is_in_store, [*listed, metadata]))
     told = None if is_of_others and not is_in_store(output_dir) else storage_options
     check_workers(workers)
 

@@ -19,7 +19,7 @@ from photographs import SKIMAGE
 from PIL import Image
 from segmentation_data import KINDS, segmentation_set
 
-from arrowimg import __version__
+from arrowimg import __version__, scan
 from arrowimg._cli.adopt import ADOPT
 from arrowimg._cli.help import (
     DEMO,
@@ -121,6 +121,20 @@ class TestWrite:
         assert names[:3] == ["cat.jpg", "cat.json", "cat.txt"]
         assert sidecar["score"].to_list() == [1.0, 2.0, 3.0]
         assert sidecar["image_data"].struct.field("bytes").null_count() == 0
+
+    def test_several_sources_are_written_one_after_the_other(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        table = pa.table(
+            {"image_id": ["of a table"], "image_data": [(folder / "rocket.jpg").read_bytes()]}
+        )
+        pq.write_table(table, tmp_path / "a.parquet")
+        sources = [str(tmp_path / "a.parquet"), str(folder), str(folder / "coffee.png")]
+
+        assert main(["write", *sources, str(tmp_path / "out"), "-q"]) == 0
+
+        ids = scan(tmp_path / "out").collect()["image_id"].to_list()
+        assert ids == ["of a table", "chelsea", "coffee", "rocket", str(folder / "coffee")]
 
     def test_a_bad_row_is_one_error_and_exit_code_1(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

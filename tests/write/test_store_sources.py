@@ -78,6 +78,17 @@ def test_pictures_are_named_below_the_folder_that_a_pattern_looks_in(
     assert there == [it.removeprefix(folder) for it in here]
 
 
+def test_several_urls_are_read_with_what_the_store_is_told(
+    tmp_path: Path, places: tuple[str, str]
+) -> None:
+    urls = [f"{places[1]}/{name}" for name in ("t/b.parquet", "t/a.parquet")]
+
+    write_shards(urls, tmp_path / "out", storage_options=moto_options())
+
+    found = scan(tmp_path / "out").collect()["image_id"].to_list()
+    assert found == ["t/b.parquet", "t/a.parquet"]
+
+
 @pytest.mark.parametrize(("source", "name"), [("p/[1].jpg", "[1]"), ("p/x [1]/3.jpg", "3")])
 def test_a_name_with_the_marks_of_a_pattern_is_that_file(
     source: str, name: str, tmp_path: Path, places: tuple[str, str]

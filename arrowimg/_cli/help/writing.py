@@ -34,14 +34,14 @@ Run 'arrowimg COMMAND --help' for the options of one command.
 """
 
 WRITE = """\
-usage: arrowimg write SOURCE OUT [options]
+usage: arrowimg write SOURCE... OUT [options]
 
-Write the images of SOURCE to OUT: tars of at most so many images, and beside each
-a Parquet file with one row per image. The manifest comes last.
+Write the images of every SOURCE, one after the other, to OUT: tars of at most so many
+images, and beside each a Parquet file with one row per image. The manifest comes last.
 
 arguments:
   SOURCE                 folder of images or of Parquet and Arrow files, one such file,
-                         a pattern of them, or a URL
+                         a pattern of them, or a URL; an image file
   OUT                    folder or URL to write to
 
 shards:
