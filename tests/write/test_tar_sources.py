@@ -118,6 +118,36 @@ def test_a_sample_without_a_picture_is_a_bad_row(tmp_path: Path) -> None:
     assert (group.num_images, group.metadata["num_errors"]) == (1, 1)
 
 
+@pytest.mark.parametrize("window", [1024, 2**23])
+def test_a_picture_that_cannot_be_had_is_not_a_missing_one(
+    window: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk_module, "_WINDOW_NBYTES", window)
+    monkeypatch.setattr(walk_module, "_MOST_HELD_NBYTES", 4096)
+    members = [
+        *samples([0]),
+        ("a.txt", b"before"),
+        ("a.jpg", bytes(10 * 2**20)),
+        *samples([1]),
+        ("b.bin", bytes(10 * 2**20)),
+        ("b.jpg", picture(2)),
+    ]
+    tars = write_tars(tmp_path / "tars", members)
+
+    with pytest.raises(ImageError, match=r"row 1 .*unreadable.*more than 256 MiB"):
+        arrowimg.write_shards(f"{tars}/*.tar", tmp_path / "new")
+    arrowimg.write_shards(f"{tars}/*.tar", tmp_path / "q", on_error="quarantine")
+
+    rows = arrowimg.fetch_images(arrowimg.scan(tmp_path / "q"))
+    assert rows.select("image_id", "error", "txt", "image_data").rows() == [
+        ("000000000", None, "picture 0", picture(0)),
+        ("a", "unreadable", "before", None),
+        ("000000001", None, "picture 1", picture(1)),
+        ("b", None, None, picture(2)),
+    ]
+    assert rows["original_path"][1] == f"{tars}/00000.tar/a.jpg"
+
+
 def test_a_damaged_tar_ends_it_with_what_to_do(tmp_path: Path) -> None:
     tars = write_tars(tmp_path / "tars", samples(range(20)))
     tar = tars / "00000.tar"

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from msgspec import Struct
 
 from arrowimg._core.checksums import digest_function
-from arrowimg._dataset.adopt.options import PICTURES
-from arrowimg._format.adopted.samples import sample_numbers, split_names
+from arrowimg._dataset.adopt.samples import Samples, is_picture
+from arrowimg._format.adopted.samples import split_names
 from arrowimg._format.adopted.walk import MemberKind, TarWalk
 from arrowimg._format.names import TAR_SUFFIX
 from arrowimg._images.formats.content import MAX_SIDE
@@ -119,11 +119,12 @@ def read_tar(file: IO[bytes], tar_file: str, options: TarOptions) -> TarRows:
     found = _joined([_look(window, options, digest, notices) for window in walk.windows()])
     notices.update(f"a tar that is damaged: {problem}" for problem in walk.problems)
     present = np.flatnonzero(found.roles != _NO_ROLE)
-    numbers = sample_numbers(found.keys.take(pa.array(present)))
-    samples = _Samples(found, present, numbers)
-    keys = found.keys.take(pa.array(samples.firsts))
-    table = _rows(samples, _ids(keys, tar_file, options, notices))
-    contents = {it: samples.contents_of(it, notices) for it in options.members}
+    names = (found.keys, found.extensions)
+    samples = Samples(*(it.take(pa.array(present)) for it in names))
+    keys = found.keys.take(pa.array(present[samples.firsts]))
+    pictures = _members(present, samples.pictures(found.roles[present] == _PICTURE))
+    table = _rows(found, pictures, _ids(keys, tar_file, options, notices))
+    contents = {it: _contents_of(it, found, present, samples, notices) for it in options.members}
     held = {name: column for name, column in contents.items() if column.null_count < len(column)}
     return TarRows(table, keys, held, walk.nbytes, walk.checksum, notices)
 
@@ -180,11 +181,6 @@ def _role(extension: str, members: Sequence[str]) -> int:
     return _PICTURE if is_picture(extension) else _OTHER
 
 
-def is_picture(extension: str) -> bool:
-    """Tell whether members of an extension are pictures."""
-    return extension.rpartition(".")[2] in PICTURES
-
-
 def _read_headers(
     data: npt.NDArray[np.uint8], starts: Numbers, stops: Numbers, pictures: Numbers
 ) -> tuple[npt.NDArray[np.int32], dict[int, str]]:
@@ -228,56 +224,23 @@ def _joined(parts: list[Found]) -> Found:
     )
 
 
-class _Samples:
-    """The samples of members.
-
-    Parameters
-    ----------
-    found
-        What is known of the members.
-    present
-        (M,) int64: which of them make samples, in order.
-    numbers
-        (M,) int64: which sample each of those belongs to.
-    """
-
-    def __init__(self, found: Found, present: Numbers, numbers: Numbers) -> None:
-        self.found, self._present, self._numbers = found, present, numbers
-        self.num_rows = int(numbers[-1]) + 1 if len(numbers) else 0
-
-    @property
-    def firsts(self) -> Numbers:
-        """The first member of each sample: (N,)."""
-        return self._present[np.unique(self._numbers, return_index=True)[1]]
-
-    def pictures(self) -> Numbers:
-        """Return the picture of each sample, -1 where it has none: (N,)."""
-        roles = self.found.roles[self._present]
-        is_dotted = pc.match_substring(self.found.extensions, ".").to_numpy(zero_copy_only=False)
-        at = np.flatnonzero(roles == _PICTURE)
-        order = np.lexsort((at, is_dotted[self._present[at]].astype(np.int8), self._numbers[at]))
-        return self._first_of_each(at[order])
-
-    def contents_of(self, extension: str, notices: Counter[str]) -> pa.LargeBinaryArray:
-        """Return the data of each sample's member of an extension, null where there is none."""
-        has_extension = pc.equal(self.found.extensions, extension).fill_null(False)  # noqa: FBT003
-        is_one = has_extension.to_numpy(zero_copy_only=False)[self._present]
-        at = np.flatnonzero(is_one)
-        members = self._first_of_each(at)
-        notices["members that are in their sample twice"] += len(at) - int((members >= 0).sum())
-        get = self.found.contents.get
-        return pa.array([get(member) for member in members.tolist()], pa.large_binary())
-
-    def _first_of_each(self, at: Numbers) -> Numbers:
-        """Return the first of some members in each sample, given their places: (N,)."""
-        chosen = np.full(self.num_rows, -1, np.int64)
-        samples, firsts = np.unique(self._numbers[at], return_index=True)
-        chosen[samples] = self._present[at[firsts]]
-        return chosen
+def _contents_of(
+    extension: str, found: Found, present: Numbers, samples: Samples, notices: Counter[str]
+) -> pa.LargeBinaryArray:
+    """Return the data of each sample's member of an extension, null where there is none: (N,)."""
+    at = samples.of_extension(extension)
+    num_twice = len(samples.all_of(extension)) - int((at >= 0).sum())
+    notices["members that are in their sample twice"] += num_twice
+    members = _members(present, at)
+    return pa.array(map(found.contents.get, members.tolist()), pa.large_binary())
 
 
-def _rows(samples: _Samples, ids: pa.StringArray) -> pa.Table:
-    found, pictures = samples.found, samples.pictures()
+def _members(present: Numbers, at: Numbers) -> Numbers:
+    """Return members by their number among all, given those among the present ones."""
+    return np.where(at < 0, -1, present[at])
+
+
+def _rows(found: Found, pictures: Numbers, ids: pa.StringArray) -> pa.Table:
     errors = [ErrorCode.MISSING if at < 0 else found.errors.get(at) for at in pictures.tolist()]
     has_error = np.array([error is not None for error in errors], np.bool_)
     present = pictures[~has_error]
@@ -300,7 +263,7 @@ def _rows(samples: _Samples, ids: pa.StringArray) -> pa.Table:
     }
     own = {
         "image_id": ids,
-        "original_path": pa.nulls(samples.num_rows, pa.string()),
+        "original_path": pa.nulls(len(ids), pa.string()),
         "error": pa.array(errors, pa.string()),
     }
     return pa.table(own | {name: of_rows(values) for name, values in columns.items()})
