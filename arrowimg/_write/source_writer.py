@@ -86,6 +86,7 @@ def write_shards(  # noqa: PLR0913  # each is of its own
         null where there is none; an error where no picture has one.
     labels
         ``"folder"``: the name of the folder that a picture file is in is the column ``label``.
+        Null, and logged, in the very folder that is given, where others below it have pictures.
     rename
         New names of columns by old ones, of the source and of metadata; all other options have the
         new ones.

@@ -78,6 +78,19 @@ def test_pictures_are_named_below_the_folder_that_a_pattern_looks_in(
     assert there == [it.removeprefix(folder) for it in here]
 
 
+@pytest.mark.parametrize("source", ["p", "p/x [1]"])
+def test_labels_are_those_of_a_folder_of_this_machine(
+    source: str, tmp_path: Path, places: tuple[str, str]
+) -> None:
+    here, there = (
+        [row["label"] for row in written(place, source, tmp_path / str(number), labels="folder")]
+        for number, place in enumerate(places)
+    )
+
+    assert there == here
+    assert {*there} == ({"x [1]"} if source != "p" else {"x [1]", None})
+
+
 def test_several_urls_are_read_with_what_the_store_is_told(
     tmp_path: Path, places: tuple[str, str]
 ) -> None:

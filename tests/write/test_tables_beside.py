@@ -252,6 +252,34 @@ class TestColumnsOfFiles:
         ]
         assert group.metadata["passed_over"] == {"suffix .txt": 1}
 
+    @pytest.mark.parametrize("form", ["path", "text", "here", "pattern"])
+    def test_a_folder_without_others_is_the_label_of_its_files(
+        self, tmp_path: Path, folder: Path, form: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(folder / "cat")
+        source = {
+            "path": folder / "cat",
+            "text": f"{folder}/cat/",
+            "here": ".",
+            "pattern": "../cat/*.jpg",
+        }[form]
+
+        write_shards(source, tmp_path / "out", labels="folder")
+
+        assert rows_in(tmp_path / "out", "label") == [("cat",), ("cat",)]
+
+    def test_files_without_a_label_are_logged(
+        self, tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write_shards(folder, tmp_path / "all", labels="folder")
+        assert caplog.messages == []
+        shutil.copy(folder / "cat" / "001.jpg", folder / "alone.jpg")
+
+        write_shards(folder, tmp_path / "out", labels="folder")
+
+        said = f"{folder}: 1 of 4 pictures lie in the folder itself, and have no label"
+        assert caplog.messages == [said]
+
     def test_they_are_of_lists_of_files_too(self, tmp_path: Path, folder: Path) -> None:
         (folder / "dog" / "001.caption").write_text("a dog")
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from arrowimg._core.option_checks import check_option
 from arrowimg.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+logger = logging.getLogger("arrowimg.labels")
 
 Labels: TypeAlias = Literal["folder"]
 
@@ -30,11 +33,14 @@ class FileColumns(Struct, frozen=True):
         ``"folder"``: the folder that a picture is in.
     file_name
         True: the path below the folder, with its suffix, to join metadata on.
+    own_label
+        The label of pictures that lie in the folder itself, None: these have none.
     """
 
     captions: str | None = None
     labels: Labels | None = None
     file_name: bool = False
+    own_label: str | None = None
 
     def __post_init__(self) -> None:
         is_suffix = self.captions is None or (isinstance(self.captions, str) and self.captions)
@@ -50,6 +56,27 @@ class FileColumns(Struct, frozen=True):
         """Raise `OptionError` where captions or labels are asked for, of what are no files."""
         for name, value in (("captions", self.captions), ("labels", self.labels)):
             check_option(value is None, name, "None where the source has no picture files", value)
+
+    def of_folder(self, place: str, num_within: int, num_below: int) -> FileColumns:
+        """Return what the pictures of a folder bring along.
+
+        Its own name is a label where it has no folders with pictures, as it is in a pattern; beside
+        labels of these, it would be one of another kind.
+
+        Parameters
+        ----------
+        place
+            The folder, by an absolute path or its URL.
+        num_within, num_below
+            How many pictures are in the folder itself, and how many in folders below it.
+        """
+        if self.labels is None or not num_within:
+            return self
+        if not num_below:
+            return structs.replace(self, own_label=PurePosixPath(place).name or None)
+        text = "%s: %d of %d pictures lie in the folder itself, and have no label"
+        logger.warning(text, place, num_within, num_within + num_below)
+        return self
 
     def caption_name(self, name: str) -> str:
         """Return the name of the file with the caption of a picture."""
@@ -74,7 +101,9 @@ class FileColumns(Struct, frozen=True):
         if self.captions is not None:
             found[CAPTION] = _texts(_caption(it, read) for it in map(self.caption_name, names))
         if self.labels is not None:
-            found[LABEL] = _texts(PurePosixPath(name).parent.name or None for name in names)
+            found[LABEL] = _texts(
+                PurePosixPath(name).parent.name or self.own_label for name in names
+            )
         if self.file_name:
             found[FILE_NAME] = _texts(names)
         return found

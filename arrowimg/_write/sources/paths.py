@@ -110,8 +110,14 @@ class Reader(Struct, frozen=True):
         if captions and not any(it.is_file() for it in beside):
             raise no_captions(str(folder or files[0].parent), captions)
 
+        file_columns = self.file_columns
+        if folder is not None and file_columns.labels is not None:
+            num_within = sum(path.parent == folder for path in files)
+            place = Path(os.path.abspath(folder)).as_posix()  # noqa: PTH100  # follows no link
+            file_columns = file_columns.of_folder(place, num_within, len(files) - num_within)
+
         def pieces() -> Iterator[PictureFiles]:
-            return pieces_of_pictures(files, folder, self.file_columns)
+            return pieces_of_pictures(files, folder, file_columns)
 
         def tables() -> Iterator[pa.Table]:
             return chain.from_iterable(piece.tables() for piece in pieces())

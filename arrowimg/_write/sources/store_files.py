@@ -111,6 +111,17 @@ def store_items(
             items = list(map(with_partitions, items, partitions_of(tables)))
         return items, passed_over
 
+    if meant.is_folder:
+        num_below = sum("/" in name for name in pictures)
+        file_columns = file_columns.of_folder(url, len(pictures) - num_below, num_below)
+    return [_item_of_pictures(storage, pictures, file_columns, present)], passed_over
+
+
+def _item_of_pictures(
+    storage: Storage, pictures: list[str], file_columns: FileColumns, present: set[str]
+) -> Item:
+    """Return pictures as an item; with captions, of the files that are present."""
+
     def read(name: str) -> bytes | None:
         return _content(storage, name) if name in present else None
 
@@ -127,8 +138,7 @@ def store_items(
 
     # Whether there are captions is known here only.
     found_pieces = pieces if file_columns.captions is None else None
-    item = Item(all_tables, len(pictures), pieces=found_pieces, is_of_pictures=True)
-    return [item], passed_over
+    return Item(all_tables, len(pictures), pieces=found_pieces, is_of_pictures=True)
 
 
 def _meant(url: str, storage_options: StorageOptions | None) -> _Meant:
