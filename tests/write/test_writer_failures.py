@@ -11,7 +11,7 @@ from writer_data import ROWS, dataset, rows_in
 
 from arrowimg import ImageBatch, ImageWriterStage, ShardWriter
 from arrowimg._images.codec.opencv import encode_jpegs
-from arrowimg._write import prepare as _batches
+from arrowimg._write import encode as _batches
 from arrowimg._write import publish
 from arrowimg._write.packing.packer import ShardPacker
 from arrowimg._write.shard import write_shard

@@ -18,7 +18,7 @@ import arrowimg
 from arrowimg import ImageBatch, WriteOptions
 from arrowimg._format.names import SPOOLS_FOLDER
 from arrowimg._storage.open import open_storage
-from arrowimg._write import prepare as _batches
+from arrowimg._write import encode as _batches
 from arrowimg._write.distributed.spools import (
     Spool,
     discard_spools,
