@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from arrowimg._storage.base import Place, Storage, StorageOptions
     from arrowimg._write.file_group import FileGroupTask
     from arrowimg._write.sources.join import On
+
+logger = logging.getLogger("arrowimg.reshard")
 
 _STORAGE_OPTIONS = ("storage_options", "new_storage_options")
 _OTHERS = (
@@ -252,6 +255,9 @@ def _copy(  # each is of its own
     options = stored_options(source.records, stated)
     frame = new_columns(wanted, source)
     masks = select_rows(source, wanted.where, frame)
+    if wanted.where is not None and not any(mask.any() for mask in masks):
+        num_rows = sum(map(len, masks))
+        logger.warning("where: none of %d rows is so, and nothing is copied", num_rows)
     selection = Selection(source, masks, frame)
     if source.shards:
         schema = selection.schema

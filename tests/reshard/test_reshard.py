@@ -223,6 +223,18 @@ class TestWhere:
         assert group.num_images == 12
         assert verify(tmp_path / "new").is_sound
 
+    def test_that_no_row_is_wanted_is_said(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        old = source(tmp_path / "old")
+
+        reshard(old, tmp_path / "some", "score > 1")
+        assert caplog.messages == []
+        group = reshard(old, tmp_path / "new", "score > 100")
+
+        assert caplog.messages == ["where: none of 20 rows is so, and nothing is copied"]
+        assert group.num_images == 0
+
     def test_null_counts_as_false(self, tmp_path: Path) -> None:
         scores = pa.array([None, *range(19)], pa.int64())
         write_shards(table(score=scores), tmp_path / "old", 6)
