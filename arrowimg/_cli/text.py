@@ -65,6 +65,7 @@ _OF_DATASETS = frozenset({"drop", "formats", "rename", "sort", "where"})
 """Options whose value is right or wrong for a dataset."""
 
 _COMMAND = re.compile(r"\barrowimg\.(verify|reshard|merge)\b")
+_ELSEWHERE = re.compile(r"""arrowimg\.Adopted\(.*?, tars=('[^']*'|"[^"]*")\)""")
 _SAID = re.compile(rf"\b({'|'.join(_FLAGS)})=\"?([A-Za-z0-9_.]+)\"?")
 
 
@@ -95,7 +96,7 @@ def error_text(error: BaseException) -> str:
 def _in_own_words(text: str) -> str:
     """Return what Python is told to do as what the command line is told."""
     said = _SAID.sub(lambda found: f"{_FLAGS[found[1]]} {found[2]}", text)
-    return printable_lines(_COMMAND.sub(r"arrowimg \1", said))
+    return printable_lines(_COMMAND.sub(r"arrowimg \1", _ELSEWHERE.sub(r"--tars \1", said)))
 
 
 def report_text(report: Report) -> str:
@@ -219,7 +220,7 @@ def _damage_lines(damages: Iterable[Damage]) -> list[str]:
         place = (damage.file, damage.kind)
         shown[place] = shown.get(place, 0) + 1
         if shown[place] <= _LISTED:
-            lines.append(printable(str(damage)))
+            lines.append(printable(_ELSEWHERE.sub(r"--tars \1", str(damage))))
         else:
             hidden[place] = hidden.get(place, 0) + 1
     more = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import pyarrow as pa
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from arrowimg._core.checksums import checksum, recorded_checksum
 from arrowimg._core.columns.common_columns import CommonColumns
@@ -120,7 +120,8 @@ def read_listing(storage: Storage) -> Listing:
                 (entry.tar, entry.tar_nbytes),
             ):
                 if not _is_there(storage, name, nbytes):
-                    found = f"none, though the manifest lists it{_advice(storage, manifest)}"
+                    advice = advice_on_tars(storage, manifest.adopted)
+                    found = f"none, though the manifest lists it{advice}"
                     raise ManifestError(storage.path_of(name), f"a file of {nbytes:,} bytes", found)
         records = [(storage.path_of(""), manifest.options)]
         is_uneven = bool(manifest.widened)
@@ -167,11 +168,11 @@ def common_columns(storage: Storage, sidecars: list[str]) -> CommonColumns:
     return common
 
 
-def _advice(storage: Storage, manifest: Manifest) -> str:
+def advice_on_tars(storage: Storage, adopted: AdoptedTars | UnsetType) -> str:
     """Return what to do where tars of others may be elsewhere; nobody goes there unasked."""
-    if manifest.adopted is UNSET or manifest.adopted.place is None:
+    if adopted is UNSET or adopted.place is None:
         return ""
-    place = f"{storage.path_of('')!r}, tars={manifest.adopted.place!r}"
+    place = f"{storage.path_of('')!r}, tars={adopted.place!r}"
     return f"; if you trust it, its tars were elsewhere: arrowimg.Adopted({place})"
 
 

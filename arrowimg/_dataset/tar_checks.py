@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 
 from arrowimg._core.checksums import checksum, new_hasher
 from arrowimg._dataset.adopt.checks import check_adopted_tar
+from arrowimg._dataset.folder import advice_on_tars
 from arrowimg._dataset.report import Damage, DamageKind, Depth
 from arrowimg._dataset.sidecars import rows_of_picture
 from arrowimg._format.layout import picture_names
@@ -188,7 +189,8 @@ def check_file(
             is_read = depth != "quick" and found_nbytes <= nbytes
             found = digest_of(file, footer)[0].hex() if is_read else stated
     except FileNotFoundError:
-        yield Damage(name, None, DamageKind.MISSING, "its sidecar names it")
+        detail = f"its sidecar names it{advice_on_tars(storage, footer.adopted)}"
+        yield Damage(name, None, DamageKind.MISSING, detail)
         return
     except OSError as error:
         yield Damage(name, None, DamageKind.UNREADABLE, str(error))

@@ -37,7 +37,15 @@ def test_the_other_commands_are_told_where_the_tars_are(
     assert main(["adopt", str(tars), "--out", index, "--members", "txt"]) == 0
 
     assert main(["inspect", index]) == 1
-    assert "its tars were elsewhere" in capsys.readouterr().err
+    advice = f"its tars were elsewhere: --tars '{tars}'"
+    assert advice in capsys.readouterr().err
+    for depth in ([], ["--quick"]):
+        assert main(["verify", index, *depth]) == 1
+        lines = capsys.readouterr().out.splitlines()[:2]
+        assert [(it.split(":")[0], it.endswith(advice)) for it in lines] == [
+            ("00000.tar", True),
+            ("00001.tar", True),
+        ]
     for arguments in (["inspect", index], ["verify", index], ["index", index, "--for", "wids"]):
         assert main([*arguments, "--tars", str(tars)]) == 0
     assert main(["reshard", index, new, "--tars", str(tars)]) == 0

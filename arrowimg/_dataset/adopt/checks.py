@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arrowimg._core.checksums import checksum
+from arrowimg._dataset.folder import advice_on_tars
 from arrowimg._dataset.report import Damage, DamageKind, Depth
 from arrowimg._format.adopted.samples import split_names
 from arrowimg._format.adopted.walk import MemberKind, TarWalk
@@ -38,7 +39,8 @@ def check_adopted_tar(
             walk = TarWalk(file, footer.checksum_name)
             yield from _check_pictures(walk, footer, rows, depth)
     except FileNotFoundError:
-        yield Damage(tar, None, DamageKind.MISSING, "its sidecar names it")
+        detail = f"its sidecar names it{advice_on_tars(storage, footer.adopted)}"
+        yield Damage(tar, None, DamageKind.MISSING, detail)
         return
     except OSError as error:
         yield Damage(tar, None, DamageKind.UNREADABLE, str(error))
