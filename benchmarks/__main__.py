@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from benchmarks import (
     copying,
     growth,
+    lock,
     memory,
     page,
     plots,
     profile,
     reading,
     results,
+    scaling,
     targets,
     workloads,
 )
@@ -45,10 +47,13 @@ _CURVES = (
     "(benchmarks-growth.svg)"
 )
 
+_SCALING = "![Pictures a second over the number of cores](benchmarks-scaling.svg)"
+
 _CASES: dict[str, Callable[[], list[Case]]] = {
     "run": workloads.cases,
     "growth": growth.cases,
     "memory": memory.cases,
+    "scaling": scaling.cases,
 }
 
 _TABLES = {"fetch": reading.fetch, "index": reading.index, "reshard": copying.reshard}
@@ -61,6 +66,8 @@ def _tables(run: results.Run) -> dict[str, list[list[str]]]:
         return {"growth": growth.table(run)}
     if run.command == "memory":
         return {"memory": memory.table(run)}
+    if run.command == "scaling":
+        return {"scaling": scaling.table(run)}
     return {
         workload: page.rates([one for one in run.figures if one.workload == workload])
         for workload in dict.fromkeys(figure.workload for figure in run.figures)
@@ -81,9 +88,12 @@ def _refresh(run: results.Run) -> None:
     if run.command == "growth":
         plots.draw_growth(run)
     parts = [page.when(run), page.markdown(_tables(run)[run.command])]
+    if run.command == "scaling":
+        plots.draw_scaling(run)
+        parts = [_SCALING, page.where(run), *parts, scaling.starts(run), scaling.missing(run)]
     if run.command == "growth":
         parts.insert(0, _CURVES)
-    page.refresh({run.command: "\n\n".join(parts)})
+    page.refresh({run.command: "\n\n".join(filter(None, parts))})
 
 
 def _measure(options: argparse.Namespace) -> None:
@@ -91,6 +101,7 @@ def _measure(options: argparse.Namespace) -> None:
         case
         for case in _CASES[options.command]()
         if options.only is None or options.only.search(case.name)
+        if not options.names or case.input in options.names
     ]
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     tmpfs, disk = (Path(tempfile.mkdtemp(dir=folder)) for folder in (options.tmpfs, options.disk))
@@ -111,7 +122,8 @@ def _measure(options: argparse.Namespace) -> None:
         redone=counts.redone,
         disturbed=counts.disturbed,
     )
-    if options.only is None:
+    is_whole = options.only is None and not options.names
+    if is_whole:
         results.save(run)
         _refresh(run)
         _refresh_targets()
@@ -120,6 +132,24 @@ def _measure(options: argparse.Namespace) -> None:
     else:
         for name, table in _tables(run).items():
             print(f"\n{name}\n{_text(table)}")
+    if options.command == "scaling":
+        _sample_lock(run, options.tmpfs, is_kept=is_whole)
+
+
+def _sample_lock(run: results.Run, tmpfs: Path, *, is_kept: bool) -> None:
+    """Say for which share of the time the interpreter's lock was held, or why that is not known."""
+    if lock.py_spy() is None:
+        print("the lock was not sampled: py-spy is not installed", file=sys.stderr)
+        return
+    try:
+        table = lock.table(scaling.names_of(run), scaling.machine_cores(), tmpfs)
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        print(f"the lock was not sampled: {error}: {reason}", file=sys.stderr)
+        return
+    print(f"\n{_text(table)}", file=sys.stderr)
+    if is_kept:
+        page.refresh({"lock": page.markdown(table)})
 
 
 def _refresh_targets() -> list[list[str]]:
@@ -183,7 +213,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what to measure; targets: the ratios of the last runs; install: other contenders",
     )
     parser.add_argument(
-        "names", nargs="*", help="install: environments; profile: inputs; reading: tables"
+        "names", nargs="*", help="install: environments; profile, scaling: inputs; reading: tables"
     )
     parser.add_argument("--only", type=re.compile, metavar="REGEX", help="in 'workload: contender'")
     parser.add_argument("--rounds", type=int, help=f"{_ROUNDS}; with --quick {_QUICK_ROUNDS}")

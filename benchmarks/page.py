@@ -60,6 +60,12 @@ def when(run: Run) -> str:
     )
 
 
+def where(run: Run) -> str:
+    """Return on which machine a run was, in a sentence."""
+    cores, memory = run.machine["cores"], run.machine["memory"]
+    return f"On {run.machine['processor']} with {cores} cores and {memory} of memory."
+
+
 def machine(run: Run) -> str:
     """Return where and when a run was."""
     return f"{when(run)}\n\n{markdown([['', ''], *map(list, run.machine.items())])}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure as Plot
 
-from benchmarks import growth
+from benchmarks import growth, scaling
 from benchmarks.figures import spread
 from benchmarks.inputs import INPUTS
 from benchmarks.page import PAGE
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from benchmarks.results import Figure, Run
 
 FOLDER = PAGE.parent
-DECODED, FILES, GROWTH = (f"benchmarks-{name}.svg" for name in ("decoded", "files", "growth"))
+DECODED, FILES, GROWTH, SCALING = (
+    f"benchmarks-{name}.svg" for name in ("decoded", "files", "growth", "scaling")
+)
 _OURS, _LIMIT, _PEER = "#d1495b", "#8d99ae", "#2e6f95"
 _COLUMNS = 2
 _STYLE = {
@@ -129,6 +131,39 @@ def draw_growth(run: Run) -> None:
         left.legend(frameon=False)
 
     _save(GROWTH, (9, 3), draw)
+
+
+def draw_scaling(run: Run) -> None:
+    """Draw pictures per second over cores, a panel for each size, a line for each contender."""
+    names = scaling.names_of(run)
+    lines = {
+        scaling.LIMIT: (_LIMIT, "--"),
+        scaling.THREADS: (_OURS, ":"),
+        scaling.PROCESSES: (_OURS, "-"),
+        scaling.PEER: (_PEER, "-"),
+    }
+
+    def draw(plot: Any) -> None:
+        for axis, name in zip(plot.subplots(1, len(names), squeeze=False).flat, names, strict=True):
+            for contender, (colour, style) in lines.items():
+                found = {
+                    cores: rates
+                    for cores in scaling.cores_of(run)
+                    if (rates := scaling.rates(run, name, cores, contender))
+                }
+                medians = [spread(rates).median for rates in found.values()]
+                axis.plot(list(found), medians, f"o{style}", color=colour, label=contender)
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(scaling.cores_of(run), map(str, scaling.cores_of(run)))
+            axis.set_ylim(bottom=0)
+            axis.grid(axis="y", alpha=0.3)
+            axis.set_title(f"{name}: pictures a second", loc="left", fontsize=9, fontweight="bold")
+            axis.set_xlabel("cores")
+        plot.axes[0].legend(frameon=False, fontsize=8)
+        plot.suptitle(f"{run.machine['processor']}, {run.machine['cores']} cores", fontsize=9)
+
+    if names:
+        _save(SCALING, (3 * len(names), 3), draw)
 
 
 def _save(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> None:

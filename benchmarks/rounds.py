@@ -47,6 +47,8 @@ class Case:
         Key of `INPUTS`.
     place
         Key of `Bench.places`.
+    num_rows
+        Of the input, where not as many as `INPUTS` says.
     """
 
     block: str
@@ -55,6 +57,7 @@ class Case:
     input: str
     place: str = "tmpfs"
     cores: int | None = None
+    num_rows: int | None = None
 
     @property
     def name(self) -> str:
@@ -238,6 +241,8 @@ def _order(case: Case, bench: Bench, out: str, *, check: bool) -> dict[str, Any]
 def num_rows(case: Case, bench: Bench) -> int:
     """Return how many rows the input of a case has."""
     description = INPUTS[case.input]
+    if case.num_rows is not None:
+        return case.num_rows
     return description.quick_rows if bench.quick else description.num_rows
 
 

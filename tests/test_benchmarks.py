@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,9 +19,20 @@ from PIL import Image
 # The benchmarks are not installed. Last, so that `arrowimg` is still what is under test.
 sys.path.append(str(Path(__file__).parents[1]))
 
-from benchmarks import growth, memory, page, profile, results, targets, workloads
+from benchmarks import (
+    growth,
+    lock,
+    memory,
+    page,
+    plots,
+    profile,
+    results,
+    scaling,
+    targets,
+    workloads,
+)
 from benchmarks.checks import ContentError, compare, psnr, repeated_ids
-from benchmarks.contenders import CONTENDERS, ENVIRONMENTS
+from benchmarks.contenders import CONTENDERS, ENVIRONMENTS, arrowimg_file, side_by_side
 from benchmarks.figures import Spread, ratios, spread
 from benchmarks.gauges import Clock
 from benchmarks.inputs import INPUTS, Input, make_input
@@ -213,7 +225,7 @@ class TestTables:
         assert {one.environment for one in CONTENDERS.values()} == {None, *ENVIRONMENTS}
 
     def test_cases_have_names_of_their_own(self) -> None:
-        for cases in (workloads.cases(), growth.cases(), memory.cases()):
+        for cases in (workloads.cases(), growth.cases(), memory.cases(), scaling.cases(16)):
             names = [case.name for case in cases]
             assert len(set(names)) == len(names)
 
@@ -302,6 +314,7 @@ class TestPage:
 
     def test_the_page_has_all_markers(self) -> None:
         names = ["machine", "contenders", "results", "targets", "growth", "memory", "profile"]
+        names += ["scaling", "lock"]
         names += ["fetch", "index", "reshard"]
 
         text = page.PAGE.read_text(encoding="utf-8")
@@ -341,6 +354,132 @@ class TestPage:
         assert results.load("run") is None
         results.save(run([figure()]))
         assert results.load("run") == run([figure()])
+
+
+def scaled(cores: int, contender: str, *seconds: float, name: str = "64x64") -> results.Figure:
+    return figure(scaling.workload(name, cores), contender, seconds)
+
+
+class TestScaling:
+    RUN = run(
+        [
+            scaled(2, scaling.PROCESSES, 0.4, 0.5, 0.6, name="start"),
+            scaled(1, scaling.LIMIT, 2.0, 2.0),
+            scaled(1, scaling.THREADS, 2.5, 2.5),
+            scaled(1, scaling.PEER, 5.0, 10.0),
+            scaled(2, scaling.LIMIT, 1.0, 1.0),
+            scaled(2, scaling.THREADS, 2.0, 2.0),
+            scaled(2, scaling.PROCESSES, 1.5, 2.5),
+            figure(scaling.workload("64x64", 2), scaling.PEER, status="failed", reason="no file"),
+        ],
+        "scaling",
+    )
+
+    @pytest.mark.parametrize(
+        ("cores", "steps"),
+        [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8]), (9, [1, 2, 4, 8, 9])],
+    )
+    def test_cores_double_up_to_those_of_the_machine(self, cores: int, steps: list[int]) -> None:
+        assert scaling.steps(cores) == steps
+
+    def test_all_numbers_of_cores_write_the_same_rows(self) -> None:
+        cases = [case for case in scaling.cases(16) if case.block != "start"]
+
+        assert {case.block for case in cases} == set(scaling.SIZES)
+        for name, size in scaling.SIZES.items():
+            assert size.input in INPUTS
+            rows = {case.num_rows for case in cases if case.block == name}
+            assert rows == {16 * size.rows_per_core}
+
+    def test_one_core_has_no_processes_and_files_no_peer(self) -> None:
+        cases = scaling.cases(2)
+
+        alone = {case.contender.name for case in cases if case.cores == 1}
+        files = {case.contender.name for case in cases if case.block == "15 KB files"}
+        assert alone == {scaling.LIMIT, scaling.THREADS, scaling.PEER}
+        assert files == {scaling.LIMIT, scaling.THREADS, scaling.PROCESSES}
+
+    def test_the_start_of_workers_is_left_out_and_stated(self) -> None:
+        assert scaling.seconds(self.RUN, "64x64", 2, scaling.PROCESSES) == [1.0, 2.0]
+        assert scaling.rates(self.RUN, "64x64", 2, scaling.PROCESSES) == [100.0, 50.0]
+        assert "2 processes 0.50 s" in scaling.starts(self.RUN)
+
+    def test_a_call_no_longer_than_a_start_says_nothing(self) -> None:
+        figures = [
+            scaled(2, scaling.PROCESSES, 2.0, name="start"),
+            scaled(1, scaling.THREADS, 1.0),
+            scaled(2, scaling.PROCESSES, 1.9),
+        ]
+
+        assert scaling.seconds(run(figures), "64x64", 2, scaling.PROCESSES) == []
+
+    def test_the_table_compares_the_better_of_ours(self) -> None:
+        _, one, two = scaling.table(self.RUN)
+
+        assert one[:7] == ["64x64", "1", "50", "40", "", "", "15"]
+        assert one[7].startswith("0.80 ")
+        assert one[8].startswith("3.00 ")
+        assert two[:7] == ["64x64", "2", "100", "50", "75", "53", ""]
+        assert two[7].startswith("0.75 ")
+        assert two[8] == ""
+        assert scaling.missing(self.RUN) == "NeMo Curator: failed (no file)."
+
+    def test_a_plot_names_the_machine(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plots, "FOLDER", tmp_path)
+        machine = {"processor": "A processor", "cores": "2"}
+        measured = msgspec.structs.replace(self.RUN, machine=machine)
+
+        plots.draw_scaling(measured)
+
+        assert "A processor, 2 cores" in (tmp_path / plots.SCALING).read_text(encoding="utf-8")
+
+    def test_processes_side_by_side_write_all_pictures(self, tmp_path: Path) -> None:
+        path, reference = make_input(Input("tiny", "pixels", ((8, 8),), 200, 200), 200, tmp_path)
+        table, out = read_table(str(path)), tmp_path / "out"
+        out.mkdir()
+
+        team = side_by_side.prepare(table, module="limit_encode", processes=2, threads=1)
+        side_by_side.write(team, str(out))
+
+        assert len(team.parts) == 2
+        found = side_by_side.read_back(str(out), team)
+        assert compare(found, str(reference)) == "same bytes, same ids"
+
+    def test_a_process_that_fails_is_an_error(self, tmp_path: Path) -> None:
+        path, _ = make_input(Input("tiny", "pixels", ((8, 8),), 4, 4), 4, tmp_path)
+
+        with pytest.raises(EOFError):
+            side_by_side.prepare(
+                read_table(str(path)), module="limit_encode", processes=1, unknown=1
+            )
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_an_arrow_file_is_written_whole(self, workers: int, tmp_path: Path) -> None:
+        path, reference = make_input(Input("tiny", "pixels", ((8, 8),), 6, 6), 6, tmp_path)
+        out = tmp_path / "out"
+
+        prepared = arrowimg_file.prepare(read_table(str(path)))
+        arrowimg_file.write(prepared, str(out), workers=workers, images_per_tar=2)
+        prepared.unlink()
+
+        found = arrowimg_file.read_back(str(out), prepared)
+        assert compare(found, str(reference)) == "same bytes, same ids"
+
+
+class TestLock:
+    HELD = "<module> (lock.py:9);write_again (lock.py:7);hash 3\nrun (threading.py:1);encode 4\n"
+    IDLE = "write_again (lock.py:7);wait 20\nwrite_again (lock.py:8);rmtree 5\nrun;encode 18\n"
+
+    def test_any_thread_may_hold_it(self) -> None:
+        assert lock.num_held(self.HELD) == 7
+
+    def test_a_moment_is_one_stack_of_the_main_thread(self) -> None:
+        assert lock.num_moments(self.IDLE) == 20
+
+    def test_removing_files_does_not_count(self) -> None:
+        assert lock.num_held("write_again;rmtree (shutil.py:1) 9\n") == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

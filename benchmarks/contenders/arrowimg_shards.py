@@ -69,6 +69,11 @@ def _write(table: pa.Table, sink: pa.NativeFile) -> None:
 
 
 def read_back(out: str, _prepared: Source) -> Iterator[tuple[str, bytes]]:
+    yield from read_pairs(out)
+
+
+def read_pairs(out: str) -> Iterator[tuple[str, bytes]]:
+    """Yield each picture's id, by the sidecars, and its data, by `tarfile`."""
     sidecars = sorted(Path(out).glob("*.parquet"))
     ids = chain.from_iterable(
         pq.read_table(path, columns=["image_id"])["image_id"].to_pylist() for path in sidecars
