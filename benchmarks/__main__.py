@@ -101,7 +101,7 @@ def _measure(options: argparse.Namespace) -> None:
         case
         for case in _CASES[options.command]()
         if options.only is None or options.only.search(case.name)
-        if not options.names or case.input in options.names
+        if not options.names or case.input in options.names or case.block == scaling.START
     ]
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     tmpfs, disk = (Path(tempfile.mkdtemp(dir=folder)) for folder in (options.tmpfs, options.disk))

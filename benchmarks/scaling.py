@@ -50,7 +50,7 @@ SIZES = {
     "15 KB files": Size("15KB", 20_000, ("limit_write", {}), has_peer=False),
 }
 LIMIT, THREADS, PROCESSES, PEER = "limit", "threads", "processes", "NeMo Curator"
-_START = "start"
+START = "start"
 _SHARDS_PER_CORE = 8
 _START_ROWS = 64
 
@@ -74,7 +74,7 @@ def cases(cores: int | None = None) -> list[Case]:
     """Return what is measured on a machine of so many cores; None: on this one."""
     available = cores or machine_cores()
     return [
-        *(_case(_START, step, _start(step), "64", _START_ROWS) for step in steps(available)[1:]),
+        *(_case(START, step, _start(step), "64", _START_ROWS) for step in steps(available)[1:]),
         *(
             _case(name, step, contender, size.input, size.rows_per_core * available)
             for name, size in SIZES.items()
@@ -89,7 +89,9 @@ def _case(name: str, cores: int, contender: Contender, source: str, num_rows: in
 
 
 def _start(cores: int) -> Contender:
-    settings = {"images_per_tar": 1, "encode_threads": cores, "workers": cores}
+    # A shard for each: more of them would take time of their own.
+    per_tar = -(-_START_ROWS // cores)
+    settings = {"images_per_tar": per_tar, "encode_threads": cores, "workers": cores}
     return Contender(PROCESSES, "arrowimg_file", "", settings=settings, in_process=False)
 
 
@@ -137,6 +139,8 @@ def seconds(run: Run, name: str, cores: int, contender: str) -> list[float]:
     if figure is None:
         return []
     start = _start_seconds(run, cores) if contender == PROCESSES else 0.0
+    if start is None:
+        return []
     # Where all there is to do takes less than a start varies, nothing is known.
     left = [taken - start for taken in figure.seconds]
     return left if min(left) > 0 else []
@@ -149,9 +153,9 @@ def rates(run: Run, name: str, cores: int, contender: str) -> list[float]:
     return [num_rows / taken for taken in seconds(run, name, cores, contender)]
 
 
-def _start_seconds(run: Run, cores: int) -> float:
-    figure = run.figure(workload(_START, cores), PROCESSES)
-    return 0.0 if figure is None else spread(figure.seconds).median
+def _start_seconds(run: Run, cores: int) -> float | None:
+    figure = run.figure(workload(START, cores), PROCESSES)
+    return None if figure is None else spread(figure.seconds).median
 
 
 def table(run: Run) -> list[list[str]]:
@@ -174,13 +178,15 @@ def table(run: Run) -> list[list[str]]:
 
 
 def starts(run: Run) -> str:
-    """Return what starting workers took, in a sentence; "" where it was not measured."""
+    """Return what starting workers took, in a sentence."""
     found = [
-        f"{cores} processes {_start_seconds(run, cores):.2f} s"
+        f"{cores} processes {taken:.2f} s"
         for cores in cores_of(run)
-        if run.figure(workload(_START, cores), PROCESSES) is not None
+        if (taken := _start_seconds(run, cores)) is not None
     ]
-    return f"Starting them, and writing {_START_ROWS} thumbnails: {', '.join(found)}." * bool(found)
+    if not found:
+        return "What starting the workers takes is not known: no figure stands without it."
+    return f"Starting them, and writing {_START_ROWS} thumbnails: {', '.join(found)}."
 
 
 def missing(run: Run) -> str:

@@ -413,6 +413,14 @@ class TestScaling:
 
         assert scaling.seconds(run(figures), "64x64", 2, scaling.PROCESSES) == []
 
+    def test_without_a_start_only_whole_calls_are_known(self) -> None:
+        measured = run([one for one in self.RUN.figures if not one.workload.startswith("start")])
+
+        two = scaling.table(measured)[2]
+
+        assert two[4:6] == ["", "53"]
+        assert "not known" in scaling.starts(measured)
+
     def test_the_table_compares_the_better_of_ours(self) -> None:
         _, one, two = scaling.table(self.RUN)
 
