@@ -47,14 +47,13 @@ _CURVES = (
     "(benchmarks-growth.svg)"
 )
 
-_SCALING = "![Pictures a second over the number of cores](benchmarks-scaling.svg)"
-
-_CASES: dict[str, Callable[[], list[Case]]] = {
-    "run": workloads.cases,
-    "growth": growth.cases,
-    "memory": memory.cases,
-    "scaling": scaling.cases,
+_CASES: dict[str, Callable[[bool], list[Case]]] = {
+    "run": lambda _: workloads.cases(),
+    "growth": lambda _: growth.cases(),
+    "memory": lambda _: memory.cases(),
+    "scaling": lambda quick: scaling.cases(quick=quick),
 }
+"""What each command measures, by whether the run is a quick one."""
 
 _TABLES = {"fetch": reading.fetch, "index": reading.index, "reshard": copying.reshard}
 """What can be measured of datasets that are there, by what its section of the page is called."""
@@ -85,21 +84,28 @@ def _refresh(run: results.Run) -> None:
             }
         )
         return
+    if run.command == "scaling":
+        page.refresh({"scaling": "\n\n".join(map(_scaling, results.load_all("scaling")))})
+        return
+    parts = [page.when(run), page.markdown(_tables(run)[run.command])]
     if run.command == "growth":
         plots.draw_growth(run)
-    parts = [page.when(run), page.markdown(_tables(run)[run.command])]
-    if run.command == "scaling":
-        plots.draw_scaling(run)
-        parts = [_SCALING, page.where(run), *parts, scaling.starts(run), scaling.missing(run)]
-    if run.command == "growth":
         parts.insert(0, _CURVES)
     page.refresh({run.command: "\n\n".join(filter(None, parts))})
+
+
+def _scaling(run: results.Run) -> str:
+    """Return what the page says of one machine."""
+    plots.draw_scaling(run)
+    plot = f"![Pictures a second over the number of cores]({plots.scaling_plot(run)})"
+    said = [page.where(run), plot, page.when(run), page.markdown(scaling.table(run))]
+    return "\n\n".join(filter(None, [*said, scaling.starts(run), scaling.missing(run)]))
 
 
 def _measure(options: argparse.Namespace) -> None:
     cases = [
         case
-        for case in _CASES[options.command]()
+        for case in _CASES[options.command](options.quick)
         if options.only is None or options.only.search(case.name)
         if not options.names or case.input in options.names or case.block == scaling.START
     ]
@@ -124,7 +130,7 @@ def _measure(options: argparse.Namespace) -> None:
     )
     is_whole = options.only is None and not options.names
     if is_whole:
-        results.save(run)
+        results.save(run, scaling.kept_as(run) if run.command == "scaling" else "")
         _refresh(run)
         _refresh_targets()
     if options.json:
@@ -149,7 +155,7 @@ def _sample_lock(run: results.Run, tmpfs: Path, *, is_kept: bool) -> None:
         return
     print(f"\n{_text(table)}", file=sys.stderr)
     if is_kept:
-        page.refresh({"lock": page.markdown(table)})
+        page.refresh({"lock": f"{page.where(run)}\n\n{page.markdown(table)}"})
 
 
 def _refresh_targets() -> list[list[str]]:

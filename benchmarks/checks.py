@@ -22,7 +22,12 @@ class ContentError(ValueError):
     """What was read back is not what was given."""
 
 
-def compare(pictures: Iterable[tuple[str | None, bytes]], reference: str, repeats: int = 1) -> str:
+def compare(
+    pictures: Iterable[tuple[str | None, bytes]],
+    reference: str,
+    repeats: int = 1,
+    num_rows: int | None = None,
+) -> str:
     """Return in words how the pictures equal those of the reference.
 
     Parameters
@@ -34,13 +39,15 @@ def compare(pictures: Iterable[tuple[str | None, bytes]], reference: str, repeat
         An Arrow file with columns image_id and file.
     repeats
         How often the reference was written, see `repeated_ids`.
+    num_rows
+        How many of its rows, from the first; None: all.
 
     Raises
     ------
     ContentError
         When a picture is missing, is there twice, or differs.
     """
-    ids, files = _read_reference(reference, repeats)
+    ids, files = _read_reference(reference, repeats, num_rows)
     place_of = {image_id: place for place, image_id in enumerate(ids)}
     seen = np.zeros(len(ids), np.bool_)
     worst, same_bytes, has_ids = np.inf, True, True
@@ -80,8 +87,8 @@ def psnr(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     return float(10 * np.log10(255**2 / error)) if error else np.inf
 
 
-def _read_reference(path: str, repeats: int) -> tuple[list[str], list[bytes]]:
-    table = read_table(path)
+def _read_reference(path: str, repeats: int, num_rows: int | None) -> tuple[list[str], list[bytes]]:
+    table = read_table(path).slice(0, num_rows)
     return repeated_ids(table["image_id"].to_pylist(), repeats), table["file"].to_pylist()
 
 

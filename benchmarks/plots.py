@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.results import Figure, Run
 
 FOLDER = PAGE.parent
-DECODED, FILES, GROWTH, SCALING = (
-    f"benchmarks-{name}.svg" for name in ("decoded", "files", "growth", "scaling")
-)
+DECODED, FILES, GROWTH = (f"benchmarks-{name}.svg" for name in ("decoded", "files", "growth"))
 _OURS, _LIMIT, _PEER = "#d1495b", "#8d99ae", "#2e6f95"
 _COLUMNS = 2
 _STYLE = {
@@ -133,6 +131,11 @@ def draw_growth(run: Run) -> None:
     _save(GROWTH, (9, 3), draw)
 
 
+def scaling_plot(run: Run) -> str:
+    """Return the name of the plot of a run: one for each number of cores of the machine."""
+    return f"benchmarks-{scaling.kept_as(run)}.svg"
+
+
 def draw_scaling(run: Run) -> None:
     """Draw pictures per second over cores, a panel for each size, a line for each contender."""
     names = scaling.names_of(run)
@@ -163,7 +166,7 @@ def draw_scaling(run: Run) -> None:
         plot.suptitle(f"{run.machine['processor']}, {run.machine['cores']} cores", fontsize=9)
 
     if names:
-        _save(SCALING, (3 * len(names), 3), draw)
+        _save(scaling_plot(run), (3 * len(names), 3), draw)
 
 
 def _save(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> None:

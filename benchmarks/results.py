@@ -113,13 +113,19 @@ def encode(run: Run) -> bytes:
     return msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n"
 
 
-def save(run: Run) -> None:
-    """Keep a run in place of the last of its command."""
+def save(run: Run, name: str = "") -> None:
+    """Keep a run in place of the last of its name; that is its command, if none is given."""
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{run.command}.json").write_bytes(encode(run))
+    (FOLDER / f"{name or run.command}.json").write_bytes(encode(run))
 
 
-def load(command: str) -> Run | None:
-    """Return the last run of a command, None where there is none."""
-    path = FOLDER / f"{command}.json"
+def load(name: str) -> Run | None:
+    """Return the last run of a name, None where there is none."""
+    path = FOLDER / f"{name}.json"
     return msgspec.json.decode(path.read_bytes(), type=Run) if path.exists() else None
+
+
+def load_all(command: str) -> list[Run]:
+    """Return the last runs of a command on machines of different numbers of cores, fewest first."""
+    runs = (load(path.stem) for path in FOLDER.glob(f"{command}-*.json"))
+    return sorted(filter(None, runs), key=lambda run: int(run.machine["cores"]))

@@ -49,6 +49,8 @@ class Case:
         Key of `Bench.places`.
     num_rows
         Of the input, where not as many as `INPUTS` says.
+    input_rows
+        Of the input that these are the first of, where it has more.
     """
 
     block: str
@@ -58,6 +60,7 @@ class Case:
     place: str = "tmpfs"
     cores: int | None = None
     num_rows: int | None = None
+    input_rows: int | None = None
 
     @property
     def name(self) -> str:
@@ -221,9 +224,12 @@ def _order(case: Case, bench: Bench, out: str, *, check: bool) -> dict[str, Any]
     """Return what the worker is asked to do, as JSON types.
 
     Keys: module and settings of the contender, input and reference (paths; no reference, no check),
-    out (a folder that is not there yet), packages (whose versions are wanted).
+    num_rows (the first of the input), out (a folder that is not there yet), packages (whose
+    versions are wanted).
     """
-    path, reference = make_input(INPUTS[case.input], num_rows(case, bench), bench.places["tmpfs"])
+    rows = num_rows(case, bench)
+    in_input = case.input_rows or rows
+    path, reference = make_input(INPUTS[case.input], in_input, bench.places["tmpfs"])
     environment = ENVIRONMENTS.get(case.contender.environment or "")
     requirements = (*environment.requires, *environment.without_dependencies) if environment else ()
     return {
@@ -231,6 +237,7 @@ def _order(case: Case, bench: Bench, out: str, *, check: bool) -> dict[str, Any]
         "settings": case.contender.settings,
         "input": str(path),
         "reference": str(reference) if check else None,
+        "num_rows": rows,
         "out": out,
         "packages": [
             requirement.partition("=")[0].partition("[")[0] for requirement in requirements

@@ -1,7 +1,7 @@
 """What more cores bring: one call with threads or processes, its limit, and NeMo Curator.
 
-The same rows whatever the number of cores, in eight shards for each core of the machine; processes
-are bound to as many cores as they may use. The limit, and NeMo Curator, are as many processes of
+As many rows for each core, whatever their number, in eight shards for each; processes are bound to
+as many cores as they may use. The limit, and NeMo Curator, are as many processes of
 one thread, each with its part of the rows, that are there before the clock starts. The workers of
 arrowimg start within the call; what that takes is measured by a call that writes next to nothing.
 """
@@ -28,8 +28,8 @@ class Size(NamedTuple):
     ----------
     input
         Key of `benchmarks.inputs.INPUTS`.
-    rows_per_core
-        For about a second of one core.
+    rows_per_core, quick_rows_per_core
+        For about a second of one core, and of a quick run.
     limit
         Module of `benchmarks.contenders`, and its settings for one thread.
     has_peer
@@ -38,16 +38,17 @@ class Size(NamedTuple):
 
     input: str
     rows_per_core: int
+    quick_rows_per_core: int
     limit: tuple[str, dict[str, int]]
     has_peer: bool = True
 
 
 _ENCODE = ("limit_encode", {"threads": 1})
 SIZES = {
-    "64x64": Size("64", 16_000, _ENCODE),
-    "256x256": Size("256", 2_000, _ENCODE),
-    "1024x768": Size("1024", 200, _ENCODE),
-    "15 KB files": Size("15KB", 20_000, ("limit_write", {}), has_peer=False),
+    "64x64": Size("64", 32_000, 8_000, _ENCODE),
+    "256x256": Size("256", 5_000, 2_000, _ENCODE),
+    "1024x768": Size("1024", 500, 200, _ENCODE),
+    "15 KB files": Size("15KB", 50_000, 16_000, ("limit_write", {}), has_peer=False),
 }
 LIMIT, THREADS, PROCESSES, PEER = "limit", "threads", "processes", "NeMo Curator"
 START = "start"
@@ -65,49 +66,65 @@ def steps(cores: int) -> list[int]:
     return [*(2**power for power in range((cores - 1).bit_length())), cores]
 
 
+def kept_as(run: Run) -> str:
+    """Return the name under which a run is kept: one for each number of cores of the machine."""
+    return f"scaling-{run.machine['cores']}-cores"
+
+
 def workload(name: str, cores: int) -> str:
     """Return what the cases of so many cores are called."""
     return f"{name}, {cores} core{'s' * (cores > 1)}"
 
 
-def cases(cores: int | None = None) -> list[Case]:
+def cases(cores: int | None = None, *, quick: bool = False) -> list[Case]:
     """Return what is measured on a machine of so many cores; None: on this one."""
     available = cores or machine_cores()
+    rows = {
+        name: size.quick_rows_per_core if quick else size.rows_per_core
+        for name, size in SIZES.items()
+    }
     return [
-        *(_case(START, step, _start(step), "64", _START_ROWS) for step in steps(available)[1:]),
         *(
-            _case(name, step, contender, size.input, size.rows_per_core * available)
+            Case(START, workload(START, step), _start(step), "64", cores=step, num_rows=_START_ROWS)
+            for step in steps(available)[1:]
+        ),
+        *(
+            Case(
+                name,
+                workload(name, step),
+                contender,
+                size.input,
+                cores=step,
+                num_rows=rows[name] * step,
+                input_rows=rows[name] * available,
+            )
             for name, size in SIZES.items()
             for step in steps(available)
-            for contender in _contenders(size, step)
+            for contender in _contenders(size, step, rows[name])
         ),
     ]
-
-
-def _case(name: str, cores: int, contender: Contender, source: str, num_rows: int) -> Case:
-    return Case(name, workload(name, cores), contender, source, cores=cores, num_rows=num_rows)
 
 
 def _start(cores: int) -> Contender:
     # A shard for each: more of them would take time of their own.
     per_tar = -(-_START_ROWS // cores)
     settings = {"images_per_tar": per_tar, "encode_threads": cores, "workers": cores}
-    return Contender(PROCESSES, "arrowimg_file", "", settings=settings, in_process=False)
+    return Contender(PROCESSES, "arrowimg_call", "", settings=settings, in_process=False)
 
 
-def _contenders(size: Size, cores: int) -> list[Contender]:
+def _contenders(size: Size, cores: int, rows_per_core: int) -> list[Contender]:
     options = {
-        "images_per_tar": size.rows_per_core // _SHARDS_PER_CORE,
+        "images_per_tar": rows_per_core // _SHARDS_PER_CORE,
         "encode_threads": cores,
     }
     module, settings = size.limit
     found = [
         _side_by_side(LIMIT, cores, module, settings),
-        Contender(THREADS, "arrowimg_file", "", settings=options | {"workers": 1}),
+        Contender(THREADS, "arrowimg_call", "", settings=options | {"workers": 1}),
     ]
     if cores > 1:
         many = options | {"workers": cores}
-        found.append(Contender(PROCESSES, "arrowimg_file", "", settings=many, in_process=False))
+        found.append(Contender(PROCESSES, "arrowimg_call", "", settings=many, in_process=False))
     if size.has_peer:
         found.append(_side_by_side(PEER, cores, "nemo_curator", {}, "nemo-curator"))
     return found

@@ -52,7 +52,8 @@ def measure(order: dict[str, Any]) -> dict[str, Any]:
         See `benchmarks.rounds.Case.order`.
     """
     contender = cast("Module", importlib.import_module(f"benchmarks.contenders.{order['module']}"))
-    table, settings, out = read_table(order["input"]), order["settings"], order["out"]
+    table = read_table(order["input"]).slice(0, order["num_rows"])
+    settings, out = order["settings"], order["out"]
     _in_empty_folder(contender, table.slice(0, _WARM_UP_ROWS), out, settings)
     touch(table)
     prepared = contender.prepare(table, **settings)
@@ -98,6 +99,7 @@ def _check(contender: Module, prepared: Any, order: dict[str, Any]) -> str:
         contender.read_back(order["out"], prepared),
         order["reference"],
         order["settings"].get("repeats", 1),
+        order["num_rows"],
     )
 
 

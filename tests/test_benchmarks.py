@@ -32,7 +32,7 @@ from benchmarks import (
     workloads,
 )
 from benchmarks.checks import ContentError, compare, psnr, repeated_ids
-from benchmarks.contenders import CONTENDERS, ENVIRONMENTS, arrowimg_file, side_by_side
+from benchmarks.contenders import CONTENDERS, ENVIRONMENTS, arrowimg_call, side_by_side
 from benchmarks.figures import Spread, ratios, spread
 from benchmarks.gauges import Clock
 from benchmarks.inputs import INPUTS, Input, make_input
@@ -148,6 +148,15 @@ class TestChecks:
         assert compare(twice, reference, repeats=2) == "same bytes, same ids"
         with pytest.raises(ContentError, match="3 of 6"):
             compare(twice[:3], reference, repeats=2)
+
+    def test_the_first_rows_of_a_reference_may_be_all(self, reference: str) -> None:
+        given = self.given(reference)
+
+        assert compare(given[:2], reference, num_rows=2) == "same bytes, same ids"
+        with pytest.raises(ContentError, match="missing"):
+            compare(given[:1], reference, num_rows=2)
+        with pytest.raises(ContentError, match="not asked for"):
+            compare(given, reference, num_rows=2)
 
     def test_psnr_is_ten_times_the_logarithm_of_the_error(self) -> None:
         black = np.zeros((4, 4), np.uint8)
@@ -355,6 +364,20 @@ class TestPage:
         results.save(run([figure()]))
         assert results.load("run") == run([figure()])
 
+    def test_runs_on_several_machines_are_kept_side_by_side(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(results, "FOLDER", tmp_path)
+        runs = [
+            msgspec.structs.replace(run([figure()], "scaling"), machine={"cores": cores})
+            for cores in ("2", "16")
+        ]
+        for one in runs[::-1]:
+            results.save(one, scaling.kept_as(one))
+
+        assert results.load_all("scaling") == runs
+        assert results.load("scaling") is None
+
 
 def scaled(cores: int, contender: str, *seconds: float, name: str = "64x64") -> results.Figure:
     return figure(scaling.workload(name, cores), contender, seconds)
@@ -382,14 +405,28 @@ class TestScaling:
     def test_cores_double_up_to_those_of_the_machine(self, cores: int, steps: list[int]) -> None:
         assert scaling.steps(cores) == steps
 
-    def test_all_numbers_of_cores_write_the_same_rows(self) -> None:
+    def test_each_core_has_as_many_rows(self) -> None:
         cases = [case for case in scaling.cases(16) if case.block != "start"]
 
         assert {case.block for case in cases} == set(scaling.SIZES)
         for name, size in scaling.SIZES.items():
             assert size.input in INPUTS
-            rows = {case.num_rows for case in cases if case.block == name}
-            assert rows == {16 * size.rows_per_core}
+            rows = {(case.cores, case.num_rows) for case in cases if case.block == name}
+            assert rows == {(step, step * size.rows_per_core) for step in (1, 2, 4, 8, 16)}
+        assert {case.input_rows for case in cases} == {
+            16 * size.rows_per_core for size in scaling.SIZES.values()
+        }
+
+    def test_a_quick_run_has_fewer_rows_in_as_many_tars(self) -> None:
+        quick = [case for case in scaling.cases(2, quick=True) if case.block != "start"]
+
+        for case in quick:
+            assert (
+                case.num_rows == (case.cores or 0) * scaling.SIZES[case.block].quick_rows_per_core
+            )
+            if "images_per_tar" in case.contender.settings:
+                tars = (case.num_rows or 0) / case.contender.settings["images_per_tar"]
+                assert tars == 8 * (case.cores or 0)
 
     def test_one_core_has_no_processes_and_files_no_peer(self) -> None:
         cases = scaling.cases(2)
@@ -441,7 +478,8 @@ class TestScaling:
 
         plots.draw_scaling(measured)
 
-        assert "A processor, 2 cores" in (tmp_path / plots.SCALING).read_text(encoding="utf-8")
+        plot = tmp_path / "benchmarks-scaling-2-cores.svg"
+        assert "A processor, 2 cores" in plot.read_text(encoding="utf-8")
 
     def test_processes_side_by_side_write_all_pictures(self, tmp_path: Path) -> None:
         path, reference = make_input(Input("tiny", "pixels", ((8, 8),), 200, 200), 200, tmp_path)
@@ -468,11 +506,12 @@ class TestScaling:
         path, reference = make_input(Input("tiny", "pixels", ((8, 8),), 6, 6), 6, tmp_path)
         out = tmp_path / "out"
 
-        prepared = arrowimg_file.prepare(read_table(str(path)))
-        arrowimg_file.write(prepared, str(out), workers=workers, images_per_tar=2)
-        prepared.unlink()
+        prepared = arrowimg_call.prepare(read_table(str(path)), workers=workers)
+        arrowimg_call.write(prepared, str(out), workers=workers, images_per_tar=2)
+        if workers > 1:
+            prepared.unlink()
 
-        found = arrowimg_file.read_back(str(out), prepared)
+        found = arrowimg_call.read_back(str(out), prepared)
         assert compare(found, str(reference)) == "same bytes, same ids"
 
 

@@ -1,4 +1,4 @@
-"""arrowimg's one call on an Arrow file, which its workers open by themselves."""
+"""arrowimg's one call: on a table, or on an Arrow file, which its workers open by themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _RECORD_ROWS = 1_000
 
 
-def prepare(table: pa.Table, **_settings: Any) -> Path:
+def prepare(table: pa.Table, workers: int, **_settings: Any) -> pa.Table | Path:
+    if workers == 1:
+        return table
     handle, path = tempfile.mkstemp(suffix=".arrow")
     os.close(handle)
     with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -26,9 +28,9 @@ def prepare(table: pa.Table, **_settings: Any) -> Path:
     return Path(path)
 
 
-def write(prepared: Path, out: str, **options: Any) -> None:
+def write(prepared: pa.Table | Path, out: str, **options: Any) -> None:
     arrowimg.write_shards(prepared, out, progress=False, **options)
 
 
-def read_back(out: str, _prepared: Path) -> Iterator[tuple[str, bytes]]:
+def read_back(out: str, _prepared: pa.Table | Path) -> Iterator[tuple[str, bytes]]:
     yield from arrowimg_shards.read_pairs(out)
