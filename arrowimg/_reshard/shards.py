@@ -50,8 +50,11 @@ class Copying(Struct, frozen=True):
         """Write a shard, unless it is there and is to be trusted."""
         options = self.target.options
         parts = CopiedParts(shard, self.metadata_names, options)
-        found = committed_shard(self.target.storage, shard.number, parts.row_names, options)
-        return found or self.target.write(shard.number, parts, parts.check)
+        if options.if_exists == "skip":
+            found = committed_shard(self.target.storage, shard.number, parts.row_names, options)
+            if found is not None:
+                return found
+        return self.target.write(shard.number, parts, parts.check)
 
 
 class CopyShard(Struct, frozen=True):
@@ -92,7 +95,8 @@ def write_copies(
     if usable > 1:
         return _by_processes(copying, planned, usable)
     threads = min(usable_cores(), _MOST_THREADS)
-    return map_on_threads(copying.write, planned, threads, threads)
+    # The rows of one more are read ahead, so that no thread waits for them.
+    return map_on_threads(copying.write, planned, threads, threads + 1)
 
 
 def _by_processes(
