@@ -288,16 +288,21 @@ def fetch_pictures(storage: Storage, rows: pa.Table, *, check: bool = True) -> p
     ChecksumError, MissingFileError, StorageError
         See `read_pictures`.
     """
+    places = places_of(storage, rows)
+    return read_pictures(places, rows["checksum"].to_pylist() if check else None)
+
+
+def places_of(storage: Storage, rows: pa.Table) -> Places:
+    """Return where the picture of each row is; rows as `fetch_pictures` takes them."""
     tars = rows["tar_file"].combine_chunks().dictionary_encode()
     has_picture = pc.is_valid(rows["offset"]).to_numpy()
-    places = Places(
+    return Places(
         [(storage, name) for name in tars.dictionary.to_pylist()],
         np.where(has_picture, tars.indices.to_numpy().astype(np.int64), -1),
         pc.fill_null(rows["offset"], 0).to_numpy(),
         pc.fill_null(rows["size"], 0).to_numpy(),
         lambda row: str(rows["member_name"][row]),
     )
-    return read_pictures(places, rows["checksum"].to_pylist() if check else None)
 
 
 def read_layout(storage: Storage, shard: ShardEntry) -> Layout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,15 @@ from arrowimg._format.column_types import wider_columns
 from arrowimg._format.members import extra_members
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.tar import sample_nbytes
+from arrowimg._format.tar_writer import PicturePlaces, TarWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
+
+    from arrowimg._core.checksums import ChecksumName
+    from arrowimg._core.pieces import PiecesWriter
 
 
 OffsetsAndChecksums: TypeAlias = "tuple[npt.NDArray[np.int64], list[bytes]]"
@@ -40,6 +44,34 @@ PICTURE_SCHEMA = pa.schema(
 """What a sidecar says of each picture of a sample; of further ones, as a struct column."""
 
 _TABLES = ("stored", "metadata", "members", "pictures")
+
+
+class Writable(Protocol):
+    """Rows that can be written into a tar: `Samples`, or others that know their pictures' sizes."""
+
+    @property
+    def stored(self) -> pa.Table:
+        """As of `Samples`; with ``size`` in place of ``image_data`` where that is not in memory."""
+        ...
+
+    @property
+    def metadata(self) -> pa.Table:
+        """As of `Samples`."""
+        ...
+
+    @property
+    def pictures(self) -> pa.Table:
+        """As of `Samples`, in each struct ``size`` in place of ``image_data`` as in `stored`."""
+        ...
+
+    @property
+    def lacks_members(self) -> bool:
+        """As of `Samples`."""
+        ...
+
+    def write_to(self, tar: PiecesWriter, checksum_name: ChecksumName) -> dict[str, PicturePlaces]:
+        """Write the members of the rows; returns what `TarWriter.write_samples` does."""
+        ...
 
 
 class Samples(Struct, frozen=True):
@@ -149,6 +181,10 @@ class Samples(Struct, frozen=True):
     def tar_nbytes(self) -> npt.NDArray[np.int64]:
         """Return the bytes that each row takes in a tar; 0 for a row with an error: (N,)."""
         return sample_nbytes(self.data().values())
+
+    def write_to(self, tar: PiecesWriter, checksum_name: ChecksumName) -> dict[str, PicturePlaces]:
+        """Write the members, see `TarWriter.write_samples`."""
+        return TarWriter(tar, checksum_name).write_samples(self)
 
     def extra_data(self) -> dict[str, pa.LargeBinaryArray]:
         """Return the data of the members that are no pictures, as `data` does."""

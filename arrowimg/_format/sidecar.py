@@ -180,7 +180,7 @@ def _picture_columns(
     return {
         "member_name": pc.binary_join_element_wise(keys, stored["extension"], "."),
         "offset": _of_present(pa.array(offsets, pa.int64()), has_member),
-        "size": pc.binary_length(stored[IMAGE_DATA]),
+        "size": _sizes(stored),
         "width": stored["width"],
         "height": stored["height"],
         "channels": stored["channels"],
@@ -188,6 +188,12 @@ def _picture_columns(
         "action": stored["action"],
         "error": stored["error"],
     }
+
+
+def _sizes(stored: pa.Table) -> pa.ChunkedArray:
+    """Return the bytes of each picture, of those that were copied without a look at them too."""
+    has_sizes = IMAGE_DATA not in stored.column_names
+    return stored["size"] if has_sizes else pc.binary_length(stored[IMAGE_DATA])
 
 
 def _picture_struct(

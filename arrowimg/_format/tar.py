@@ -78,9 +78,7 @@ def framed_members(
     """
     num_members, sizes = len(data), value_sizes(data)
     is_there = is_valid(data) if data.null_count else None
-    headers = np.empty((num_members, BLOCK), np.uint8)
-    headers[:] = _TEMPLATE
-    _fill_headers(headers, _padded(names), sizes)
+    headers = member_headers(names, sizes)
     ends = np.zeros(num_members + 1, np.int64)
     np.cumsum(-sizes % BLOCK, out=ends[1:])
     return (
@@ -88,6 +86,17 @@ def framed_members(
         data,
         large_binary(ends, pa.py_buffer(bytes(ends[-1])), is_there),
     )
+
+
+def member_headers(names: pa.StringArray, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Return the header of each member, given what `framed_members` takes and its bytes: (N, 512).
+
+    uint8, in memory of its own.
+    """
+    headers = np.empty((len(names), BLOCK), np.uint8)
+    headers[:] = _TEMPLATE
+    _fill_headers(headers, _padded(names), sizes)
+    return headers
 
 
 def member_names(keys: pa.StringArray, extension: str) -> pa.StringArray:

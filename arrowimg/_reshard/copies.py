@@ -13,21 +13,23 @@ from msgspec import Struct
 from arrowimg._core.checksums import CHECKSUM_NBYTES
 from arrowimg._core.splits import split_by_size
 from arrowimg._core.tables import in_one_chunk
-from arrowimg._dataset.sidecars import fetch_pictures, rows_of_picture
+from arrowimg._dataset.sidecars import fetch_pictures, places_of, rows_of_picture
 from arrowimg._format.keys import UNNAMED_PREFIX, sample_key_column
 from arrowimg._format.layout import picture_names
 from arrowimg._format.members import extra_members, list_columns
 from arrowimg._format.parquet import IMAGE_DATA
-from arrowimg._format.samples import Samples, extensions_of
+from arrowimg._format.samples import Samples, Writable, extensions_of
 from arrowimg._format.sidecar import SIDECAR_SCHEMA
 from arrowimg._format.tar import END_OF_ARCHIVE, sample_nbytes, tar_nbytes
+from arrowimg._reshard.unread import UnreadSamples
 from arrowimg._storage.base import Storage
+from arrowimg._storage.ranges import check_places
 from arrowimg._write.options import WriteOptions
 from arrowimg._write.packing.plan import PartStream, PlannedShard, plan_shards
 from arrowimg.errors import ChecksumError, OptionError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from arrowimg._images.identity import RowName
     from arrowimg._reshard.source import Selection
@@ -86,8 +88,8 @@ class CopiedParts(Struct, frozen=True):
         tables = [rows.table.select(columns) for rows in self.shard.parts]
         return list(zip(*(it.to_pylist() for it in pa.concat_tables(tables).columns), strict=True))
 
-    def __iter__(self) -> Iterator[Samples]:
-        """Yield the rows with their pictures.
+    def __iter__(self) -> Iterator[Writable]:
+        """Yield the rows, with their pictures where these have to be in memory.
 
         Raises
         ------
@@ -100,10 +102,12 @@ class CopiedParts(Struct, frozen=True):
             When a tar is not there or cannot be read.
         """
         first_row = self.shard.first_row
+        is_read_now = any(map(self._is_read_now, self.shard.parts))
         for rows in self.shard.parts:
-            nbytes = self._picture_nbytes(rows.table)
+            nbytes = self._picture_nbytes(rows.table) * is_read_now
             for part in split_by_size(nbytes, _READ_NBYTES, _READ_ROWS):
-                yield self._read(rows.slice(part.start, part.stop), first_row)
+                some = rows.slice(part.start, part.stop)
+                yield (self._read if is_read_now else self._unread)(some, first_row)
                 first_row += part.stop - part.start
 
     def check(self, sidecar: pa.Table) -> None:
@@ -145,29 +149,51 @@ class CopiedParts(Struct, frozen=True):
         sizes = [table["size"], *(pc.struct_field(table[name], "size") for name in names)]
         return np.sum([size.fill_null(0).to_numpy() for size in sizes], axis=0)
 
-    def _read_picture(self, rows: SidecarRows, name: str, extension: str) -> pa.StructArray:
-        """Return a column of `Samples.pictures`."""
-        said = in_one_chunk(rows_of_picture(rows.table, name))
-        is_rehashed = not pc.all(self._is_comparable(said["checksum"])).as_py()
-        data = fetch_pictures(rows.storage, said, check=is_rehashed)
-        texts = pc.if_else(data.is_valid(), extension, pa.scalar(None, pa.string()))
-        kept = ("width", "height", "channels", "action", "error")
-        columns = [data, texts, *(said[it].chunk(0) for it in kept)]
-        return pa.StructArray.from_arrays(columns, names=[IMAGE_DATA, "extension", *kept])
+    def _is_read_now(self, rows: SidecarRows) -> bool:
+        """Tell whether pictures are read before the tar is written.
+
+        Over a network, and from many tars, they are read many at once; where checksums become
+        others, they are compared with those that were before.
+        """
+        said = [rows_of_picture(rows.table, name) for name in self._pictures.values()]
+        stated = [it["checksum"] for it in (rows.table, *said)]
+        return (
+            self.options.keeps_images
+            or rows.storage.promises.is_remote
+            or len(pc.unique(rows.table["tar_file"])) != 1
+            or not all(pc.all(self._is_comparable(it)).as_py() for it in stated)
+        )
 
     def _is_comparable(self, checksums: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.equal(pc.binary_length(checksums), CHECKSUM_NBYTES[self.options.checksum])
 
     def _read(self, rows: SidecarRows, first_row: int) -> Samples:
+        def read(said: pa.Table) -> dict[str, pa.Array]:
+            is_rehashed = not pc.all(self._is_comparable(said["checksum"])).as_py()
+            return {IMAGE_DATA: fetch_pictures(rows.storage, said, check=is_rehashed)}
+
+        return Samples(*self._tables(in_one_chunk(rows.table), first_row, read))
+
+    def _unread(self, rows: SidecarRows, first_row: int) -> UnreadSamples:
+        def places(said: pa.Table) -> dict[str, pa.Array]:
+            check_places(places_of(rows.storage, said))
+            return {name: said[name].chunk(0) for name in ("size", "offset")}
+
         table = in_one_chunk(rows.table)
+        tar = rows.storage, table["tar_file"][0].as_py()
+        return UnreadSamples(*self._tables(table, first_row, places), tar)
+
+    def _tables(
+        self, table: pa.Table, first_row: int, of_picture: Callable[[pa.Table], dict[str, pa.Array]]
+    ) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
+        """Return the tables of `Samples`, with what is said to be known of each picture."""
         ids = table["image_id"].chunk(0)
-        is_rehashed = not pc.all(self._is_comparable(table["checksum"])).as_py()
         stored = {
             "key": sample_key_column(ids, UNNAMED_PREFIX, first_row, self.options.keys),
-            IMAGE_DATA: fetch_pictures(rows.storage, table, check=is_rehashed),
+            **of_picture(table),
             "extension": extensions_of(table["member_name"], self.options.keep),
             **{name: table[name] for name in _COPIED},
-            "quarantined": pa.nulls(rows.num_rows, pa.large_binary()),
+            "quarantined": pa.nulls(table.num_rows, pa.large_binary()),
         }
         is_adopted = pc.equal(table["action"], "adopted")
         if pc.any(is_adopted).as_py():
@@ -175,12 +201,26 @@ class CopiedParts(Struct, frozen=True):
             for name, ours in (("extension", "jpg"), ("action", "copied")):
                 stored[name] = pc.if_else(is_adopted, ours, stored[name])
         metadata = table.select(self.metadata_names)
-        members = extra_members(metadata, self.options.members)
         pictures = {
-            name: self._read_picture(rows, name, extension)
+            name: _picture_column(in_one_chunk(rows_of_picture(table, name)), extension, of_picture)
             for extension, name in self._pictures.items()
         }
-        return Samples(pa.table(stored), metadata, members, pa.table(pictures))
+        members = extra_members(metadata, self.options.members)
+        return pa.table(stored), metadata, members, pa.table(pictures)
+
+
+def _picture_column(
+    said: pa.Table, extension: str, of_picture: Callable[[pa.Table], dict[str, pa.Array]]
+) -> pa.StructArray:
+    """Return a column of `Samples.pictures`."""
+    texts = pc.if_else(said["offset"].is_valid(), extension, pa.scalar(None, pa.string()))
+    kept = ("width", "height", "channels", "action", "error")
+    columns = {
+        **of_picture(said),
+        "extension": texts.chunk(0),
+        **{name: said[name].chunk(0) for name in kept},
+    }
+    return pa.StructArray.from_arrays(list(columns.values()), names=list(columns))
 
 
 def plan_copies(

@@ -69,7 +69,7 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
     MissingFileError, SchemaError, StorageError
         When a tar is not there or cannot be read.
     """
-    _check_ranges(places)
+    check_places(places)
     ends = np.concatenate([[0], np.cumsum(places.sizes)])
     # Arrow's memory is used again, where NumPy's would be new pages for every call.
     buffer = pa.allocate_buffer(int(ends[-1]))
@@ -93,7 +93,34 @@ def read_pictures(places: Places, checksums: Sequence[bytes | None] | None) -> p
     return large_binary(ends, buffer, None if is_valid.all() else is_valid)
 
 
-def _check_ranges(places: Places) -> None:
+def read_runs(
+    tar: tuple[Storage, str],
+    starts: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    into: Sequence[memoryview],
+) -> None:
+    """Fill memory with byte ranges of a tar, see `Storage.read_ranges`; all that fails names it.
+
+    Raises
+    ------
+    ChecksumError
+        When the tar ends before a range does.
+    MissingFileError, StorageError
+        When it is not there or cannot be read.
+    """
+    storage, name = tar
+    path = storage.path_of(name)
+    try:
+        with _reading(path):
+            storage.read_ranges(name, starts, sizes, into)
+    except EOFError as error:
+        (nbytes,), stop = error.args, int((starts + sizes).max())
+        raise ChecksumError(
+            [f"{path}, which ends at byte {nbytes:,} instead of {stop:,}"]
+        ) from error
+
+
+def check_places(places: Places) -> None:
     """Check places against the tars before anything is allocated.
 
     What passes is at most as long as the tars are, but for what is asked for more than once, and

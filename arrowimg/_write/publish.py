@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from arrowimg._format.samples import Samples
+    from arrowimg._format.samples import Writable
     from arrowimg._storage.base import Place, StorageOptions
 
 _OF_SHARD = (FileKind.TAR, FileKind.QUARANTINE, FileKind.SIDECAR)
@@ -170,7 +170,7 @@ class Dataset(Struct, frozen=True):
     def write(
         self,
         number: int,
-        parts: Iterable[Samples],
+        parts: Iterable[Writable],
         check: Callable[[pa.Table], None] | None = None,
     ) -> Shard:
         """Write the shard of a number, from 0; see `write_shard`.

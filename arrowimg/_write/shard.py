@@ -25,7 +25,7 @@ from arrowimg.errors import DatasetConflictError, ManifestError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from arrowimg._format.samples import OffsetsAndChecksums, Samples
+    from arrowimg._format.samples import OffsetsAndChecksums, Writable
     from arrowimg._format.tar_writer import PicturePlaces
     from arrowimg._storage.base import CommittedFile, NewFile, Storage
 
@@ -58,7 +58,7 @@ class Shard(Struct, frozen=True):
 def write_shard(
     storage: Storage,
     name: str,
-    parts: Iterable[Samples],
+    parts: Iterable[Writable],
     options: WriteOptions,
     batch_shards: int | None = None,
     check: Callable[[pa.Table], None] | None = None,
@@ -89,7 +89,7 @@ def write_shard(
 def _write_once(
     storage: Storage,
     name: str,
-    parts: Iterable[Samples],
+    parts: Iterable[Writable],
     options: WriteOptions,
     batch_shards: int | None,
     check: Callable[[pa.Table], None] | None,
@@ -97,7 +97,7 @@ def _write_once(
     with storage.begin(options.checksum) as transaction:
         tar = transaction.create(tar_name(name))
         writer = TarWriter(tar, options.checksum)
-        written = [(part, writer.write_samples(part)) for part in parts]
+        written = [(part, part.write_to(tar, options.checksum)) for part in parts]
         writer.finish()
         stored = pa.concat_tables([part.stored for part, _ in written])
         first, *others = (part.metadata for part, _ in written)
