@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from msgspec import structs
 
+from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.display.progress import progress_bar
 from arrowimg._storage.open import is_in_store, options_for
 from arrowimg._write.options import WriteKeywords, write_options
@@ -207,6 +208,7 @@ def _write_all(
             stack.enter_context(writer)
         for name, batches in rows.items():
             common = batches.common_columns()
+            common.log_changes(CommonColumns())
             for target in writers if parts.splits else [name]:
                 writers[target].expect(common, target)
             # To be split, rows have to be read here.

@@ -228,6 +228,25 @@ class TestLists:
         both = [(tmp_path / it / "manifest.json").read_bytes() for it in ("list", "pattern")]
         assert both[0] == both[1]
 
+    @pytest.mark.parametrize("kind", ["list", "folder", "split"])
+    def test_what_is_widened_is_logged_once(
+        self, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tables = [rows(0, n=[1, 2]), rows(2, n=[0.5, 1.5], late=["x", "y"])]
+        (tmp_path / "in").mkdir()
+        for number, table in enumerate(tables):
+            pq.write_table(table, tmp_path / "in" / f"{number}.parquet")
+        caplog.set_level("WARNING", "arrowimg")
+
+        source = tables if kind == "list" else tmp_path / "in"
+        split = {"train": 0.5, "val": 0.5} if kind == "split" else None
+        write_shards(source, tmp_path / "out", split=split)
+
+        assert [it.partition(",")[0] for it in caplog.messages] == [
+            "column 'n' is written as double",
+            "column 'late' is written as string",
+        ]
+
 
 def dataset(count: int) -> datasets.Dataset:
     features = datasets.Features(image_id=datasets.Value("string"), image=datasets.Image())
