@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -303,7 +304,7 @@ class TestSizes:
                 "inner": pl.Series([["u"], ["v"]], dtype=pl.List(pl.Categorical)),
                 "null": [None, None],
                 "moment": pl.Series([0, 1], dtype=pl.Datetime("ns", "Europe/Rome")),
-                "money": pl.Series(["1.5", "2"]).str.to_decimal(scale=2),
+                "money": pl.Series([Decimal("1.5"), Decimal(2)]),
             }
         )
         ((_, columns), _) = Source([frame, frame]).schemas()
