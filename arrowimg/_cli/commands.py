@@ -98,9 +98,9 @@ def merge(parsed: argparse.Namespace) -> int:
     """Copy several datasets into one."""
     from arrowimg._reshard.reshard import merge as copy
 
-    started = time.perf_counter()
+    started, tars = time.perf_counter(), dict(parsed.tars_of)
     group = copy(
-        parsed.sources,
+        [_with_tars(source, tars.get(source)) for source in parsed.sources],
         parsed.out,
         parsed.images_per_tar,
         progress=False if parsed.quiet else None,
@@ -234,9 +234,13 @@ def storage_options_of(parsed: argparse.Namespace) -> dict[str, str] | None:
 
 def _place(parsed: argparse.Namespace, out: str) -> str | Adopted:
     """Return where a dataset is; its tars may be elsewhere."""
+    return _with_tars(out, parsed.tars)
+
+
+def _with_tars(out: str, tars: str | None) -> str | Adopted:
     from arrowimg._storage.adopted import Adopted
 
-    return out if parsed.tars is None else Adopted(out, parsed.tars)
+    return out if tars is None else Adopted(out, tars)
 
 
 def _copy_options(parsed: argparse.Namespace) -> ReshardKeywords:

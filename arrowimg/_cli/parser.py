@@ -60,7 +60,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _check_effects(parsed: argparse.Namespace) -> None:
-    """Refuse an option that has no effect without another."""
+    """Refuse an option that has no effect without another, or on none of the sources."""
+    for source, place in getattr(parsed, "tars_of", ()):
+        if source not in parsed.sources:
+            merge: _Parser = parsed.parser
+            merge.error(f"--tars {source}={place}: {source!r} is no SOURCE")
     if getattr(parsed, "on_error", None) != "raise":
         return
     for option in ("keep_quarantined", "max_error_fraction"):
@@ -143,6 +147,7 @@ def _add_copying_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     merge = _add_command(of_commands, "merge", MERGE, commands.merge)
     merge.add_argument("sources", metavar="SOURCE", nargs="+")
     _add_copy_arguments(merge)
+    merge.add_argument("--tars", type=values.tars_of, action="append", default=[], dest="tars_of")
 
 
 def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse's type is private

@@ -81,6 +81,15 @@ def renamed(text: str) -> tuple[str, str]:
     return old, new
 
 
+def tars_of(text: str) -> tuple[str, str]:
+    """Return a dataset, and where its tars are."""
+    source, equals, place = text.partition("=")
+    if not (source and equals and place):
+        message = f"expected SOURCE=PLACE, found {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return source, place
+
+
 def on(text: str) -> str | tuple[str, str]:
     """Return what metadata is joined on."""
     left, equals, right = text.partition("=")

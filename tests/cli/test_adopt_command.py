@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from adopt_data import samples, write_tars
 
+from arrowimg import scan
 from arrowimg._cli.main import main
 
 if TYPE_CHECKING:
@@ -50,6 +51,26 @@ def test_the_other_commands_are_told_where_the_tars_are(
         assert main([*arguments, "--tars", str(tars)]) == 0
     assert main(["reshard", index, new, "--tars", str(tars)]) == 0
     assert main(["verify", new]) == 0
+
+
+def test_merge_is_told_where_the_tars_of_each_source_are(
+    tars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = write_tars(tmp_path / "more", samples(range(3, 5)))
+    indexes = [str(tmp_path / name) for name in ("one", "two")]
+    for index, folder in zip(indexes, (tars / "00000.tar", more), strict=True):
+        assert main(["adopt", str(folder), "--out", index]) == 0
+    merge = ["merge", *indexes, str(tmp_path / "all")]
+
+    told = [f"--tars={indexes[0]}={tars}", f"--tars={indexes[1]}={more}"]
+    assert main([*merge, told[0]]) == 1
+    assert main([*merge, *told]) == 0
+    ids = [f"{number:09d}" for number in range(5)]
+    assert scan(tmp_path / "all").collect()["image_id"].to_list() == ids
+    for wrong in ("--tars=three=x", "--tars=one"):
+        with pytest.raises(SystemExit, match="2"):
+            main([*merge, wrong])
+    assert "'three' is no SOURCE" in capsys.readouterr().err
 
 
 def test_a_clash_and_a_packed_tar_are_one_line_each(

@@ -158,6 +158,8 @@ options:
   --max-bytes-per-tar N  most bytes in one tar [as in the first SOURCE]
   --checksum NAME        how files and images are hashed: xxh3_128, sha256
                          [as in the first SOURCE]
+  --tars SOURCE=PLACE    where the tars are that were adopted, unless with SOURCE; for
+                         each such SOURCE
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
   --storage-option K=V   what an object store is told, for example
