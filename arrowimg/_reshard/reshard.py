@@ -125,10 +125,10 @@ def reshard(  # noqa: PLR0913  # each is of its own
 
     Notes
     -----
-    Memory: 4 MiB of pictures for each core, of four at most, and the rows of their shards and of
-    one more. All pictures of those shards where sidecars keep them, the source is in a store,
-    checksums become others, or rows of several tars mix. With `where`, the columns that it names,
-    of all rows; with `shuffle_seed`, the rows that are wanted, twice, without their pictures.
+    Memory: the rows of one new shard for each core, of four at most, and 4 MiB of its pictures. All
+    of its pictures where sidecars keep them, the source is in a store, checksums become others, or
+    rows of several tars mix. With `where`, the columns that it names, of all rows; with
+    `shuffle_seed`, the rows that are wanted, twice, without their pictures.
 
     Examples
     --------

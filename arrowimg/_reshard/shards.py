@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import ExitStack
+from itertools import count
+from threading import Condition
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -94,9 +96,30 @@ def write_copies(
     usable = usable_workers(workers or 1, copying)
     if usable > 1:
         return _by_processes(copying, planned, usable)
-    threads = min(usable_cores(), _MOST_THREADS)
-    # The rows of one more are read ahead, so that no thread waits for them.
-    return map_on_threads(copying.write, planned, threads, threads + 1)
+    return _by_threads(copying, planned, min(usable_cores(), _MOST_THREADS))
+
+
+def _by_threads(
+    copying: Copying, planned: Iterator[PlannedShard[SidecarRows]], threads: int
+) -> Iterator[Shard]:
+    """Yield the new shards; who writes one reads its rows, so that no more threads are at work."""
+    turn, due = Condition(), 0
+
+    def write(number: int) -> Shard | None:
+        nonlocal due
+        with turn:
+            turn.wait_for(lambda: due == number)
+            try:
+                shard = next(planned, None)
+            finally:
+                due += 1
+                turn.notify_all()
+        return None if shard is None else copying.write(shard)
+
+    for shard in map_on_threads(write, count(), threads, threads):
+        if shard is None:
+            return
+        yield shard
 
 
 def _by_processes(

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from file_data import FILES, JPEG
 from folders import content
+from reshard_data import members
 from worker_data import PoolOfNone
 
 import arrowimg
@@ -93,3 +94,16 @@ def test_a_damaged_picture_is_the_error_of_one(
 def test_what_is_no_number_of_processes_is_refused(whole: Path) -> None:
     with pytest.raises(OptionError, match="workers"):
         arrowimg.reshard(whole, whole.with_name("out"), workers=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_copy_in_order_whoever_is_first(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr("arrowimg._reshard.shards.usable_cores", lambda: threads)
+
+    group = arrowimg.reshard(whole, tmp_path / "new", images_per_tar=3)
+
+    names = [f"images-{number:06d}.tar" for number in range(len(group.tar_paths))]
+    assert [path.rpartition("/")[2] for path in group.tar_paths] == names
+    assert members(tmp_path / "new") == members(whole)
