@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import arrowimg
 from arrowimg.errors import ArrowimgError, ChecksumError, OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ROWS = 90
@@ -96,14 +98,24 @@ def test_what_is_no_number_of_processes_is_refused(whole: Path) -> None:
         arrowimg.reshard(whole, whole.with_name("out"), workers=0)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_threads_copy_in_order_whoever_is_first(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+def test_a_thread_that_comes_too_early_waits_for_its_turn(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("arrowimg._reshard.shards.usable_cores", lambda: threads)
+    def last_first(
+        function: Callable[[int], object], numbers: Iterator[int], *_: int
+    ) -> Iterator[object]:
+        first, *others = (next(numbers) for _ in range(8))
+        with ThreadPoolExecutor(len(others)) as pool:
+            calls = [pool.submit(function, number) for number in reversed(others)]
+            # None of them can go on before the first one has.
+            assert wait(calls, timeout=0.1).done == set()
+            yield function(first)
+            yield from (call.result() for call in reversed(calls))
 
-    group = arrowimg.reshard(whole, tmp_path / "new", images_per_tar=3)
+    monkeypatch.setattr("arrowimg._reshard.shards.map_on_threads", last_first)
 
-    names = [f"images-{number:06d}.tar" for number in range(len(group.tar_paths))]
-    assert [path.rpartition("/")[2] for path in group.tar_paths] == names
+    group = arrowimg.reshard(whole, tmp_path / "new", images_per_tar=20)
+
+    names = [path.rpartition("/")[2] for path in group.tar_paths]
+    assert names == [f"images-{number:06d}.tar" for number in range(len(names))]
     assert members(tmp_path / "new") == members(whole)
