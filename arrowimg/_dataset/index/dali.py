@@ -15,6 +15,7 @@ from arrowimg._format.names import INDEX_SUFFIX, shard_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from arrowimg._core.checksums import BytesLike
     from arrowimg._dataset.index.source import File, Source
     from arrowimg._format.layout import Layout
 
@@ -31,14 +32,22 @@ def _tar_index(layout: Layout) -> list[File]:
     """
     if not len(layout.keys):
         return []  # DALI refuses an index of no samples
-    columns = list[pa.StringArray]()
+    entries = list[list[pa.Array | str]]()
     for at, extension in enumerate(layout.extensions):
         offsets, sizes = digits(layout.offsets[:, at]), digits(layout.sizes[:, at])
-        entry = [f" {extension} ", offsets, " ", sizes, " ", layout.keys, f".{extension}"]
-        columns.append(texts_where(layout.is_there[:, at], entry))
+        entries.append([f"{extension} ", offsets, " ", sizes, " ", layout.keys, f".{extension} "])
     head = f"v1.2 {len(layout.keys)}\n".encode()
-    lines = pc.utf8_ltrim(pc.binary_join_element_wise(*columns, ""), " ")
-    return [(f"{shard_of(layout.tar_file)}{INDEX_SUFFIX}", [head, joined_rows([lines, "\n"])])]
+    return [(f"{shard_of(layout.tar_file)}{INDEX_SUFFIX}", [head, _lines(entries, layout)])]
+
+
+def _lines(entries: list[list[pa.Array | str]], layout: Layout) -> BytesLike:
+    """Return a line for each sample, of those of its entries that are there."""
+    if layout.is_there.all():
+        *texts, last = chain.from_iterable(entries)
+        return joined_rows([*texts, last.rstrip(), "\n"])
+    columns = map(texts_where, layout.is_there.T, entries)
+    lines = pc.utf8_rtrim(pc.binary_join_element_wise(*columns, ""), " ")
+    return joined_rows([lines, "\n"])
 
 
 DALI = Format(_dali_index, suffix=INDEX_SUFFIX)

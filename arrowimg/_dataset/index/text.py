@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from arrowimg._core.binary import value_bytes, value_offsets
+from arrowimg._core.binary import whole_value
 from arrowimg._format.names import SHARD_PREFIX, is_ours, shard_of
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def digits(numbers: object) -> pa.StringArray:
 
 def joined_rows(columns: list[pa.Array | str]) -> BytesLike:
     """Return the text of all rows, each the texts of its columns and those of all rows."""
-    rows = _joined(columns)
-    return value_bytes(rows)[: value_offsets(rows)[-1]]
+    return whole_value(_joined(columns))
 
 
 def texts_where(is_there: npt.NDArray[np.bool_], columns: list[pa.Array | str]) -> pa.StringArray:
@@ -76,5 +75,7 @@ def texts_where(is_there: npt.NDArray[np.bool_], columns: list[pa.Array | str]) 
 
 
 def _joined(columns: list[pa.Array | str]) -> pa.StringArray:
+    if len(columns) == 1 and not isinstance(columns[0], str):
+        return columns[0]
     texts = [pa.scalar(it) if isinstance(it, str) else it for it in columns]
     return pc.binary_join_element_wise(*texts, pa.scalar(""))
