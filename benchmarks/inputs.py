@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.views import Picture
 
 _EMBEDDING_SIZE = 768
+_MOST_VALUES = 2**30
 
 
 @dataclass(frozen=True)
@@ -129,4 +130,5 @@ def _encode(picture: Picture) -> bytes:
 
 def _write(table: pa.Table, path: Path) -> None:
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
+        # What one batch of an Arrow file holds is counted in 32 bits.
+        writer.write_table(table, max_chunksize=max(1, _MOST_VALUES * len(table) // table.nbytes))

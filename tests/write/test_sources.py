@@ -22,6 +22,7 @@ from pyarrow.dataset import dataset as arrow_dataset
 from arrowimg import ImageBatch, ShardWriter, write_shards
 from arrowimg._core.frames.polars_frames import table_of_polars
 from arrowimg._write.sources import items
+from arrowimg._write.sources import source as _source
 from arrowimg._write.sources.join import check_known_ids
 from arrowimg._write.sources.source import Source, count_rows
 from arrowimg._write.sources.table_files import NBYTES_PER_BATCH, ROWS_PER_BATCH
@@ -232,7 +233,24 @@ class TestRefusals:
             write_shards(frame, tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def cores(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr(_source, "usable_cores", lambda: 2)
+    return monkeypatch
+
+
 class TestSizes:
+    @pytest.mark.parametrize(("count", "rows"), [(7, [1000, 1000, 400]), (8, [2000, 400])])
+    def test_many_cores_have_larger_batches(
+        self, cores: pytest.MonkeyPatch, count: int, rows: list[int]
+    ) -> None:
+        cores.setattr(_source, "usable_cores", lambda: count)
+        source = pa.table({"image_data": [b"x"] * 2400})
+
+        assert [batch.num_items for batch in read_batches(source)] == rows
+        of_one_worker = [each for each in Source(source).pieces() if isinstance(each, ImageBatch)]
+        assert [batch.num_items for batch in of_one_worker] == [1000, 1000, 400]
+
     def test_batches_are_bounded(self) -> None:
         source = pa.table({"image_data": [b"x"] * (2 * ROWS_PER_BATCH + 1)})
 

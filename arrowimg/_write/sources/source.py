@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from arrowimg._core.binary import table_nbytes
 from arrowimg._core.mistakes import wrong_item, wrong_source
+from arrowimg._core.threads import usable_cores
 from arrowimg._images.batch import ImageBatch
 from arrowimg._write.sources.file_columns import FileColumns
 from arrowimg._write.sources.items import Item, item_in_memory
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from arrowimg._storage.base import StorageOptions
     from arrowimg._write.sources.items import Piece
+
+_CORES_OF_A_BATCH = 4
+"""Of more, each would have too little of one: threads wait for one another where a batch ends."""
 
 _EXPECTED = "a source of images (a table, a batch, a folder, paths, or an iterable of these)"
 
@@ -105,16 +109,17 @@ class Source:
         return self._schemas
 
     def batches(self) -> Iterator[ImageBatch]:
-        """Yield the rows, in order, in batches of bounded rows and bytes.
+        """Yield the rows, in order, in batches of bounded rows and bytes, larger for many cores.
 
         Raises
         ------
         SourceError
             When the source is nothing that holds images, or cannot be read.
         """
+        times = max(1, usable_cores() // _CORES_OF_A_BATCH)
         for item in self._items:
             for table in item.tables():
-                yield from map(ImageBatch, split_table(table))
+                yield from map(ImageBatch, split_table(table, times))
 
     def pieces(self) -> Iterator[ImageBatch | Piece]:
         """Yield the same rows; those of files as pieces that are yet to be read.
@@ -183,18 +188,18 @@ def _item_of_stream(source: Iterable[Any], reader: Reader) -> Item:
     return Item(tables, known, has_same_columns=False, is_of_pictures=True)
 
 
-def split_table(table: pa.Table) -> Iterator[pa.Table]:
+def split_table(table: pa.Table, times: int = 1) -> Iterator[pa.Table]:
     """Yield the rows in tables of at most `ROWS_PER_BATCH` rows and `NBYTES_PER_BATCH` bytes.
 
-    A row that is larger is a table by itself. Nothing is copied.
+    Or so many times as much. A row that is larger is a table by itself. Nothing is copied.
     """
+    most_rows, most_nbytes = times * ROWS_PER_BATCH, times * NBYTES_PER_BATCH
     waiting = [
-        table.slice(start, ROWS_PER_BATCH)
-        for start in reversed(range(0, table.num_rows, ROWS_PER_BATCH))
+        table.slice(start, most_rows) for start in reversed(range(0, table.num_rows, most_rows))
     ]
     while waiting:
         part = waiting.pop()
-        if part.num_rows > 1 and table_nbytes(part) > NBYTES_PER_BATCH:
+        if part.num_rows > 1 and table_nbytes(part) > most_nbytes:
             half = part.num_rows // 2
             waiting += [part.slice(half), part.slice(0, half)]
         else:
