@@ -198,9 +198,11 @@ class Samples(Struct, frozen=True):
 
 def extensions_of(member_names: pa.ChunkedArray, kept: Sequence[str]) -> pa.ChunkedArray:
     """Return the extension of each picture: one that is kept, else that of JPEG; null for none."""
+    jpg = pc.if_else(pc.is_valid(member_names), "jpg", pa.scalar(None, pa.string()))
+    if not kept:
+        return jpg
     last = pc.replace_substring_regex(member_names, r"^.*\.", "")
     is_kept = pc.is_in(last, pa.array(kept, pa.string()))
-    jpg = pc.if_else(pc.is_valid(last), "jpg", pa.scalar(None, pa.string()))
     return pc.if_else(is_kept, last, jpg)
 
 
