@@ -132,6 +132,8 @@ class CopiedParts(Struct, frozen=True):
             for written, said in pairs:
                 stated = said["checksum"]
                 is_other = pc.and_(pc.not_equal(written, stated), self._is_comparable(stated))
+                if not pc.any(is_other).as_py():
+                    continue
                 places = said.filter(is_other)
                 tars = map(rows.storage.path_of, places["tar_file"].to_pylist())
                 names = places["member_name"].to_pylist()
