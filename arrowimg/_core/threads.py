@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from arrowimg.errors import ForkedProcessError
 
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-Purpose: TypeAlias = Literal["work", "read", "look", "send"]
+Purpose: TypeAlias = Literal["work", "read", "look", "send", "wait"]
 """What threads are kept for."""
+
+_WAITING_AT_ONCE = 16
+_LONG_SECONDS = 0.002
 
 
 def usable_cores() -> int:
@@ -78,11 +83,47 @@ def begun_on_threads(
     threads: int,
     ahead: int,
     purpose: Purpose = "work",
+    *,
+    is_helped: bool = False,
 ) -> Iterator[Result]:
-    """Return what `map_on_threads` yields; where there are several threads, they begin at once."""
+    """Return what `map_on_threads` yields; where there are several threads, they begin at once.
+
+    Parameters
+    ----------
+    is_helped
+        True: who asks is one of the threads. Rather than wait, for a result or in `wait_for_disk`,
+        it computes one. More threads than cores take them from one another, and one that has the
+        interpreter's lock then makes all others wait.
+    """
     if threads == 1:
         return map(function, items)
-    return _ResultsInOrder(function, items, CallsUnderWay(threads, purpose), ahead)
+    calls: CallsUnderWay[Result] = CallsUnderWay(threads, purpose, is_helped=is_helped)
+    return _ResultsInOrder(function, items, calls, ahead)
+
+
+def wait_for_disk(function: Callable[[], object]) -> None:
+    """Call a function that waits for a disk; meanwhile compute what this thread will ask for.
+
+    To wait on another thread costs more than to sync a file in memory: that is done only where the
+    call before took long. It has ended when this returns or raises.
+    """
+    if _own.calls and _own.waits_long:
+        waiting = _pool(_WAITING_AT_ONCE, "wait").submit(_seconds_of, function)
+        try:
+            for calls in _own.calls:
+                calls.help_until(waiting.done)
+        finally:
+            wait([waiting])
+        seconds = waiting.result()
+    else:
+        seconds = _seconds_of(function)
+    _own.waits_long = seconds > _LONG_SECONDS
+
+
+def _seconds_of(function: Callable[[], object]) -> float:
+    started = time.monotonic()
+    function()
+    return time.monotonic() - started
 
 
 class CallsUnderWay(Generic[Result]):
@@ -94,10 +135,15 @@ class CallsUnderWay(Generic[Result]):
         How many are worked on at once; any number may be started.
     purpose
         What the threads are kept for, see `map_on_threads`.
+    is_helped
+        True: who asks for a result is one of the threads, see `begun_on_threads`.
     """
 
-    def __init__(self, threads: int, purpose: Purpose = "send") -> None:
-        self._threads, self._purpose = threads, purpose
+    def __init__(self, threads: int, purpose: Purpose = "send", *, is_helped: bool = False) -> None:
+        self._threads, self._purpose, self._is_helped = threads - is_helped, purpose, is_helped
+        self._lock = threading.RLock()
+        if is_helped:
+            _own.calls.append(self)
         self._calls: deque[tuple[Callable[[], Result], Future[Result] | None]] = deque()
 
     def __len__(self) -> int:
@@ -105,21 +151,49 @@ class CallsUnderWay(Generic[Result]):
 
     def start(self, function: Callable[[], Result]) -> None:
         """Start a call."""
-        self._calls.append((function, _pool(self._threads, self._purpose).submit(function)))
+        with self._lock:
+            self._calls.append((function, _pool(self._threads, self._purpose).submit(function)))
 
     def result(self) -> Result:
         """Wait for the call that was started first, and return what it returns.
 
         What it raises is raised; it is made once more when it is asked for again.
         """
-        function, future = self._calls[0]
+        with self._lock:
+            if self._is_helped:
+                self.help_until(self._is_first_done)
+            function, future = self._calls[0]
+            try:
+                result = function() if future is None else future.result()
+            except Exception:
+                self._calls[0] = function, None
+                raise
+            self._calls.popleft()
+            return result
+
+    def help_until(self, is_over: Callable[[], bool]) -> None:
+        """Make calls that nobody has begun, until something is over or there are none.
+
+        Nothing, where another thread asks for a result.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        at = 0
         try:
-            result = function() if future is None else future.result()
-        except Exception:
-            self._calls[0] = function, None
-            raise
-        self._calls.popleft()
-        return result
+            while at < len(self._calls) and not is_over():
+                function, future = self._calls[at]
+                if future is not None and future.cancel():
+                    self._calls[at] = function, None
+                    made = _made(function)
+                    if self._calls:  # they may have been forgotten meanwhile
+                        self._calls[at] = function, made
+                at += 1
+        finally:
+            self._lock.release()
+
+    def _is_first_done(self) -> bool:
+        _, future = self._calls[0]
+        return future is None or future.done()
 
     def wait(self) -> None:
         """Wait until no call is under way."""
@@ -127,9 +201,34 @@ class CallsUnderWay(Generic[Result]):
 
     def cancel(self) -> None:
         """Forget the calls; those that nobody works on yet are not made, the others waited for."""
-        left = [future for _, future in self._calls if future is not None]
-        self._calls.clear()
+        with self._lock:
+            left = [future for _, future in self._calls if future is not None]
+            self._calls.clear()
+        if self in _own.calls:
+            _own.calls.remove(self)
         wait([future for future in left if not future.cancel()])
+
+
+def _made(function: Callable[[], Result]) -> Future[Result]:
+    """Return a call that was made; what it raised is raised when it is asked for."""
+    made: Future[Result] = Future()
+    try:
+        made.set_result(function())
+    except Exception as error:  # noqa: BLE001  # handed on
+        made.set_exception(error)
+    return made
+
+
+class _Own(threading.local):
+    """What each thread has for itself: calls that it may make, and whether its disk is slow."""
+
+    waits_long = False
+
+    def __init__(self) -> None:
+        self.calls: list[CallsUnderWay[Any]] = []
+
+
+_own = _Own()
 
 
 class _ResultsInOrder(Generic[Item, Result]):

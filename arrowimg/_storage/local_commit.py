@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from arrowimg._core.checksums import ChecksumName, new_hasher
+from arrowimg._core.threads import wait_for_disk
 from arrowimg._storage.base import Commit, CommittedFile, Durability, IfExists
 from arrowimg._storage.commit import publish_files
 from arrowimg._storage.local_file import LocalFile
@@ -112,7 +113,7 @@ class LocalTransaction:
             return
         if name is not None:
             sync(self._folder / name, is_file=True)
-        os.fsync(self._descriptor)
+        wait_for_disk(lambda: os.fsync(self._descriptor))
 
 
 @contextmanager
@@ -179,7 +180,7 @@ def open_descriptor(path: Path, flags: int = 0) -> Iterator[int]:
 def sync(path: Path, *, is_file: bool = False) -> None:
     """Have the operating system write a file, or the names in a folder, to the disk."""
     with open_descriptor(path, os.O_NOFOLLOW if is_file else 0) as descriptor:
-        os.fsync(descriptor)
+        wait_for_disk(lambda: os.fsync(descriptor))
 
 
 def _acquire(descriptor: int, kind: int) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from arrowimg._core.binary import join_rows, whole_value
 from arrowimg._core.checksums import BytesLike, ChecksumName, new_hasher
 from arrowimg._core.pieces import TEMPORARY_PREFIX
+from arrowimg._core.threads import wait_for_disk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +92,7 @@ class LocalFile:
         reached the disk, so that trying again on the same file would succeed and lie.
         """
         if durable:
-            os.fsync(self._file.fileno())
+            wait_for_disk(lambda: os.fsync(self._file.fileno()))
         if self._temporary is not None:
             # Network file systems report some write errors here only.
             self._file.close()

@@ -80,6 +80,7 @@ def encode_batch(
         _split_batch(batch, threads, is_last=is_last),
         threads,
         _PARTS_AHEAD * threads,
+        is_helped=True,
     )
     problems, first_row = batch.problems(), batch.rows.first_row
     if batch.has_files_to_decode or options.max_bytes_per_tar is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from arrowimg._core.threads import (
     begun_on_threads,
     map_on_threads,
     usable_cores,
+    wait_for_disk,
 )
 
 if TYPE_CHECKING:
@@ -297,6 +299,141 @@ class TestMapAhead:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS)
 
         assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+class TestHelped:
+    @given(
+        count=st.integers(0, 30), threads=st.sampled_from([1, 2, 3, 8]), ahead=st.integers(1, 40)
+    )
+    def test_results_come_in_order(self, count: int, threads: int, ahead: int) -> None:
+        results = begun_on_threads(
+            lambda item: item * item, range(count), threads, ahead, is_helped=True
+        )
+
+        assert list(results) == [item * item for item in range(count)]
+
+    def test_who_would_wait_computes_what_nobody_has_begun(self) -> None:
+        begun, computed = threading.Event(), threading.Event()
+
+        def work(item: int) -> int:
+            if item == 0:
+                begun.set()
+                assert computed.wait(SECONDS)
+            if item == 2:
+                computed.set()
+            return threading.get_ident()
+
+        results = begun_on_threads(work, range(9), 2, 4, is_helped=True)
+        assert begun.wait(SECONDS)
+        idents = list(results)
+
+        assert idents[0] != threading.get_ident()
+        assert idents[1:3] == [threading.get_ident()] * 2
+
+    @pytest.mark.parametrize("threads", [2, 3])
+    def test_no_more_threads_compute_than_were_asked_for(self, threads: int) -> None:
+        at_work, most, lock = set[int](), list[int](), threading.Lock()
+        all_here = threading.Barrier(threads)
+
+        def work(item: int) -> int:
+            with lock:
+                at_work.add(item)
+                most.append(len(at_work))
+            all_here.wait(SECONDS)
+            with lock:
+                at_work.remove(item)
+            return item
+
+        results = begun_on_threads(work, range(4 * threads), threads, 99, is_helped=True)
+
+        assert list(results) == [*range(4 * threads)]
+        assert max(most) == threads
+
+    @pytest.mark.parametrize("failing", [0, 1, 5, 9])
+    def test_an_exception_comes_in_its_place_though_it_comes_once(self, failing: int) -> None:
+        made: list[int] = []
+
+        def work(item: int) -> int:
+            made.append(item)
+            if item == failing and made.count(item) == 1:
+                raise ZeroDivisionError
+            return item
+
+        results, received = begun_on_threads(work, range(10), 2, 4, is_helped=True), list[int]()
+        with pytest.raises(ZeroDivisionError):
+            received.extend(results)
+
+        assert received == [*range(failing)]
+        assert list(results) == []
+
+
+class TestWaitForDisk:
+    def test_while_a_slow_disk_is_waited_for_something_is_computed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_threads._own, "waits_long", True)
+        begun, computed, go_on = (threading.Event() for _ in range(3))
+
+        def work(item: int) -> int:
+            if item == 0:
+                begun.set()
+                assert go_on.wait(SECONDS)
+            else:
+                computed.set()
+            return item
+
+        results = begun_on_threads(work, range(9), 2, 4, is_helped=True)
+        assert begun.wait(SECONDS)
+        wait_for_disk(lambda: computed.wait(SECONDS))
+
+        assert computed.is_set()
+        go_on.set()
+        assert list(results) == [*range(9)]
+
+    def test_a_quick_disk_is_waited_for_by_who_calls(self) -> None:
+        idents: list[int] = []
+        results = begun_on_threads(str, range(9), 2, 4, is_helped=True)
+        wait_for_disk(lambda: idents.append(threading.get_ident()))
+
+        assert idents == [threading.get_ident()]
+        assert list(results) == [*map(str, range(9))]
+
+    @pytest.mark.parametrize("waits_long", [False, True])
+    def test_what_it_raises_is_raised(
+        self, monkeypatch: pytest.MonkeyPatch, *, waits_long: bool
+    ) -> None:
+        monkeypatch.setattr(_threads._own, "waits_long", waits_long)
+
+        def sync() -> None:
+            raise OSError(errno.EIO, "no disk")
+
+        results = begun_on_threads(str, range(9), 2, 4, is_helped=True)
+        with pytest.raises(OSError, match="no disk"):
+            wait_for_disk(sync)
+
+        assert list(results) == [*map(str, range(9))]
+
+    def test_what_another_thread_asks_for_meanwhile_is_left_to_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_threads._own, "waits_long", True)
+        begun, go_on = threading.Event(), threading.Event()
+
+        def work(item: int) -> int:
+            if item == 0:
+                begun.set()
+                assert go_on.wait(SECONDS)
+            return threading.get_ident()
+
+        results = begun_on_threads(work, range(9), 2, 4, is_helped=True)
+        assert begun.wait(SECONDS)
+        idents: list[int] = []
+        other = threading.Thread(target=lambda: idents.extend(results))
+        other.start()
+        wait_for_disk(go_on.set)
+        other.join(SECONDS)
+
+        assert len(idents) == 9
 
 
 class TestUsableCores:
