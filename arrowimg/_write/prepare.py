@@ -170,7 +170,10 @@ def check_batch(
     rules = options.rules
     columns = {name: [it for run in each for it in short_runs(run)] for name, each in runs.items()}
     short = [(run, rules[name]) for name, each in columns.items() for run in each]
-    checked = map_on_threads(lambda each: check_run(*each), short, options.threads, len(short) + 1)
+    # Not behind what is still encoded of the batch before.
+    checked = map_on_threads(
+        lambda each: check_run(*each), short, options.threads, len(short) + 1, "look"
+    )
     in_order = {name: list(islice(checked, len(each))) for name, each in columns.items()}
     batch = CheckedBatch(rows, in_step(in_order))
     refuse(batch.problems(), rows, options)
