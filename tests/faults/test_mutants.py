@@ -48,7 +48,7 @@ MUTANTS = [
     Mutant(
         "files are not synced",
         "_storage/local_file.py",
-        "            os.fsync(self._file.fileno())\n",
+        "            wait_for_disk(lambda: os.fsync(self._file.fileno()))\n",
         "            pass\n",
         (IN_ORDER,),
     ),
