@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from weakref import WeakSet
 
 from arrowimg.errors import ForkedProcessError
 
@@ -110,7 +111,7 @@ def wait_for_disk(function: Callable[[], object]) -> None:
     if _own.calls and _own.waits_long:
         waiting = _pool(_WAITING_AT_ONCE, "wait").submit(_seconds_of, function)
         try:
-            for calls in _own.calls:
+            for calls in list(_own.calls):
                 calls.help_until(waiting.done)
         finally:
             wait([waiting])
@@ -143,7 +144,7 @@ class CallsUnderWay(Generic[Result]):
         self._threads, self._purpose, self._is_helped = threads - is_helped, purpose, is_helped
         self._lock = threading.RLock()
         if is_helped:
-            _own.calls.append(self)
+            _own.calls.add(self)
         self._calls: deque[tuple[Callable[[], Result], Future[Result] | None]] = deque()
 
     def __len__(self) -> int:
@@ -204,8 +205,7 @@ class CallsUnderWay(Generic[Result]):
         with self._lock:
             left = [future for _, future in self._calls if future is not None]
             self._calls.clear()
-        if self in _own.calls:
-            _own.calls.remove(self)
+        _own.calls.discard(self)
         wait([future for future in left if not future.cancel()])
 
 
@@ -225,7 +225,8 @@ class _Own(threading.local):
     waits_long = False
 
     def __init__(self) -> None:
-        self.calls: list[CallsUnderWay[Any]] = []
+        # Another thread may be the last to hold them.
+        self.calls = WeakSet[CallsUnderWay[Any]]()
 
 
 _own = _Own()

@@ -250,6 +250,15 @@ class TestMapAhead:
 
         assert sorted(ended) == [0, 1], "those that had begun, no more"
 
+    def test_nothing_is_kept_of_calls_that_another_thread_was_the_last_to_hold(self) -> None:
+        held = [begun_on_threads(str, range(9), 2, 4, is_helped=True)]
+        there = len(_threads._own.calls)
+        other = threading.Thread(target=lambda: list(held.pop()))
+        other.start()
+        other.join(SECONDS)
+
+        assert len(_threads._own.calls) == there - 1
+
     def test_several_callers_share_the_threads(self) -> None:
         results: dict[int, list[int]] = {}
 
