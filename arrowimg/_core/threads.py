@@ -75,7 +75,15 @@ def map_on_threads(
         What the threads are kept for. Those that work may wait for those that read,
         and both for those that look.
     """
-    yield from begun_on_threads(function, items, threads, ahead, purpose)
+    if threads == 1:
+        yield from map(function, items)
+        return
+    results = _ResultsInOrder(function, items, CallsUnderWay(threads, purpose), ahead)
+    try:
+        yield from results
+    finally:
+        # Nothing goes on for a caller that is gone.
+        results.end(is_waiting=True)
 
 
 def begun_on_threads(
@@ -200,13 +208,15 @@ class CallsUnderWay(Generic[Result]):
         """Wait until no call is under way."""
         wait([future for _, future in self._calls if future is not None])
 
-    def cancel(self) -> None:
-        """Forget the calls; those that nobody works on yet are not made, the others waited for."""
+    def cancel(self, *, is_waiting: bool = True) -> None:
+        """Forget the calls; those that nobody works on yet are not made."""
         with self._lock:
             left = [future for _, future in self._calls if future is not None]
             self._calls.clear()
         _own.calls.discard(self)
-        wait([future for future in left if not future.cancel()])
+        begun = [future for future in left if not future.cancel()]
+        if is_waiting:
+            wait(begun)
 
 
 def _made(function: Callable[[], Result]) -> Future[Result]:
@@ -255,21 +265,22 @@ class _ResultsInOrder(Generic[Item, Result]):
             if self._calls:
                 return self._calls.result()
         except BaseException:
-            self._end()
+            self.end(is_waiting=True)
             raise
         raise StopIteration
 
     def __del__(self) -> None:
-        # Nothing goes on for a caller that is gone.
-        self._end()
+        # Not waited for: the thread that forgets it last may be one of those that work.
+        self.end(is_waiting=False)
+
+    def end(self, *, is_waiting: bool) -> None:
+        """Begin no further call; wait for those that somebody works on, if that is asked for."""
+        self._items = iter(())
+        self._calls.cancel(is_waiting=is_waiting)
 
     def _begin(self) -> None:
         for item in islice(self._items, self._ahead - len(self._calls)):
             self._calls.start(functools.partial(self._function, item))
-
-    def _end(self) -> None:
-        self._items = iter(())
-        self._calls.cancel()
 
 
 @functools.cache

@@ -215,7 +215,10 @@ def _write_all(
             are_unread = have_workers and parts.splits is None
             for batch in batches.unread() if are_unread else batches.batches():
                 for target, of_target in parts.parts(name, batch):
-                    writers[target].write_ahead(of_target)
+                    if batches.source.is_lent:
+                        writers[target].write(of_target)
+                    else:
+                        writers[target].write_ahead(of_target)
                 bar.update(batch.num_items)
         if metadata is not None:
             metadata.check_all_used()

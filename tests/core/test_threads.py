@@ -231,7 +231,7 @@ class TestMapAhead:
         assert list(results) == []
         assert items.taken == taken < 20
 
-    def test_what_nobody_holds_any_more_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_nobody_holds_any_more_begins_nothing_more(self) -> None:
         begun, go_on, ended = threading.Barrier(3), threading.Event(), list[int]()
 
         def work(item: int) -> None:
@@ -239,16 +239,31 @@ class TestMapAhead:
             assert go_on.wait(SECONDS)
             ended.append(item)
 
-        def wait(futures: Collection[Future[int]]) -> None:
-            go_on.set()
-            concurrent.futures.wait(futures)
-
         results = begun_on_threads(work, range(100), 2, 50)
         begun.wait(SECONDS)
-        monkeypatch.setattr(_threads, "wait", wait)
         del results
+        go_on.set()
+        # The pool has the same threads: what was left would come before this.
+        list(map_on_threads(str, range(4), 2, 4))
 
         assert sorted(ended) == [0, 1], "those that had begun, no more"
+
+    def test_a_thread_that_works_may_be_the_last_to_hold_them(self) -> None:
+        held, dropped = list[object](), threading.Event()
+
+        def work(_: int) -> None:
+            assert dropped.wait(SECONDS)
+            # As the garbage collector may: waiting for itself, the thread would never end.
+            held.clear()
+
+        held.append(begun_on_threads(work, range(9), 2, 9))
+        dropped.set()
+        results = map_on_threads(str, range(4), 2, 4)
+        other = threading.Thread(target=lambda: list(results), daemon=True)
+        other.start()
+        other.join(SECONDS)
+
+        assert not other.is_alive()
 
     def test_nothing_is_kept_of_calls_that_another_thread_was_the_last_to_hold(self) -> None:
         held = [begun_on_threads(str, range(9), 2, 4, is_helped=True)]

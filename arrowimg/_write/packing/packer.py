@@ -63,11 +63,15 @@ class ShardPacker:
             When they cannot be written. Their rows are kept, and written with the next, unless
             there is a failure then.
         """
+        self.failure = "interrupted"
         before, self._begun = self._begun, batch
         self._pack(before)
 
     def pack(self) -> None:
         """Write the shards that the batch which was begun last fills, too; raises as `begin`."""
+        if self._begun is None:
+            return
+        self.failure = "interrupted"
         begun, self._begun = self._begun, None
         self._pack(begun)
 
@@ -99,6 +103,7 @@ class ShardPacker:
 
     def _pack(self, batch: EncodedBatch | None) -> None:
         if batch is None:
+            self.failure = None
             return
         storage, threads = self._dataset.storage, self._options.threads
         self._at_once = shards_at_once(storage, threads, is_copied=batch.is_copied)
@@ -106,19 +111,13 @@ class ShardPacker:
 
     def _write_full(self, added: Iterable[Samples], tar_nbytes: npt.NDArray[np.int64]) -> None:
         """Write every shard that is full now, and keep the rest."""
-        pending_nbytes = [part.tar_nbytes() for part in self.pending]
-        plan = plan_shards(
-            np.concatenate([*pending_nbytes, tar_nbytes]),
-            self._options.images_per_tar,
-            self._options.max_members_nbytes,
-        )
         stream = PartStream(chain(self.pending, added))
         parts = ReplayedParts(iter(()))
         # Until it is known what became of each row, nothing may be written any more.
         self.failure = "interrupted"
         left = sum(part.num_rows for part in self.pending) + len(tar_nbytes)
         try:
-            for rows in plan[:-1]:
+            for rows in self._planned(tar_nbytes)[:-1]:
                 parts = ReplayedParts(stream.take(rows.stop - rows.start))
                 self._write(parts)
                 left -= rows.stop - rows.start
@@ -131,6 +130,12 @@ class ShardPacker:
             self.failure = f"{type(error).__name__}: {error}" if is_lost else None
             raise
         self.failure = None
+
+    def _planned(self, tar_nbytes: npt.NDArray[np.int64]) -> list[slice]:
+        """Return the rows of each shard, of those that wait and those that come."""
+        options = self._options
+        nbytes = np.concatenate([*(part.tar_nbytes() for part in self.pending), tar_nbytes])
+        return plan_shards(nbytes, options.images_per_tar, options.max_members_nbytes)
 
     def _write(self, parts: Iterable[Samples]) -> None:
         """Write a shard, or start to, where so many are written at once."""

@@ -63,6 +63,8 @@ class Item(Struct, frozen=True):
         False where some of its tables may lack columns that others have.
     is_of_pictures
         True where it is of picture files, or may be.
+    is_lent
+        True where whoever hands out its tables may use their memory again for the next.
     """
 
     tables: Callable[[], Iterator[pa.Table]]
@@ -73,6 +75,7 @@ class Item(Struct, frozen=True):
     nbytes: int | None = None
     has_same_columns: bool = True
     is_of_pictures: bool = False
+    is_lent: bool = False
 
 
 def item_in_memory(source: Any) -> Item | None:  # noqa: ANN401, PLR0911  # a kind each
@@ -93,7 +96,7 @@ def item_in_memory(source: Any) -> Item | None:  # noqa: ANN401, PLR0911  # a ki
     if hasattr(source, "__arrow_c_stream__"):
         num_rows = getattr(source, "num_rows", None)
         known = num_rows if isinstance(num_rows, int) else None
-        return Item(lambda: _tables_of_stream(source), known)
+        return Item(lambda: _tables_of_stream(source), known, is_lent=True)
     if hasattr(source, "__arrow_c_array__"):
         return Item(lambda: iter([as_table(source)]))
     return None

@@ -78,6 +78,11 @@ class Source:
         return sum(known) if len(known) == len(self._items) else None
 
     @property
+    def is_lent(self) -> bool:
+        """True where whoever hands out its rows may use their memory again for the next."""
+        return any(item.is_lent for item in self._items)
+
+    @property
     def knows_columns(self) -> bool:
         """True where its first rows and `schemas` tell all columns that it has."""
         if len(self._items) == 1:
@@ -185,7 +190,7 @@ def _item_of_stream(source: Iterable[Any], reader: Reader) -> Item:
 
     num_rows = getattr(source, "num_rows", None)
     known = num_rows if isinstance(num_rows, int) else None
-    return Item(tables, known, has_same_columns=False, is_of_pictures=True)
+    return Item(tables, known, has_same_columns=False, is_of_pictures=True, is_lent=True)
 
 
 def split_table(table: pa.Table, times: int = 1) -> Iterator[pa.Table]:

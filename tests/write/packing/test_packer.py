@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tarfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from index_data import jpegs
+from PIL import Image
 
 import arrowimg
 from arrowimg import ShardWriter
 from arrowimg._images.batch import ImageBatch
 from arrowimg._write import publish
+from arrowimg._write.packing import packer
 from arrowimg._write.packing.plan import PartStream
 from arrowimg._write.shard import write_shard
 from arrowimg.errors import BrokenWriterError, ImageError, StorageError
@@ -102,6 +105,46 @@ def test_what_ends_the_source_does_not_keep_back_a_batch_that_came(
         arrowimg.write_shards(batches(), tmp_path, PER_TAR, progress=False)
 
     assert tars_in(tmp_path) == ["images-000000.tar", "images-000001.tar"]
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_a_source_may_read_each_batch_into_the_same_memory(tmp_path: Path, threads: int) -> None:
+    memory = np.empty((40, 64, 64, 3), np.uint8)
+
+    def batches() -> Iterator[ImageBatch]:
+        for number in range(4):
+            memory[:] = 60 * number
+            yield ImageBatch.from_arrays(memory, [f"{number}-{row}" for row in range(40)])
+
+    arrowimg.write_shards(batches(), tmp_path, 25, encode_threads=threads, progress=False)
+
+    for tar in tmp_path.glob("*.tar"):
+        with tarfile.open(tar) as file:
+            for member in file:
+                with Image.open(file.extractfile(member)) as picture:  # type: ignore[arg-type]
+                    expected = 60 * int(member.name.partition("-")[0])
+                    assert abs(picture.getpixel((9, 9))[0] - expected) < 3  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", [MemoryError, KeyboardInterrupt])
+def test_no_dataset_is_made_when_a_batch_was_lost_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    def lost(*_: Any, **__: Any) -> None:  # noqa: ANN401
+        raise kind
+
+    def write() -> None:
+        with ShardWriter(tmp_path, PER_TAR) as writer:
+            writer.write(batch(0, 9))
+            with monkeypatch.context() as patch:
+                patch.setattr(packer, "shards_at_once", lost)
+                with pytest.raises(kind):
+                    writer.write(batch(9, 18))
+
+    with pytest.raises(BrokenWriterError):
+        write()
+
     assert not (tmp_path / "manifest.json").exists()
 
 
