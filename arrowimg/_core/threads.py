@@ -161,7 +161,9 @@ class CallsUnderWay(Generic[Result]):
     def start(self, function: Callable[[], Result]) -> None:
         """Start a call."""
         with self._lock:
-            self._calls.append((function, _pool(self._threads, self._purpose).submit(function)))
+            # An interrupt in between may let it be made twice, never not at all.
+            self._calls.append((function, None))
+            self._calls[-1] = function, _pool(self._threads, self._purpose).submit(function)
 
     def result(self) -> Result:
         """Wait for the call that was started first, and return what it returns.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from contextlib import nullcontext
 from threading import Lock
@@ -109,7 +110,7 @@ class ShardWriter:
         self._columns = CommonColumns()
         self._committed = CommittedRows(self._dataset.storage, self.options)
         self._lock = Lock()
-        self._is_open = False
+        self._is_open, self._process = False, os.getpid()
         self._num_rows = 0
         self._error_codes: Counter[str] = Counter()
         self._id_hashes = HashPartitions()
@@ -123,10 +124,13 @@ class ShardWriter:
         counted = (self._metadata, self._committed, self._count, self._check_error_fraction)
         self._line = open_feed(self._workers, self._dataset, *counted)
         self._packer = ShardPacker(self._dataset)
-        self._is_open = True
+        self._is_open, self._process = True, os.getpid()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if os.getpid() != self._process:
+            # A forked child that ends has none of the threads, and nothing to write.
+            return
         with self._lock, self._id_hashes, self._line or nullcontext():
             self._is_open = False
             try:
@@ -136,7 +140,7 @@ class ShardWriter:
                     # What is wrong with rows that came before counts more than what came then.
                     self._write_what_came()
             finally:
-                self._packer.wait()
+                self._packer.leave()
 
     @property
     def file_group(self) -> FileGroupTask:
@@ -234,12 +238,12 @@ class ShardWriter:
         is_wider = columns.schema != self._columns.schema
         pending = self._packer.conformed(columns.schema) if is_wider else self._packer.pending
         encoded = encode_batch(checked, self.options, is_last=is_last)
+        self._check_error_fraction(ROWS_TO_JUDGE, task.num_items, encoded.error_codes)
         self._confirm(task, encoded.error_codes, columns)
         self._packer.pending = pending
         if not self._packer.has_rows:
             self._packer.first_number = len(self._committed.passed)
             self._committed.check_more_rows_fit()
-        self._check_error_fraction(ROWS_TO_JUDGE)
         return encoded
 
     def expect(self, columns: CommonColumns, split: str = "") -> None:
@@ -272,10 +276,13 @@ class ShardWriter:
         self._num_rows += num_rows
         self._error_codes.update(error_codes)
 
-    def _check_error_fraction(self, rows_to_judge: int = 0) -> None:
-        if self._num_rows >= rows_to_judge:
-            codes = self._error_codes + self._committed.error_codes
-            check_error_fraction(codes, self._num_rows, self.options)
+    def _check_error_fraction(
+        self, rows_to_judge: int = 0, more_rows: int = 0, more_codes: Counter[str] | None = None
+    ) -> None:
+        num_rows = self._num_rows + more_rows
+        if num_rows >= rows_to_judge:
+            codes = self._error_codes + self._committed.error_codes + (more_codes or Counter())
+            check_error_fraction(codes, num_rows, self.options)
 
     def _finish(self) -> None:
         if self._packer.failure is not None:
@@ -288,6 +295,10 @@ class ShardWriter:
         if not shards:
             self._committed.check_ended()
         shards = [*self._committed.passed, *shards]
+        written = sum(shard.tar.num_rows for shard in shards)
+        if written != self._num_rows:
+            reason = f"{self._num_rows:,} rows were counted, {written:,} are in the shards"
+            raise BrokenWriterError(reason)
         sidecars = [shard.parquet.path for shard in shards]
         check_partitions(self._id_hashes, sidecars, self._dataset.storage)
         self._file_group = self._dataset.publish(shards, self._columns.widened)

@@ -243,8 +243,9 @@ class TestMapAhead:
         begun.wait(SECONDS)
         del results
         go_on.set()
-        # The pool has the same threads: what was left would come before this.
-        list(map_on_threads(str, range(4), 2, 4))
+        # The pool has the same two threads: what was left would come before this.
+        both = threading.Barrier(2)
+        list(map_on_threads(lambda _: both.wait(SECONDS), range(2), 2, 2))
 
         assert sorted(ended) == [0, 1], "those that had begun, no more"
 

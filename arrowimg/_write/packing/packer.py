@@ -78,10 +78,17 @@ class ShardPacker:
     def settle(self) -> None:
         """Wait until all full shards are committed; raises as `begin`."""
         self.pack()
-        self._shards.settle()
+        self.failure = "interrupted"
+        try:
+            self._shards.settle()
+        except Exception:
+            self.failure = None
+            raise
+        self.failure = None
 
-    def wait(self) -> None:
-        """Wait until nothing is written, whatever becomes of it."""
+    def leave(self) -> None:
+        """Wait until nothing is written, whatever becomes of it; forget the rows that are left."""
+        self._begun, self.pending = None, []
         self._shards.wait()
 
     def finish(self) -> list[Shard]:

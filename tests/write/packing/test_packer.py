@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 import tarfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -18,9 +20,11 @@ from arrowimg import ShardWriter
 from arrowimg._images.batch import ImageBatch
 from arrowimg._write import publish
 from arrowimg._write.packing import packer
+from arrowimg._write.packing.packer import ShardPacker
 from arrowimg._write.packing.plan import PartStream
+from arrowimg._write.packing.under_way import ShardsUnderWay
 from arrowimg._write.shard import write_shard
-from arrowimg.errors import BrokenWriterError, ImageError, StorageError
+from arrowimg.errors import BrokenWriterError, ErrorFractionError, ImageError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +110,76 @@ def test_what_ends_the_source_does_not_keep_back_a_batch_that_came(
 
     assert tars_in(tmp_path) == ["images-000000.tar", "images-000001.tar"]
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_an_interrupt_while_shards_are_waited_for_ends_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: ShardsUnderWay) -> None:
+        raise KeyboardInterrupt
+
+    def write() -> None:
+        with ShardWriter(tmp_path, PER_TAR) as writer:
+            with monkeypatch.context() as patch:
+                patch.setattr(ShardsUnderWay, "settle", interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    writer.write(batch(0, 3))
+            writer.write(batch(3, 9))
+
+    with pytest.raises(BrokenWriterError, match="interrupted"):
+        write()
+
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_no_dataset_is_made_of_fewer_rows_than_were_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ShardPacker, "begin", lambda *_: None)
+    writer = ShardWriter(tmp_path, PER_TAR)
+
+    with pytest.raises(BrokenWriterError, match="9 rows were counted, 0 are in the shards"), writer:
+        writer.write(batch(0, 9))
+
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_rows_that_were_refused_for_too_many_errors_may_come_again_mended(tmp_path: Path) -> None:
+    ids = [f"more{row}" for row in range(1200)]
+    bad = pa.table({"image_id": ids, "image_data": pa.array([b"none"] * 1200, pa.binary())})
+    mended = ImageBatch.from_arrays(np.zeros((1200, 8, 8, 3), np.uint8), ids)
+
+    writer = ShardWriter(tmp_path, 500, on_error="quarantine", max_error_fraction=0.5)
+    with writer:
+        writer.write(batch(0, 9))
+        with pytest.raises(ErrorFractionError):
+            writer.write(bad)
+        writer.write(mended)
+
+    assert writer.file_group.num_images == 1209
+
+
+FORKED = """
+import os, signal, sys
+import numpy as np, arrowimg
+images, out = np.zeros((40, 16, 16, 3), np.uint8), sys.argv[1]
+with arrowimg.ShardWriter(out, 4, encode_threads=2) as writer:
+    writer.write_ahead(arrowimg.ImageBatch.from_arrays(images))
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        sys.exit(7)
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), os.path.exists(out))
+print(writer.file_group.num_images)
+"""
+
+
+def test_a_forked_child_that_ends_writes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORKED, str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+
+    assert ended.stdout.split() == ["7", "False", "40"]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
