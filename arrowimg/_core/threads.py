@@ -36,12 +36,18 @@ def usable_cores() -> int:
     ``OMP_NUM_THREADS`` where it is set, as Ray does for each task, to the cores it gave to it; else
     the cores that the process may run on.
     """
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    if stated.isdecimal() and int(stated) > 0:
-        return int(stated)
+    stated = stated_cores()
+    if stated is not None:
+        return stated
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def stated_cores() -> int | None:
+    """Return what ``OMP_NUM_THREADS`` says, None where it is not set to a number."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdecimal() and int(stated) > 0 else None
 
 
 def granted_cores() -> int:

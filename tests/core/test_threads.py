@@ -472,6 +472,16 @@ class TestUsableCores:
         assert WriteOptions().threads == cores
         assert WriteOptions(encode_threads=2).threads == 2
 
+    @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (8, 8), (64, 8)])
+    def test_unless_more_are_asked_for_eight_threads_encode_at_most(
+        self, monkeypatch: pytest.MonkeyPatch, cores: int, threads: int
+    ) -> None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: range(cores))
+
+        assert WriteOptions().threads == threads
+        assert WriteOptions(encode_threads=64).threads == 64
+
     @pytest.mark.parametrize("stated", [None, "", "0", "-1", "4,2", "two", "1.5", "²"])
     def test_else_the_cores_that_the_process_may_run_on(
         self, monkeypatch: pytest.MonkeyPatch, stated: str | None

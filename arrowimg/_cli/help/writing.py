@@ -86,7 +86,7 @@ images:
   --quality Q            JPEG quality, 1 to 100 [92]
   --subsampling S        colour kept: 4:4:4, 4:2:2 or 4:2:0 [4:2:0]
   --reencode             encode JPEG files again instead of copying them
-  --threads N            threads that encode [one per core]
+  --threads N            threads that encode [one per core, 8 at most]
   --workers N            processes that encode and write [by cores and source]
 
 output:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from arrowimg._write.publish import Dataset
     from arrowimg._write.shard import Shard
 
+_LEAST_NBYTES = 2**20
+"""Of a shard that another thread writes: of less, handing it over takes more than it saves."""
+
 
 class ShardPacker:
     """Packs the rows of batches into full shards, and writes these in order.
@@ -150,7 +153,9 @@ class ShardPacker:
         if self._at_once > 1:
             samples = list(parts)
             nbytes = sum(int(part.tar_nbytes().sum()) for part in samples)
-            self._shards.start(lambda: dataset.write(number, samples), nbytes, self._at_once)
-            return
+            if nbytes >= _LEAST_NBYTES or dataset.storage.promises.is_remote:
+                self._shards.start(lambda: dataset.write(number, samples), nbytes, self._at_once)
+                return
+            parts = samples
         self._shards.settle()
         self._shards.done.append(dataset.write(number, parts))

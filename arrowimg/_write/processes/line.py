@@ -15,6 +15,7 @@ from arrowimg._core.columns.common_columns import CommonColumns
 from arrowimg._core.plain_types import plain_column, plain_field, types_within
 from arrowimg._core.processes.pool import Ticket, WorkerPool
 from arrowimg._core.processes.shared_file import Region
+from arrowimg._core.threads import usable_cores
 from arrowimg._write.packing.plan import PartStream, plan_shards
 from arrowimg._write.processes.tasks import (
     ConformRows,
@@ -74,7 +75,7 @@ class ShardLine:
         self, dataset: Dataset, workers: int, count: Callable[[EncodedRows, CommonColumns], None]
     ) -> None:
         options = dataset.options
-        threads = max(1, options.threads // workers)
+        threads = max(1, (options.encode_threads or usable_cores()) // workers)
         sent = structs.replace(
             dataset, options=options.replaced({"encode_threads": threads}), replaced=frozenset()
         )
