@@ -42,6 +42,7 @@ MAY_BE_LONG = {"errors.py"}
 
 READ_FILES = (
     "_core/threads.py",
+    "_core/frames/polars_threads.py",
     "_core/processes/shared_file.py",
     "_storage/",
     "_cli/",

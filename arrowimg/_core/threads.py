@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import threading
 import time
 from collections import deque
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 from weakref import WeakSet
 
-from arrowimg.errors import ForkedProcessError
+# It has to be there before this process forks.
+import arrowimg._core.frames.polars_threads  # noqa: F401
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -296,41 +296,6 @@ def _pool(threads: int, purpose: Purpose) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix=f"arrowimg-{purpose}")
 
 
-_lacks_polars_threads = False
-_has_polars_threads = False
-
-
-def check_polars_threads() -> None:
-    """Raise `ForkedProcessError` where Polars would wait for threads that are not there.
-
-    Polars keeps its threads from the first query on, and a forked child has none of them.
-    """
-    if _lacks_polars_threads:
-        raise ForkedProcessError
-
-
-def _before_fork() -> None:
-    global _has_polars_threads  # noqa: PLW0603  # of the process, as threads are
-    _has_polars_threads = "polars" in sys.modules and _has_thread("polars-0")
-
-
-def _after_fork() -> None:
-    global _lacks_polars_threads  # noqa: PLW0603
-    _lacks_polars_threads = _lacks_polars_threads or _has_polars_threads
-    # A forked child has the pools but none of their threads, and would wait for ever.
-    _pool.cache_clear()
-
-
-def _has_thread(name: str) -> bool:
-    """Tell whether this process has a thread of that name, where the system tells."""
-    with suppress(OSError):
-        for thread in Path("/proc/self/task").iterdir():
-            # Threads end at any time.
-            with suppress(OSError):
-                if (thread / "comm").read_text().strip() == name:
-                    return True
-    return False
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+    # A forked child has the pools but none of their threads, and would wait for ever.
+    os.register_at_fork(after_in_child=_pool.cache_clear)

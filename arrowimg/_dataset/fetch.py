@@ -9,9 +9,10 @@ import polars as pl
 import pyarrow as pa
 
 from arrowimg._core.binary import binary_views
+from arrowimg._core.frames.polars_threads import check_polars_threads
 from arrowimg._core.option_checks import check_option
 from arrowimg._core.tables import as_table
-from arrowimg._core.threads import check_polars_threads, map_on_threads, usable_cores
+from arrowimg._core.threads import map_on_threads, usable_cores
 from arrowimg._dataset.scan import UNREADABLE
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import TAR_PATH

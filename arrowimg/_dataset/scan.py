@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 
 from arrowimg._core.columns.common_columns import CommonColumns
-from arrowimg._core.threads import check_polars_threads, map_on_threads
+from arrowimg._core.frames.polars_threads import check_polars_threads
+from arrowimg._core.threads import map_on_threads
 from arrowimg._dataset.folder import read_listing
 from arrowimg._dataset.sidecars import open_sidecar
 from arrowimg._format.column_types import is_written_type

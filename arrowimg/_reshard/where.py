@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from arrowimg._core.threads import check_polars_threads
+from arrowimg._core.frames.polars_threads import check_polars_threads
 from arrowimg.errors import OptionError
 
 if TYPE_CHECKING:

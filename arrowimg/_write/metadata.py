@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from arrowimg._core.frames.polars_threads import check_polars_threads
 from arrowimg._core.plain_types import plain_table
 from arrowimg._core.tables import as_table, beside, text_column
-from arrowimg._core.threads import check_polars_threads
 from arrowimg.errors import MetadataJoinError, SchemaError
 
 if TYPE_CHECKING:

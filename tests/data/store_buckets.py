@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from contextlib import suppress
 from typing import Any, Protocol
 
 ACCOUNT = "devstoreaccount1"
@@ -81,9 +82,14 @@ class S3Bucket:
         self._client.delete_object(Bucket=self.name, Key=key)
 
     def drop(self) -> None:
-        for key in self.objects():
-            self.delete(key)
-        self._client.delete_bucket(Bucket=self.name)
+        is_empty = False
+        while not is_empty:
+            for key in self.objects():
+                self.delete(key)
+            # Whoever writes to it may be quicker.
+            with suppress(self._client.exceptions.ClientError):
+                self._client.delete_bucket(Bucket=self.name)
+                is_empty = True
 
     def close(self) -> None:
         self._client.close()

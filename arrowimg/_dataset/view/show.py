@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from arrowimg._core.frames.polars_threads import check_polars_threads
 from arrowimg._core.option_checks import check_option, is_int
 from arrowimg._core.plain_types import plain_column, plain_type
 from arrowimg._core.tables import as_table
 from arrowimg._core.texts import shown_values
-from arrowimg._core.threads import check_polars_threads
 from arrowimg._dataset.fetch import fetch_images
 from arrowimg._format.parquet import IMAGE_DATA
 from arrowimg._format.sidecar import RESERVED, TAR_PATH

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from msgspec import Struct
 
-from arrowimg._core.threads import check_polars_threads
+from arrowimg._core.frames.polars_threads import check_polars_threads
 from arrowimg._dataset.view.contents import contents_of
 from arrowimg._dataset.view.options import ViewKeywords, ViewOptions
 from arrowimg._dataset.view.page import page_html
