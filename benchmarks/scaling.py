@@ -48,7 +48,7 @@ SIZES = {
     "64x64": Size("64", 32_000, 8_000, _ENCODE),
     "256x256": Size("256", 5_000, 2_000, _ENCODE),
     "1024x768": Size("1024", 500, 200, _ENCODE),
-    "15 KB files": Size("15KB", 50_000, 16_000, ("limit_write", {}), has_peer=False),
+    "15 KB files": Size("15KB", 20_000, 10_000, ("limit_write", {}), has_peer=False),
 }
 LIMIT, THREADS, PROCESSES, PEER = "limit", "threads", "processes", "NeMo Curator"
 START = "start"
