@@ -15,6 +15,7 @@ from arrowimg._format.sidecar import check_names
 from arrowimg._reshard.copies import fill_shards, plan_copies
 from arrowimg._reshard.shards import Copying, write_copies
 from arrowimg._storage.open import options_for
+from arrowimg._write.processes.choice import chosen_workers
 from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import check_no_more_shards
 from arrowimg._write.shard import Shard
@@ -75,9 +76,10 @@ def write_selection(
     dataset = Dataset(shown, options, place, split=split).begin()
     dataset.check_room(len(plan))
     copying = Copying(dataset, selection.metadata_names)
+    workers = wanted.workers or chosen_workers(selection.num_rows, selection.nbytes)
     shards = list[Shard]()
     with progress_bar(selection.num_rows, " images", progress) as bar:
-        for shard in write_copies(copying, fill_shards(selection, order, plan), wanted.workers):
+        for shard in write_copies(copying, fill_shards(selection, order, plan), workers):
             shards.append(shard)
             bar.update(shard.tar.num_rows)
     check_no_more_shards(dataset.storage, len(plan), options)

@@ -94,7 +94,9 @@ def reshard(  # noqa: PLR0913  # each is of its own
     new_storage_options
         What that of `new_dir` is told, where it is another. None: `storage_options`.
     workers
-        So many processes copy; the bytes are the same. None: threads of this one.
+        So many processes copy; the bytes are the same. None: threads of this one, or, where there
+        are more cores than these can use and much to copy, as many as there are cores. See
+        ``docs/how-to/every-core.md``.
     **options
         ``members``, ``keys``, ``checksum``, ``max_bytes_per_tar``, ``remove_image_data``,
         ``if_exists`` and ``durability``, see `WriteOptions`. Of the first five, what is not given

@@ -84,16 +84,16 @@ class CopyShard(Struct, frozen=True):
 
 
 def write_copies(
-    copying: Copying, planned: Iterator[PlannedShard[SidecarRows]], workers: int | None
+    copying: Copying, planned: Iterator[PlannedShard[SidecarRows]], workers: int
 ) -> Iterator[Shard]:
     """Yield the new shards, in order, as they are written.
 
     Parameters
     ----------
     workers
-        How many processes write them; None: threads of this one.
+        How many processes write them; 1: threads of this one.
     """
-    usable = usable_workers(workers or 1, copying)
+    usable = usable_workers(workers, copying)
     if usable > 1:
         return _by_processes(copying, planned, usable)
     return _by_threads(copying, planned, min(usable_cores(), _MOST_THREADS))

@@ -155,6 +155,14 @@ class Selection(Struct, frozen=True):
         return sum(int(is_wanted.sum()) for is_wanted in self.masks)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of their tars, about."""
+        shards = zip(self.source.shards, self.masks, strict=True)
+        return sum(
+            int(shard.footer.tar_nbytes * mask.mean()) for shard, mask in shards if len(mask)
+        )
+
+    @property
     def schema(self) -> pa.Schema:
         """All columns, the new ones last."""
         joined = self.metadata.columns.schema if self.metadata else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,32 @@ def test_what_processes_copy_has_the_bytes_of_one(
 
     assert outcome(whole, "three", workers=3, **options) == outcome(whole, "one", **options)
     assert [pool.regions for pool in pools] == [[]]
+
+
+@pytest.mark.parametrize(("seconds", "pools"), [(0, 1), (20, 0)])
+def test_processes_are_chosen_where_much_is_copied_on_many_cores(
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    seconds: int,
+    pools: int,
+) -> None:
+    one = outcome(whole, "one")
+    made = list[int]()
+
+    def make(count: int, context: object) -> PoolOfNone:
+        made.append(count)
+        return PoolOfNone(count, context)
+
+    monkeypatch.setattr("arrowimg._reshard.shards.WorkerPool", make)
+    monkeypatch.setattr("arrowimg._write.processes.choice.granted_cores", lambda: 6)
+    monkeypatch.setattr("arrowimg._write.processes.choice._WORTH_SECONDS", seconds)
+    with caplog.at_level(logging.INFO, "arrowimg"):
+        chosen = outcome(whole, "chosen")
+
+    assert chosen == one
+    assert made == [6] * pools
+    assert f"workers: {6 if pools else 1}, for about 0 seconds" in caplog.messages[0]
 
 
 def test_real_processes_copy(whole: Path) -> None:
