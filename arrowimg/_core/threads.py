@@ -222,7 +222,8 @@ class CallsUnderWay(Generic[Result]):
             left = [future for _, future in self._calls if future is not None]
             self._calls.clear()
         _own.calls.discard(self)
-        begun = [future for future in left if not future.cancel()]
+        # The last first: one that began meanwhile may wait for those before it.
+        begun = [future for future in reversed(left) if not future.cancel()]
         if is_waiting:
             wait(begun)
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -265,6 +265,27 @@ class TestMapAhead:
         other.join(SECONDS)
 
         assert not other.is_alive()
+
+    def test_no_call_is_left_to_wait_for_one_before_it_that_is_never_made(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        go_on, cancelled = threading.Event(), list[concurrent.futures.Future[Any]]()
+        cancel = concurrent.futures.Future.cancel
+
+        def noting(future: concurrent.futures.Future[Any]) -> bool:
+            cancelled.append(future)
+            return cancel(future)
+
+        calls: CallsUnderWay[bool] = CallsUnderWay(2, "work")
+        for _ in range(8):
+            calls.start(lambda: go_on.wait(SECONDS))
+        begun = [future for _, future in calls._calls]
+        monkeypatch.setattr(concurrent.futures.Future, "cancel", noting)
+        threading.Timer(0, go_on.set).start()
+        calls.cancel()
+
+        # A thread that becomes free meanwhile takes the first that is left: none before it is gone.
+        assert cancelled == begun[::-1]
 
     def test_nothing_is_kept_of_calls_that_another_thread_was_the_last_to_hold(self) -> None:
         held = [begun_on_threads(str, range(9), 2, 4, is_helped=True)]
