@@ -105,6 +105,7 @@ def merge(parsed: argparse.Namespace) -> int:
         parsed.images_per_tar,
         progress=False if parsed.quiet else None,
         storage_options=storage_options_of(parsed),
+        workers=parsed.workers,
         **_copy_options(parsed),
     )
     return _say_file_group(group, parsed, started)

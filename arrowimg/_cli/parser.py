@@ -148,6 +148,7 @@ def _add_copying_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse
     merge.add_argument("sources", metavar="SOURCE", nargs="+")
     _add_copy_arguments(merge)
     merge.add_argument("--tars", type=values.tars_of, action="append", default=[], dest="tars_of")
+    merge.add_argument("--workers", type=values.at_least(1))
 
 
 def _add_looking_commands(of_commands: Any) -> None:  # noqa: ANN401  # argparse's type is private

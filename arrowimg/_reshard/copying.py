@@ -79,7 +79,9 @@ def write_selection(
     workers = wanted.workers or chosen_workers(selection.num_rows, selection.nbytes)
     shards = list[Shard]()
     with progress_bar(selection.num_rows, " images", progress) as bar:
-        for shard in write_copies(copying, fill_shards(selection, order, plan), workers):
+        planned = fill_shards(selection, order, plan)
+        sources = list({id(it.storage): it.storage for it in selection.source.shards}.values())
+        for shard in write_copies(copying, planned, workers, sources):
             shards.append(shard)
             bar.update(shard.tar.num_rows)
     check_no_more_shards(dataset.storage, len(plan), options)

@@ -159,6 +159,7 @@ def merge(
     progress: bool | None = None,
     storage_options: StorageOptions | None = None,
     new_storage_options: StorageOptions | None = None,
+    workers: int | None = None,
     **options: Unpack[ReshardKeywords],
 ) -> FileGroupTask:
     """Write the rows of several datasets, one after the other, as a new one; nothing is decoded.
@@ -179,6 +180,8 @@ def merge(
         What the object store of `sources` is told, and that of `new_dir`; see `scan`.
     new_storage_options
         What that of `new_dir` is told, where it is another. None: `storage_options`.
+    workers
+        As of `reshard`.
     **options
         As of `reshard`, and ``jpeg`` and ``pixels``. What is not given is as it was when the first
         source was written; where the sources differ in ``members``, ``keys``, ``checksum``,
@@ -207,11 +210,14 @@ def merge(
     # A single path is a sequence of letters, or none at all.
     is_list = isinstance(sources, Sequence) and not isinstance(sources, str | bytes)
     check_option(is_list and len(sources) > 0, "sources", "a list of at least one folder", sources)
-    check_keywords(options, WriteOptions, ("sources", "new_dir", "progress", *_STORAGE_OPTIONS))
+    others = ("sources", "new_dir", "progress", "workers", *_STORAGE_OPTIONS)
+    check_keywords(options, WriteOptions, others)
+    check_workers(workers)
     folders, new = _open_places(
         sources, new_dir, storage_options, new_storage_options, argument="sources"
     )
-    return _copy(folders, new, {"images_per_tar": images_per_tar, **options}, progress, Wanted())
+    stated = {"images_per_tar": images_per_tar, **options}
+    return _copy(folders, new, stated, progress, Wanted(workers=workers))
 
 
 def _open_places(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import ExitStack
 from itertools import count
-from threading import Condition
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ from arrowimg._write.publish import Dataset
 from arrowimg._write.resume import committed_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from arrowimg._core.processes.pool import Desk
     from arrowimg._write.shard import Shard
@@ -84,16 +84,21 @@ class CopyShard(Struct, frozen=True):
 
 
 def write_copies(
-    copying: Copying, planned: Iterator[PlannedShard[SidecarRows]], workers: int
+    copying: Copying,
+    planned: Iterator[PlannedShard[SidecarRows]],
+    workers: int,
+    sources: Sequence[Storage],
 ) -> Iterator[Shard]:
     """Yield the new shards, in order, as they are written.
 
     Parameters
     ----------
+    sources
+        Where the tars are that are copied.
     workers
         How many processes write them; 1: threads of this one.
     """
-    usable = usable_workers(workers, copying)
+    usable = usable_workers(workers, (copying, sources))
     if usable > 1:
         return _by_processes(copying, planned, usable)
     return _by_threads(copying, planned, min(usable_cores(), _MOST_THREADS))
@@ -103,23 +108,29 @@ def _by_threads(
     copying: Copying, planned: Iterator[PlannedShard[SidecarRows]], threads: int
 ) -> Iterator[Shard]:
     """Yield the new shards; who writes one reads its rows, so that no more threads are at work."""
-    turn, due = Condition(), 0
+    turn, places = Lock(), count()
 
-    def write(number: int) -> Shard | None:
-        nonlocal due
+    def write(_: int) -> tuple[int, Shard | Exception | None]:
         with turn:
-            turn.wait_for(lambda: due == number)
-            try:
-                shard = next(planned, None)
-            finally:
-                due += 1
-                turn.notify_all()
-        return None if shard is None else copying.write(shard)
+            place, shard = next(places), next(planned, None)
+        try:
+            return place, None if shard is None else copying.write(shard)
+        except Exception as error:  # noqa: BLE001  # raised in its place
+            return place, error
 
-    for shard in map_on_threads(write, count(), threads, threads):
-        if shard is None:
-            return
-        yield shard
+    # No thread waits for its turn: one whose turn never came would wait for ever.
+    early: dict[int, Shard | Exception | None] = {}
+    due = 0
+    for place, found in map_on_threads(write, count(), threads, threads):
+        early[place] = found
+        while due in early:
+            shard = early.pop(due)
+            if shard is None:
+                return
+            if isinstance(shard, Exception):
+                raise shard
+            due += 1
+            yield shard
 
 
 def _by_processes(

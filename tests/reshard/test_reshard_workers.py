@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 from file_data import FILES, JPEG
 from folders import content
-from reshard_data import members
 from worker_data import PoolOfNone
 
 import arrowimg
+from arrowimg._reshard.source import open_sources
+from arrowimg._storage.local import LocalStorage
 from arrowimg.errors import ArrowimgError, ChecksumError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 ROWS = 90
@@ -125,24 +125,62 @@ def test_what_is_no_number_of_processes_is_refused(whole: Path) -> None:
         arrowimg.reshard(whole, whole.with_name("out"), workers=0)
 
 
-def test_a_thread_that_comes_too_early_waits_for_its_turn(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_shards_come_in_order_whichever_thread_has_which(
+    whole: Path, monkeypatch: pytest.MonkeyPatch, *, is_damaged: bool
 ) -> None:
+    if is_damaged:
+        tar = whole / "images-000001.tar"
+        tar.write_bytes(tar.read_bytes()[:600] + b"x" * 40 + tar.read_bytes()[640:])
+    expected = outcome(whole, "expected", images_per_tar=20)
+
     def last_first(
         function: Callable[[int], object], numbers: Iterator[int], *_: int
     ) -> Iterator[object]:
-        first, *others = (next(numbers) for _ in range(8))
-        with ThreadPoolExecutor(len(others)) as pool:
-            calls = [pool.submit(function, number) for number in reversed(others)]
-            # None of them can go on before the first one has.
-            assert wait(calls, timeout=0.1).done == set()
-            yield function(first)
-            yield from (call.result() for call in reversed(calls))
+        # The last call has the first shard, and its result comes last.
+        return reversed([function(next(numbers)) for _ in range(8)])
 
     monkeypatch.setattr("arrowimg._reshard.shards.map_on_threads", last_first)
 
-    group = arrowimg.reshard(whole, tmp_path / "new", images_per_tar=20)
+    assert outcome(whole, "new", images_per_tar=20) == expected
 
-    names = [path.rpartition("/")[2] for path in group.tar_paths]
-    assert names == [f"images-{number:06d}.tar" for number in range(len(names))]
-    assert members(tmp_path / "new") == members(whole)
+
+@pytest.mark.parametrize("workers", [2, None])
+def test_a_source_that_no_process_can_open_is_copied_by_one(
+    whole: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    workers: int | None,
+) -> None:
+    one = outcome(whole, "one", workers=1)
+    monkeypatch.setattr("arrowimg._write.processes.choice.granted_cores", lambda: 6)
+    monkeypatch.setattr("arrowimg._write.processes.choice._WORTH_SECONDS", 0)
+
+    def refuse(_: LocalStorage, __: object) -> object:
+        raise TypeError("a function")  # noqa: EM101, TRY003
+
+    opened = open_sources
+
+    def unsendable(places: Sequence[LocalStorage]) -> object:
+        kind = type("Own", (LocalStorage,), {"__reduce_ex__": refuse})
+        return opened([kind(place._folder) for place in places])
+
+    monkeypatch.setattr("arrowimg._reshard.reshard.open_sources", unsendable)
+
+    assert outcome(whole, "two", workers=workers) == one
+    assert "cannot be sent to them: a function" in caplog.text
+
+
+def test_merge_takes_workers(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = list[int]()
+
+    def make(count: int, context: object) -> PoolOfNone:
+        made.append(count)
+        return PoolOfNone(count, context)
+
+    monkeypatch.setattr("arrowimg._reshard.shards.WorkerPool", make)
+    arrowimg.merge([whole], whole.with_name("one"), workers=1)
+    arrowimg.merge([whole], whole.with_name("three"), workers=3)
+
+    assert made == [3]
+    assert content(whole.with_name("one")) == content(whole.with_name("three"))

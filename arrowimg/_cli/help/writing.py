@@ -127,7 +127,7 @@ options:
                          train=0.9,val=0.1; by a hash of the id
   --split-by COLUMN      by a hash of this column: rows of one value stay together
   --shuffle-seed N       in a random order, the same for the same N [their order]
-  --workers N            processes that copy [threads of one]
+  --workers N            processes that copy [by cores and source]
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
   --storage-option K=V   what an object store is told, for example
@@ -160,6 +160,7 @@ options:
                          [as in the first SOURCE]
   --tars SOURCE=PLACE    where the tars are that were adopted, unless with SOURCE; for
                          each such SOURCE
+  --workers N            processes that copy [by cores and source]
   --if-exists POLICY     what to do with a shard that is there: verify, skip,
                          overwrite, error [verify]
   --storage-option K=V   what an object store is told, for example
