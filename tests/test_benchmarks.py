@@ -24,7 +24,6 @@ from benchmarks import (
     lock,
     memory,
     page,
-    plots,
     profile,
     results,
     scaling,
@@ -472,6 +471,9 @@ class TestScaling:
     def test_a_plot_names_the_machine(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        pytest.importorskip("matplotlib", reason="benchmarks alone draw")
+        from benchmarks import plots  # noqa: PLC0415  # see above
+
         monkeypatch.setattr(plots, "FOLDER", tmp_path)
         machine = {"processor": "A processor", "cores": "2"}
         measured = msgspec.structs.replace(self.RUN, machine=machine)
