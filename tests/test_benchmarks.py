@@ -472,7 +472,7 @@ class TestScaling:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pytest.importorskip("matplotlib", reason="benchmarks alone draw")
-        from benchmarks import plots  # noqa: PLC0415  # see above
+        from benchmarks import plots  # see above
 
         monkeypatch.setattr(plots, "FOLDER", tmp_path)
         machine = {"processor": "A processor", "cores": "2"}
