@@ -74,20 +74,20 @@ def listed(text: str) -> list[str]:
 
 def renamed(text: str) -> tuple[str, str]:
     """Return the old and the new name of a column."""
-    old, equals, new = text.partition("=")
-    if not (old and equals and new):
-        message = f"expected OLD=NEW, found {text!r}"
-        raise argparse.ArgumentTypeError(message)
-    return old, new
+    return _pair(text, "OLD=NEW")
 
 
 def tars_of(text: str) -> tuple[str, str]:
     """Return a dataset, and where its tars are."""
-    source, equals, place = text.partition("=")
-    if not (source and equals and place):
-        message = f"expected SOURCE=PLACE, found {text!r}"
+    return _pair(text, "SOURCE=PLACE")
+
+
+def _pair(text: str, expected: str) -> tuple[str, str]:
+    left, equals, right = text.partition("=")
+    if not (left and equals and right):
+        message = f"expected {expected}, found {text!r}"
         raise argparse.ArgumentTypeError(message)
-    return source, place
+    return left, right
 
 
 def on(text: str) -> str | tuple[str, str]:

@@ -14,6 +14,7 @@ import arrowimg
 from arrowimg import ImageBatch
 from arrowimg._write import publish
 from arrowimg._write import stage as _stage
+from arrowimg._write.packing import packer
 from arrowimg._write.shard import write_shard
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def meeting(monkeypatch: pytest.MonkeyPatch) -> threading.Barrier:
+def meetings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let no shard be written before as many have begun as shall be written side by side."""
-    barrier = threading.Barrier(AT_ONCE, timeout=60)
+    barrier = threading.Barrier(AT_ONCE, action=lambda: met.append(AT_ONCE), timeout=60)
+    met = list[int]()
 
     def writing(*arguments: Any, **options: Any) -> Shard:  # noqa: ANN401  # passed on
         if threading.current_thread() is not threading.main_thread():
@@ -49,12 +51,13 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> threading.Barrier:
 
     monkeypatch.setattr(_stage, "write_shard", writing)
     monkeypatch.setattr(publish, "write_shard", writing)
-    return barrier
+    monkeypatch.setattr(packer, "_LEAST_NBYTES", 0)
+    return met
 
 
 @pytest.mark.parametrize(("batch", "threads"), CASES)
 def test_a_stage_writes_the_bytes_of_one_thread(
-    tmp_path: Path, meeting: threading.Barrier, batch: ImageBatch, threads: int
+    tmp_path: Path, meetings: list[int], batch: ImageBatch, threads: int
 ) -> None:
     groups = [
         arrowimg.ImageWriterStage(tmp_path / str(number), 4, encode_threads=number).process(batch)
@@ -62,18 +65,31 @@ def test_a_stage_writes_the_bytes_of_one_thread(
     ]
     paths = [[path.rpartition("/")[2] for path in group.tar_paths] for group in groups]
 
-    assert not meeting.broken
+    assert meetings == [AT_ONCE] * 2
     assert paths[0] == paths[1] == sorted(paths[0])
     assert files_in(tmp_path / "1") == files_in(tmp_path / str(threads))
 
 
 @pytest.mark.parametrize(("batch", "threads"), CASES)
 def test_a_writer_writes_the_bytes_of_one_thread(
-    tmp_path: Path, meeting: threading.Barrier, batch: ImageBatch, threads: int
+    tmp_path: Path, meetings: list[int], batch: ImageBatch, threads: int
 ) -> None:
     for number in (1, threads):
         out = tmp_path / str(number)
         arrowimg.write_shards(batch, out, 4, progress=False, encode_threads=number)
 
-    assert not meeting.broken
+    assert meetings == [AT_ONCE] * 2
     assert files_in(tmp_path / "1") == files_in(tmp_path / str(threads))
+
+
+def test_no_thread_is_handed_a_tiny_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    idents = set[int]()
+
+    def writing(*arguments: Any, **options: Any) -> Shard:  # noqa: ANN401  # passed on
+        idents.add(threading.get_ident())
+        return write_shard(*arguments, **options)
+
+    monkeypatch.setattr(publish, "write_shard", writing)
+    arrowimg.write_shards(FILES, tmp_path, 4, progress=False, encode_threads=AT_ONCE)
+
+    assert idents == {threading.get_ident()}

@@ -36,6 +36,12 @@ PER_TAR = 4
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def _side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let other threads write shards that are as small as those here."""
+    monkeypatch.setattr(packer, "_LEAST_NBYTES", 0)
+
+
 def batch(first: int, last: int) -> ImageBatch:
     ids = [f"id{row:03}" for row in range(first, last)]
     return ImageBatch.from_arrays(PIXELS[first:last], ids)
