@@ -118,6 +118,22 @@ def test_what_ends_the_source_does_not_keep_back_a_batch_that_came(
     assert not (tmp_path / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError])
+def test_what_ends_the_block_does_not_keep_back_a_batch_that_was_written_ahead(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
+    def write() -> None:
+        with ShardWriter(tmp_path, PER_TAR, encode_threads=2) as writer:
+            writer.write_ahead(batch(0, 9))
+            raise kind
+
+    with pytest.raises(kind):
+        write()
+
+    assert tars_in(tmp_path) == ["images-000000.tar", "images-000001.tar"]
+    assert not (tmp_path / "manifest.json").exists()
+
+
 def test_an_interrupt_while_shards_are_waited_for_ends_the_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +238,7 @@ def test_no_dataset_is_made_when_a_batch_was_lost_on_the_way(
                 with pytest.raises(kind):
                     writer.write(batch(9, 18))
 
-    with pytest.raises(BrokenWriterError):
+    with pytest.raises(BrokenWriterError, match="interrupted"):
         write()
 
     assert not (tmp_path / "manifest.json").exists()
